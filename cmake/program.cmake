@@ -1,0 +1,10 @@
+# The fovea program, at the top of the build folder.
+file(GLOB_RECURSE tool_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/frontends/tools/*.cpp)
+if(tool_sources AND "frontends" IN_LIST FOVEA_LAYERS)
+  find_package(CLI11 REQUIRED)
+  add_executable(fovea_program ${tool_sources})
+  set_target_properties(fovea_program PROPERTIES OUTPUT_NAME fovea RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+  target_link_libraries(fovea_program PRIVATE
+    fovea fovea_flags CLI11::CLI11 fmt::fmt nlohmann_json::nlohmann_json)
+  install(TARGETS fovea_program)
+endif()

@@ -1,0 +1,26 @@
+// Backends known to this process, by name.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "framework/backend/plugin.h"
+
+namespace fovea {
+
+/// An opened backend: its table and its first device.
+struct Backend {
+  std::string name;
+  const fovea_plugin_table* table = nullptr;
+  fovea_device* device = nullptr;
+};
+
+/// The backend called `name`: "cpu" (the default), "reference" (plain loops in fp64, the judge of all others), or one
+/// that was loaded. InvalidArgument listing what there is.
+const Backend& find_backend(std::string_view name);
+
+/// Every candidate kernel for an op on a host-memory backend that was passed over, with its sentence.
+std::vector<std::string> refusals(std::string_view backend, const fovea_op& op);
+
+}  // namespace fovea

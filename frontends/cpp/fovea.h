@@ -1,0 +1,10 @@
+// The umbrella header: everything a model author needs.
+#pragma once
+
+#include "framework/base/error.h"
+#include "framework/base/version.h"
+#include "framework/runtime/thread_pool.h"
+#include "framework/tensor/array.h"
+#include "frontends/cpp/trace.h"
+#include "generated/ops.h"
+#include "graph/build/tensor.h"

@@ -1,0 +1,62 @@
+#include "ops/composite/cumprod/cumprod.h"
+
+#include "framework/backend/kernel.h"
+#include "graph/ir/op.h"
+#include "ops/composite/less_equal/less_equal.h"
+#include "ops/core/full/full.h"
+#include "ops/core/iota/iota.h"
+#include "ops/core/permute/permute.h"
+#include "ops/core/prod/prod.h"
+#include "ops/core/reshape/reshape.h"
+#include "ops/core/where/where.h"
+#include "ops/shared/blocks.h"
+#include "ops/shared/lanes.h"
+#include "ops/shared/widen.h"
+
+namespace fovea {
+
+FOVEA_OP(cumprod) {
+  op.doc("Running products along one axis: y_i = x_0 * ... * x_i.")
+      .input("x", Types::numeric)
+      .attr("axis", -1)
+      .infer([](InferContext& c) {
+        c.axis("axis", c.rank(0));
+        c.output(c.in[0]);
+      })
+      .decompose([](const OpArgs& a) {
+        // y_i = prod_j (j <= i ? x_j : 1)
+        const int64_t axis = a.attrs.integer("axis");
+        const Dim n = a.in[0].dim(axis);
+        const Tensor before = less_equal(iota({n, n}, 1), iota({n, n}, 0));
+        const Tensor rows = unsqueeze(move_axis(a.in[0], axis, -1), -2);
+        return Tensors{move_axis(prod(where(before, rows, scalar(1, a.in[0].dtype())), {-1}), -1, axis)};
+      })
+      .sample({In{2, 4}})
+      .sample({In{3, 4, 2}}, {{"axis", 1}})
+      .sample_error({In{2, 3}}, {{"axis", 2}}, "axis 2 is out of range for rank 2");
+}
+
+FOVEA_KERNEL(cpu, cumprod, lanes) {
+  kernel.strided().prepare([](const KernelRequest& r) {
+    const Lanes<2> lanes(r.attrs.integer("axis"), r.in[0].shape, {r.in[0].strides, contiguous_strides(r.out[0].shape)});
+    const Blocks blocks(lanes.count(), 16384 / std::max<int64_t>(1, lanes.length));
+    return dispatch(r.in[0].dtype, [&](auto zero) -> std::unique_ptr<PreparedKernel> {
+      using T = decltype(zero);
+      return make_prepared([=](const KernelArgs& args) {
+        for_blocks(args.pool, blocks, [&](int64_t, int64_t begin, int64_t end) {
+          lanes.loop.each(begin, end, [&](const auto& at) {
+            Wide<T> product = 1;
+            for (int64_t i = 0; i < lanes.length; ++i) {
+              product = wrapping_mul(product, widen(args.input<T>(0)[at[0] + i * lanes.step[0]]));
+              args.output<T>(0)[at[1] + i * lanes.step[1]] = narrow<T>(product);
+            }
+          });
+        });
+      });
+    });
+  });
+}
+
+Tensor cumprod(const Arg& x, int64_t axis) { return apply1("cumprod", {to_tensor(x, DType::f32)}, {{"axis", axis}}, x.source); }
+
+}  // namespace fovea

@@ -1,0 +1,28 @@
+#include "ops/composite/not_equal/not_equal.h"
+
+#include "ops/core/equal/equal.h"
+#include "ops/core/logical_not/logical_not.h"
+#include "ops/shared/gradients.h"
+#include "ops/shared/pointwise.h"
+
+namespace fovea {
+
+FOVEA_OP(not_equal) {
+  op.doc("y = a != b as bool, elementwise with NumPy broadcasting; true where either is NaN.")
+      .input("a", Types::any)
+      .input("b", Types::any)
+      .pointwise(DType::boolean)
+      .commutative()
+      .decompose([](const OpArgs& a) { return Tensors{logical_not(equal(a.in[0], a.in[1]))}; })
+      .not_differentiable()
+      .sample({In{2, 3}, In{2, 3}})
+      .sample({ints({2, 1, 3}, 0, 3), ints({4, 1}, 0, 3)})
+      .sample({bools({4}), bools({4})})
+      .sample_error({In{2, 3}, In{2, 4}}, {}, "axis 1 is 3 against 4");
+}
+
+FOVEA_KERNEL(cpu, not_equal, simd) { simd_compare(kernel); }
+
+Tensor not_equal(const Arg& a, const Arg& b) { return apply_binary("not_equal", a, b); }
+
+}  // namespace fovea

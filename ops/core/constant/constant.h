@@ -1,0 +1,7 @@
+#pragma once
+
+namespace fovea {
+
+// The op "constant" is made by Builder::constant (graph/build/builder.h), never by calling a function.
+
+}  // namespace fovea

@@ -1,0 +1,28 @@
+#include "ops/core/equal/equal.h"
+
+#include "ops/shared/gradients.h"
+#include "ops/shared/pointwise.h"
+
+namespace fovea {
+
+FOVEA_OP(equal) {
+  op.doc("y = a == b as bool, elementwise with NumPy broadcasting; false where either is NaN.")
+      .input("a", Types::any)
+      .input("b", Types::any)
+      .pointwise(DType::boolean)
+      .commutative()
+      .not_differentiable()
+      .sample({In{2, 3}, In{2, 3}})
+      .sample({ints({2, 1, 3}, 0, 3), ints({4, 1}, 0, 3)})
+      .sample({bools({4}), bools({4})})
+      .sample_error({In{2, 3}, In{2, 4}}, {}, "axis 1 is 3 against 4");
+}
+
+FOVEA_KERNEL(reference, equal, loops) {
+  reference_compare(kernel, [](auto a, auto b) { return a == b; });
+}
+FOVEA_KERNEL(cpu, equal, simd) { simd_compare(kernel); }
+
+Tensor equal(const Arg& a, const Arg& b) { return apply_binary("equal", a, b); }
+
+}  // namespace fovea

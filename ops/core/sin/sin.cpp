@@ -1,0 +1,27 @@
+#include "ops/core/sin/sin.h"
+
+#include <cmath>
+
+#include "ops/core/cos/cos.h"
+#include "ops/shared/gradients.h"
+#include "ops/shared/pointwise.h"
+
+namespace fovea {
+
+FOVEA_OP(sin) {
+  op.doc("y = sin x, elementwise; x in radians.")
+      .input("x", Types::floating)
+      .pointwise()
+      .gradient([](const GradArgs& a) { return Tensors{a.grad[0] * cos(a.in[0])}; })
+      .sample({In({2, 3}).range(-3, 3)})
+      .sample_error({ints({2}, 0, 5)}, {}, "x must be floating");
+}
+
+FOVEA_KERNEL(reference, sin, loops) {
+  reference_unary(kernel, [](double x) { return std::sin(x); });
+}
+FOVEA_KERNEL(cpu, sin, simd) { simd_unary(kernel); }
+
+Tensor sin(const Arg& x) { return apply1("sin", {to_tensor(x, DType::f32)}, {}, x.source); }
+
+}  // namespace fovea

@@ -1,0 +1,10 @@
+#pragma once
+
+#include "graph/build/tensor.h"
+
+namespace fovea {
+
+/// Hyperbolic tangent, elementwise.
+Tensor tanh(const Arg& x);
+
+}  // namespace fovea

@@ -1,0 +1,26 @@
+#include "ops/shared/functions.h"
+
+namespace fovea {
+
+Tensor zeros_like(const Tensor& x) {
+  const TensorType t = x.type();
+  return apply1("full", {}, {{"shape", t.shape}, {"value", 0.0}, {"dtype", t.dtype}});
+}
+
+Tensors function_gradient(const GradArgs& a, const std::string& function) {
+  Tensors args(a.in.begin(), a.in.end());
+  Ints seeds, wrt;
+  for (size_t i = 0; i < a.grad.size(); ++i)
+    if (a.grad[i].defined()) {
+      seeds.push_back(static_cast<int64_t>(i));
+      args.push_back(a.grad[i]);
+    }
+  for (size_t i = 0; i < a.in.size(); ++i)
+    if (a.needs[i]) wrt.push_back(static_cast<int64_t>(i));
+  const Tensors out = apply("vjp", args, {{"function", FunctionRef{function}}, {"wrt", wrt}, {"seeds", seeds}});
+  Tensors grads(a.in.size());
+  for (size_t i = 0; i < wrt.size(); ++i) grads[wrt[i]] = out[a.out.size() + i];
+  return grads;
+}
+
+}  // namespace fovea

@@ -1,0 +1,54 @@
+// A compiled function: symbolic graph in, plans for concrete shapes out, kept in a bounded cache.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "framework/runtime/plan.h"
+#include "graph/ir/graph.h"
+
+namespace fovea {
+
+struct CompileOptions {
+  std::string backend = "cpu";                     ///< "reference" runs everything unfused in plain loops
+  std::vector<std::pair<int, int>> donate;         ///< (input, output): the output may take over the input's memory
+  size_t max_plans = 512;                          ///< plans kept; the least recently used go first
+};
+
+/// A function ready to run on arguments of any shape its types allow. May be run from many threads at once.
+class Program {
+ public:
+  /// Compiles `function` of `module` (calls and gradients in it are expanded first).
+  Program(std::shared_ptr<Module> module, const std::string& function, CompileOptions options = {});
+
+  /// Runs on these arguments; makes a plan where their shapes are new.
+  std::vector<Array> run(std::span<const Array> in);
+  std::vector<Array> run(std::initializer_list<Array> in) { return run(std::span(in.begin(), in.size())); }
+  /// The plan for arguments of these types and layouts.
+  std::shared_ptr<const Plan> plan(std::span<const Array> in);
+
+  const Graph& graph() const { return *graph_; }
+  const std::shared_ptr<Module>& module() const { return module_; }
+  size_t plans() const;
+
+ private:
+  std::shared_ptr<Module> module_;
+  std::shared_ptr<Graph> graph_;
+  CompileOptions options_;
+  struct Entry {
+    std::string key;
+    std::shared_ptr<const Plan> plan;
+  };
+  mutable std::mutex mutex_;
+  std::list<Entry> recent_;
+  std::unordered_map<std::string, std::list<Entry>::iterator> by_key_;
+};
+
+}  // namespace fovea
