@@ -6,12 +6,13 @@ find_package(fmt 9 REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(PNG REQUIRED)
 find_package(ZLIB REQUIRED)
+find_package(Freetype REQUIRED)
+find_package(Fontconfig REQUIRED)
 
 # Found by name: these have no CMake package on Debian, or (oneDNN) one that asks for OpenCL's headers too.
-set(FOVEA_LINK_LIBRARIES Threads::Threads protobuf::libprotobuf-lite fmt::fmt PNG::PNG ZLIB::ZLIB ${CMAKE_DL_LIBS})
+set(FOVEA_LINK_LIBRARIES Threads::Threads protobuf::libprotobuf-lite fmt::fmt ZLIB::ZLIB ${CMAKE_DL_LIBS})
 set(FOVEA_INCLUDE_DIRS)
-foreach(entry dnnl=oneapi/dnnl/dnnl.hpp hwy=hwy/highway.h xxhash=xxhash.h
-              sentencepiece=sentencepiece_processor.h sentencepiece_train=sentencepiece_trainer.h)
+foreach(entry dnnl=oneapi/dnnl/dnnl.hpp hwy=hwy/highway.h xxhash=xxhash.h)
   string(REGEX MATCH "^(.*)=(.*)$" _ ${entry})
   set(library ${CMAKE_MATCH_1})
   find_path(FOVEA_INCLUDE_${library} ${CMAKE_MATCH_2} REQUIRED)
@@ -21,3 +22,8 @@ foreach(entry dnnl=oneapi/dnnl/dnnl.hpp hwy=hwy/highway.h xxhash=xxhash.h
 endforeach()
 list(REMOVE_DUPLICATES FOVEA_INCLUDE_DIRS)
 set(FOVEA_HEADER_LIBRARIES Eigen3::Eigen nlohmann_json::nlohmann_json)
+
+# SentencePiece carries a Protobuf of its own, so it lives in a module apart (frontends/data/sentencepiece_module.cpp).
+find_path(FOVEA_INCLUDE_sentencepiece sentencepiece_processor.h REQUIRED)
+find_library(FOVEA_LIB_sentencepiece sentencepiece REQUIRED)
+find_library(FOVEA_LIB_sentencepiece_train sentencepiece_train REQUIRED)

@@ -6,7 +6,7 @@ foreach(layer IN LISTS FOVEA_LAYERS)
   file(GLOB_RECURSE found CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${layer}/*.cpp)
   list(APPEND sources ${found})
 endforeach()
-list(FILTER sources EXCLUDE REGEX "/frontends/tools/|/cuda/|\\.cuda\\.cpp$")
+list(FILTER sources EXCLUDE REGEX "/frontends/tools/|/cuda/|\\.cuda\\.cpp$|/sentencepiece_module\\.cpp$")
 
 add_library(fovea_objects OBJECT ${sources})
 target_include_directories(fovea_objects PRIVATE ${PROJECT_SOURCE_DIR} ${generated}/include)
@@ -72,6 +72,19 @@ function(fovea_library name)
 endfunction()
 
 include(GNUInstallDirs)
+
+# SentencePiece with its own Protobuf, opened when a tokenizer is first used; it lies next to the library.
+if("frontends" IN_LIST FOVEA_LAYERS)
+  add_library(fovea_sentencepiece MODULE frontends/data/sentencepiece_module.cpp)
+  target_include_directories(fovea_sentencepiece PRIVATE ${PROJECT_SOURCE_DIR})
+  target_include_directories(fovea_sentencepiece SYSTEM PRIVATE ${FOVEA_INCLUDE_sentencepiece})
+  target_link_libraries(fovea_sentencepiece PRIVATE fovea_flags ${FOVEA_LIB_sentencepiece_train} ${FOVEA_LIB_sentencepiece})
+  set_target_properties(fovea_sentencepiece PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+  add_dependencies(fovea_objects fovea_sentencepiece)
+  set_source_files_properties(frontends/data/sentencepiece_loader.cpp PROPERTIES
+    COMPILE_DEFINITIONS "FOVEA_MODULE_DIR=\"${CMAKE_INSTALL_FULL_LIBDIR}\"")
+  install(TARGETS fovea_sentencepiece LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 fovea_library(fovea)
 add_library(fovea::fovea ALIAS fovea)
 

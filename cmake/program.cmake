@@ -5,6 +5,6 @@ if(tool_sources AND "frontends" IN_LIST FOVEA_LAYERS)
   add_executable(fovea_program ${tool_sources})
   set_target_properties(fovea_program PROPERTIES OUTPUT_NAME fovea RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
   target_link_libraries(fovea_program PRIVATE
-    fovea fovea_flags CLI11::CLI11 fmt::fmt nlohmann_json::nlohmann_json)
+    fovea fovea_flags CLI11::CLI11 fmt::fmt nlohmann_json::nlohmann_json PNG::PNG Freetype::Freetype Fontconfig::Fontconfig)
   install(TARGETS fovea_program)
 endif()

@@ -37,8 +37,8 @@ inline void pause_cpu() {
 #endif
 }
 
-// The rounding mode and the flush-to-zero bits travel with the job: a host that changes them on its own thread
-// would otherwise get results that depend on which thread ran a block.
+// The rounding mode and the flush-to-zero bits travel with the job: a host that changes them on its own
+// thread would otherwise get results that depend on which thread ran a block.
 #if defined(__x86_64__)
 unsigned float_mode() { return _mm_getcsr() & ~0x3fu; }
 void set_float_mode(unsigned mode) { _mm_setcsr(mode); }
@@ -112,10 +112,12 @@ struct Job {
   }
 };
 
-// The workers and all they share. A forked child, which has none of the threads, leaves its copy behind unfreed.
+// The workers and all they share. A forked child, which has none of the threads, leaves its copy behind
+// unfreed.
 //
-// A worker counts itself into `active` before it looks at `open`; the caller clears `open` before it looks at `active`.
-// So a late worker either finds the job closed or keeps the caller waiting, and never sees half of the next job.
+// A worker counts itself into `active` before it looks at `open`; the caller clears `open` before it looks at
+// `active`. So a late worker either finds the job closed or keeps the caller waiting, and never sees half of
+// the next job.
 struct Crew {
   std::mutex submit;  // held by the one host thread whose job runs
   Job job;
@@ -223,7 +225,8 @@ void Crew::run(int64_t blocks, const std::function<void(int64_t)>& body) {
 
 int checked_threads(int threads) {
   if (threads < 1 || threads > kMaxThreads)
-    invalid("a thread pool needs 1 to " + std::to_string(kMaxThreads) + " threads, not " + std::to_string(threads));
+    invalid("a thread pool needs 1 to " + std::to_string(kMaxThreads) + " threads, not " +
+            std::to_string(threads));
   return threads;
 }
 
@@ -241,8 +244,8 @@ int threads_from_environment() {
   int threads = 0;
   const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), threads);
   if (error != std::errc() || end != s.data() + s.size() || threads < 1 || threads > kMaxThreads)
-    invalid("FOVEA_NUM_THREADS is '" + std::string(s.substr(0, 40)) + "'; it must be a whole number from 1 to " +
-            std::to_string(kMaxThreads));
+    invalid("FOVEA_NUM_THREADS is '" + std::string(s.substr(0, 40)) +
+            "'; it must be a whole number from 1 to " + std::to_string(kMaxThreads));
   return threads;
 }
 
@@ -315,8 +318,8 @@ void ThreadPool::Impl::run_on_host(int64_t blocks, const std::function<void(int6
       &job);
   job.rethrow();
   if (job.ran.load() != blocks)
-    fail(ErrorKind::BackendFault, "the host's executor ran " + std::to_string(job.ran.load()) + " blocks of " +
-                                      std::to_string(blocks));
+    fail(ErrorKind::BackendFault, "the host's executor ran " + std::to_string(job.ran.load()) +
+                                      " blocks of " + std::to_string(blocks));
 }
 
 void ThreadPool::Impl::parallel_for(int64_t blocks, const std::function<void(int64_t)>& body) {
@@ -330,7 +333,8 @@ void ThreadPool::Impl::parallel_for(int64_t blocks, const std::function<void(int
   if (mine->workers.empty()) mine->start_workers(wanted);
   mine->run(blocks, body);
   if (crew.load() != mine)
-    fail(ErrorKind::Unsupported, "fork() was called inside a parallel block, and the child went on with the job");
+    fail(ErrorKind::Unsupported,
+         "fork() was called inside a parallel block, and the child went on with the job");
   mine->wait_for_workers();
   mine->job.rethrow();
 }

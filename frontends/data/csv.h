@@ -1,6 +1,7 @@
 // Comma-separated tables (RFC 4180).
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>

@@ -1,4 +1,4 @@
-#include "frontends/data/plural_rule.h"
+#include "frontends/data/plural_rule_internal.h"
 
 #include <algorithm>
 #include <vector>

@@ -1,6 +1,7 @@
 // A small random generator whose numbers are the same on every machine and with every standard library.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>

@@ -1,4 +1,4 @@
-#include "frontends/data/sentencepiece_check.h"
+#include "frontends/data/sentencepiece_check_internal.h"
 
 #include <cstdint>
 

@@ -1,6 +1,7 @@
 // UTF-8 text and the two Unicode classes that text rules need: white space and word characters.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>

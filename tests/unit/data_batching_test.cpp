@@ -165,7 +165,7 @@ TEST(PadBatch, PadsBehindEachRow) {
   EXPECT_EQ(batch.tgt, (std::vector<int32_t>{6, 7, 4, -1, -1, -1}));
 }
 
-// Three batches per epoch, each telling where it comes from.
+// The loader fills its queue from a std::thread. Three batches per epoch, each telling where it comes from.
 struct Tagged {
   int64_t seed, epoch, index;
   bool operator==(const Tagged&) const = default;

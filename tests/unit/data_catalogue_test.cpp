@@ -8,7 +8,7 @@
 
 #include "framework/base/error.h"
 #include "frontends/data/catalogue.h"
-#include "frontends/data/plural_rule.h"
+#include "frontends/data/plural_rule_internal.h"
 #include "frontends/data/utf8.h"
 
 namespace fovea::data {

@@ -7,7 +7,7 @@
 
 #include "framework/base/error.h"
 #include "frontends/data/random.h"
-#include "frontends/data/sentencepiece_check.h"
+#include "frontends/data/sentencepiece_check_internal.h"
 #include "frontends/data/tokenizer.h"
 
 namespace fovea::data {

@@ -68,9 +68,10 @@ struct Case {
                       const int64_t i = source(0, x, p), j = source(1, y, q), k = source(2, z, r);
                       if (i < 0 || j < 0 || k < 0) continue;
                       const int64_t c = oc / group_out * group_in + ic;
-                      f(static_cast<size_t>((((n * d.in_channels + c) * d.in[0] + i) * d.in[1] + j) * d.in[2] + k),
-                        static_cast<size_t>((((oc * group_in + ic) * d.kernel[0] + p) * d.kernel[1] + q) * d.kernel[2] +
-                                            r),
+                      f(static_cast<size_t>(
+                            (((n * d.in_channels + c) * d.in[0] + i) * d.in[1] + j) * d.in[2] + k),
+                        static_cast<size_t>(
+                            (((oc * group_in + ic) * d.kernel[0] + p) * d.kernel[1] + q) * d.kernel[2] + r),
                         static_cast<size_t>((((n * d.out_channels + oc) * o[0] + x) * o[1] + y) * o[2] + z));
                     }
   }
@@ -178,8 +179,8 @@ struct Case {
 
 constexpr ConvPass kPasses[] = {ConvPass::Forward, ConvPass::BackwardData, ConvPass::BackwardWeights};
 
-Case make2d(int64_t batch, int64_t in_channels, int64_t out_channels, int64_t height, int64_t width, int64_t kernel,
-            int64_t stride, int64_t pad) {
+Case make2d(int64_t batch, int64_t in_channels, int64_t out_channels, int64_t height, int64_t width,
+            int64_t kernel, int64_t stride, int64_t pad) {
   Case x;
   x.d.batch = batch;
   x.d.in_channels = in_channels;
@@ -316,7 +317,8 @@ TEST(OnednnConv, RefusesWithASentence) {
   };
   EXPECT_EQ(sentence([](ConvDesc&) {}), "");
   EXPECT_EQ(sentence([](ConvDesc& d) { d.kernel[1] = 6; }),
-            "InvalidArgument: convolution: the kernel spans 6 elements in spatial dim 1, more than the padded input's 5");
+            "InvalidArgument: convolution: the kernel spans 6 elements in spatial dim 1, more than the "
+            "padded input's 5");
   EXPECT_EQ(sentence([](ConvDesc& d) { d.groups = 4; }),
             "InvalidArgument: convolution: 4 groups do not divide 4 input and 6 output channels");
   EXPECT_EQ(sentence([](ConvDesc& d) { d.stride[0] = 0; }),

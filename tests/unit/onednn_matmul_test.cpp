@@ -1,14 +1,18 @@
 #include "framework/backend/cpu/onednn/matmul.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "framework/base/error.h"
@@ -53,7 +57,8 @@ struct Storage {
 double reference_activation(Activation a, double x) {
   if (a == Activation::Relu) return std::max(x, 0.0);
   if (a == Activation::GeluErf) return x * 0.5 * (1 + std::erf(x / std::sqrt(2.0)));
-  if (a == Activation::GeluTanh) return x * 0.5 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+  if (a == Activation::GeluTanh)
+    return x * 0.5 * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
   return x;
 }
 
@@ -113,7 +118,10 @@ struct Case {
     got.bytes = run(two);
     std::vector<bool> written(c.value.size(), false);
     int bad = 0;
-    const double unit = d.c == DType::f64 ? 1e-14 : d.c == DType::f32 ? 1e-6 : d.c == DType::f16 ? 6e-4 : 5e-3;
+    const double unit = d.c == DType::f64   ? 1e-14
+                        : d.c == DType::f32 ? 1e-6
+                        : d.c == DType::f16 ? 6e-4
+                                            : 5e-3;
     for_each([&](const int64_t* index) {
       for (int64_t i = 0; i < d.m; ++i)
         for (int64_t j = 0; j < d.n; ++j) {
@@ -131,7 +139,8 @@ struct Case {
           if (d.residual)
             x += residual.value[static_cast<size_t>(at(index, d.residual_batch) + i * d.residual_row + j)];
           written[ic] = true;
-          const double of_sum = (d.c == DType::f64 ? 4e-16 : 2e-7) * std::sqrt(static_cast<double>(d.k) + 1) * size;
+          const double of_sum =
+              (d.c == DType::f64 ? 4e-16 : 2e-7) * std::sqrt(static_cast<double>(d.k) + 1) * size;
           if (!(std::abs(got.get(ic) - x) <= unit * (1 + std::abs(x)) + of_sum) && ++bad < 4)
             ADD_FAILURE() << what << ": c[" << i << ", " << j << "] is " << got.get(ic) << ", expected " << x;
         }
@@ -178,8 +187,8 @@ Case make(int64_t m, int64_t n, int64_t k, bool ta, bool tb, int64_t pad, unsign
 
 std::string name(const Case& x) {
   return std::to_string(x.d.m) + "x" + std::to_string(x.d.n) + "x" + std::to_string(x.d.k) + " a " +
-         std::string(to_string(x.d.a)) + " " + std::to_string(x.d.a_row) + "," + std::to_string(x.d.a_col) + " b " +
-         std::to_string(x.d.b_row) + "," + std::to_string(x.d.b_col);
+         std::string(to_string(x.d.a)) + " " + std::to_string(x.d.a_row) + "," + std::to_string(x.d.a_col) +
+         " b " + std::to_string(x.d.b_row) + "," + std::to_string(x.d.b_col);
 }
 
 TEST(OnednnMatmul, SmallAndOddShapes) {
@@ -197,7 +206,8 @@ TEST(OnednnMatmul, SmallAndOddShapes) {
 
 TEST(OnednnMatmul, ShapesCutIntoBlocks) {
   unsigned seed = 1000;
-  for (auto [m, n, k] : {std::array<int64_t, 3>{300, 200, 129}, {513, 65, 384}, {40, 700, 300}, {97, 1030, 61}})
+  for (auto [m, n, k] :
+       {std::array<int64_t, 3>{300, 200, 129}, {513, 65, 384}, {40, 700, 300}, {97, 1030, 61}})
     for (int layout = 0; layout < 4; ++layout) {
       Case x = make(m, n, k, layout & 1, layout & 2, layout == 2 ? 5 : 0, seed++);
       EXPECT_GT(MatmulPlan(x.d).blocks(), 1);
@@ -388,6 +398,37 @@ TEST(OnednnMatmul, TilesAreReportedOnce) {
   for (size_t i = 0; i < out.size(); ++i) ASSERT_EQ(out[i], static_cast<float>(i / 300));
 }
 
+TEST(OnednnMatmul, ForkedChildComputesTheSameBits) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "ThreadSanitizer refuses new threads after a fork with threads alive";
+#endif
+  const Case x = make(300, 200, 129, false, true, 0, 77);
+  ThreadPool pool(2);
+  const std::vector<char> here = x.run(pool);
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(20);
+    _exit(x.run(pool) == here ? 42 : 1);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 42) << status;
+}
+
+TEST(OnednnMatmul, SeveralHostThreadsRunOnePlan) {
+  const Case x = make(150, 200, 129, true, false, 0, 78);
+  ThreadPool pool(2);
+  const std::vector<char> alone = x.run(pool);
+  std::vector<std::thread> hosts;
+  std::atomic<int> equal{0};
+  for (int i = 0; i < 3; ++i)
+    hosts.emplace_back([&] {
+      for (int round = 0; round < 5; ++round) equal += x.run(pool) == alone;
+    });
+  for (std::thread& t : hosts) t.join();
+  EXPECT_EQ(equal.load(), 15);
+}
+
 TEST(OnednnMatmul, RefusesWithASentence) {
   const auto sentence = [](auto change) -> std::string {
     Case x = make(4, 5, 6, false, false, 0, 1, 2);
@@ -407,9 +448,10 @@ TEST(OnednnMatmul, RefusesWithASentence) {
             "Unsupported: matmul: f64 cannot be mixed with other dtypes: a is f32, b f32, c f64");
   EXPECT_EQ(sentence([](MatmulDesc& d) { d.c_batch[0] = 0; }),
             "InvalidArgument: matmul: C has stride 0 in batch dim 0 of size 2");
-  EXPECT_EQ(sentence([](MatmulDesc& d) { d.c_row = 3; }),
-            "Unsupported: matmul: C [4, 5] has row stride 3 and column stride 1; its rows or its columns must be "
-            "contiguous");
+  EXPECT_EQ(
+      sentence([](MatmulDesc& d) { d.c_row = 3; }),
+      "Unsupported: matmul: C [4, 5] has row stride 3 and column stride 1; its rows or its columns must be "
+      "contiguous");
   EXPECT_NE(sentence([](MatmulDesc& d) { d.m = d.k = int64_t{1} << 40; }), "");
   EXPECT_NE(sentence([](MatmulDesc& d) { d.batch_rank = 9; }), "");
   EXPECT_EQ(sentence([](MatmulDesc&) {}), "");

@@ -53,7 +53,8 @@ Expected reference(const PoolDesc& d, const std::vector<double>& x, const std::v
             e.indices.push_back(best);
             if (best >= 0) e.dx[at(best)] += g;
           } else {
-            const double count = d.count_include_pad ? static_cast<double>(volume) : static_cast<double>(taps.size());
+            const double count =
+                d.count_include_pad ? static_cast<double>(volume) : static_cast<double>(taps.size());
             double sum = 0;
             for (int64_t t : taps) sum += x[at(t)];
             e.y.push_back(count == 0 ? 0 : sum / count);
@@ -65,8 +66,10 @@ Expected reference(const PoolDesc& d, const std::vector<double>& x, const std::v
 
 template <class T>
 double number(T x) {
-  if constexpr (std::is_same_v<T, double>) return x;
-  else return static_cast<double>(static_cast<float>(x));
+  if constexpr (std::is_same_v<T, double>)
+    return x;
+  else
+    return static_cast<double>(static_cast<float>(x));
 }
 
 template <class T>
@@ -203,7 +206,8 @@ TEST(OnednnPool, RefusesWithASentence) {
   };
   EXPECT_EQ(sentence([](PoolDesc&) {}), "");
   EXPECT_EQ(sentence([](PoolDesc& d) { d.kernel[0] = 6; }),
-            "InvalidArgument: pooling: the window spans 6 elements in spatial dim 0, more than the padded input's 5");
+            "InvalidArgument: pooling: the window spans 6 elements in spatial dim 0, more than the padded "
+            "input's 5");
   EXPECT_EQ(sentence([](PoolDesc& d) { d.stride[1] = 0; }),
             "InvalidArgument: pooling: a stride is 0; it must be at least 1");
   EXPECT_EQ(sentence([](PoolDesc& d) { d.dtype = DType::i64; }),

@@ -108,10 +108,10 @@ void check_specials() {
     const char* op;
     L (*exact)(L);
   };
-  const Exact ops[] = {{"exp", expl},     {"log", logl},   {"expm1", expm1l},     {"log1p", log1pl},
-                       {"tanh", tanhl},   {"erf", erfl},   {"sin", sinl},         {"cos", cosl},
-                       {"sigmoid", sigmoid}, {"floor", floorl}, {"ceil", ceill},   {"sqrt", sqrtl},
-                       {"round", nearbyintl}, {"abs", fabsl}, {"softplus", softplus}, {"tan", tanl}};
+  const Exact ops[] = {{"exp", expl},         {"log", logl},     {"expm1", expm1l},      {"log1p", log1pl},
+                       {"tanh", tanhl},       {"erf", erfl},     {"sin", sinl},          {"cos", cosl},
+                       {"sigmoid", sigmoid},  {"floor", floorl}, {"ceil", ceill},        {"sqrt", sqrtl},
+                       {"round", nearbyintl}, {"abs", fabsl},    {"softplus", softplus}, {"tan", tanl}};
   const auto x = specials<T>();
   for (const auto& op : ops) {
     std::vector<T> y(x.size());
@@ -158,8 +158,7 @@ void check_pow(double bound) {
   std::vector<T> y(n);
   const auto pow = simd::find_binary("pow", dtype_of<T>);
   pow(a.data(), b.data(), y.data(), n, 0);
-  for (size_t i = 0; i < n; ++i)
-    EXPECT_LE(ulps<T>(y[i], powl(a[i], b[i])), bound) << a[i] << " ^ " << b[i];
+  for (size_t i = 0; i < n; ++i) EXPECT_LE(ulps<T>(y[i], powl(a[i], b[i])), bound) << a[i] << " ^ " << b[i];
   for (T base : specials<T>()) {
     std::vector<T> exponents = specials<T>();
     exponents.push_back(3);

@@ -11,11 +11,23 @@ namespace {
 
 using namespace simd_test;
 
-const char* const kUnaryOps[] = {"neg",  "exp",  "log",  "sqrt", "rsqrt",      "sin",     "cos",  "tan",       "tanh",
-                                 "erf",  "floor", "ceil", "round", "abs",       "sign",    "reciprocal", "sigmoid",
-                                 "relu", "gelu", "gelu_tanh", "silu", "softplus", "log1p", "expm1", "square"};
-const char* const kBinaryOps[] = {"add", "sub", "mul", "div", "maximum", "minimum", "pow", "mod", "gelu_backward",
-                                  "gelu_tanh_backward", "silu_backward", "tanh_backward", "sigmoid_backward",
+const char* const kUnaryOps[] = {"neg",      "exp",        "log",     "sqrt",  "rsqrt", "sin",       "cos",
+                                 "tan",      "tanh",       "erf",     "floor", "ceil",  "round",     "abs",
+                                 "sign",     "reciprocal", "sigmoid", "relu",  "gelu",  "gelu_tanh", "silu",
+                                 "softplus", "log1p",      "expm1",   "square"};
+const char* const kBinaryOps[] = {"add",
+                                  "sub",
+                                  "mul",
+                                  "div",
+                                  "maximum",
+                                  "minimum",
+                                  "pow",
+                                  "mod",
+                                  "gelu_backward",
+                                  "gelu_tanh_backward",
+                                  "silu_backward",
+                                  "tanh_backward",
+                                  "sigmoid_backward",
                                   "relu_backward"};
 const DType kFloating[] = {DType::f32, DType::f64, DType::f16, DType::bf16};
 
@@ -42,7 +54,8 @@ TEST(SimdPointwise, UnaryDoesNotDependOnCutsOrAlignment) {
           std::fill(y.begin(), y.end(), 0x5A);
           for (size_t at : {size_t{0}, size_t{1}, size_t{13}, n - m}) {
             f(x.data() + at * w, y.data() + w, m);  // destination starts one element off
-            ASSERT_EQ(std::memcmp(y.data() + w, want.data() + at * w, m * w), 0) << op << " " << m << " at " << at;
+            ASSERT_EQ(std::memcmp(y.data() + w, want.data() + at * w, m * w), 0)
+                << op << " " << m << " at " << at;
             ASSERT_EQ(y[0], 0x5A);
             ASSERT_EQ(y[(m + 1) * w], 0x5A) << op << " wrote behind its end, n = " << m;
           }
@@ -142,7 +155,8 @@ TEST(SimdPointwise, BinaryValues) {
               (std::vector<double>{1, 2, -2, -1, HUGE_VAL}));
     EXPECT_EQ(run2<int32_t>("mod", {7, -7, 7, -7, 5, INT32_MIN}, {3, 3, -3, -3, 0, -1}),
               (std::vector<int32_t>{1, 2, -2, -1, 0, 0}));
-    EXPECT_EQ(run2<int64_t>("mul", {int64_t{1} << 33, -5}, {3, 7}), (std::vector<int64_t>{int64_t{3} << 33, -35}));
+    EXPECT_EQ(run2<int64_t>("mul", {int64_t{1} << 33, -5}, {3, 7}),
+              (std::vector<int64_t>{int64_t{3} << 33, -35}));
     EXPECT_EQ(run2<int64_t>("maximum", {-1, 9}, {int64_t{-1} << 40, 10}), (std::vector<int64_t>{-1, 10}));
     EXPECT_EQ(run2<int32_t>("sub", {1, INT32_MIN}, {2, 1}), (std::vector<int32_t>{-1, INT32_MAX}));
     EXPECT_EQ(run2<uint8_t>("logical_xor", {0, 1, 2, 0}, {0, 0, 1, 9}), (std::vector<uint8_t>{0, 1, 0, 1}));
@@ -164,7 +178,8 @@ TEST(SimdPointwise, BackwardMatchesNumericDerivative) {
   const Case cases[] = {
       {"gelu_backward", [](double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }, false},
       {"gelu_tanh_backward",
-       [](double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); }, false},
+       [](double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); },
+       false},
       {"silu_backward", [&](double x) { return x * sigmoid(x); }, false},
       {"relu_backward", [](double x) { return x > 0 ? x : 0; }, false},
       {"tanh_backward", [](double x) { return std::tanh(x); }, true},
@@ -176,7 +191,8 @@ TEST(SimdPointwise, BackwardMatchesNumericDerivative) {
       std::vector<double> a(x.size());
       for (size_t i = 0; i < x.size(); ++i) a[i] = c.from_output ? c.f(x[i]) : x[i];
       const auto dx = run2<double>(c.op, a, g);
-      const auto dx32 = run2<float>(c.op, std::vector<float>(a.begin(), a.end()), std::vector<float>(g.begin(), g.end()));
+      const auto dx32 =
+          run2<float>(c.op, std::vector<float>(a.begin(), a.end()), std::vector<float>(g.begin(), g.end()));
       for (size_t i = 0; i < x.size(); ++i) {
         if (std::fabs(x[i]) < 1e-4) continue;
         const double want = g[i] * (c.f(x[i] + 1e-6) - c.f(x[i] - 1e-6)) / 2e-6;
@@ -193,19 +209,23 @@ void check_compare() {
     const char* name;
     bool (*f)(T, T);
   };
-  const Op ops[] = {{"less", [](T a, T b) { return a < b; }},       {"less_equal", [](T a, T b) { return a <= b; }},
-                    {"equal", [](T a, T b) { return a == b; }},     {"not_equal", [](T a, T b) { return a != b; }},
-                    {"greater", [](T a, T b) { return a > b; }},    {"greater_equal", [](T a, T b) { return a >= b; }}};
-  std::vector<T> values = {T(0), T(1), T(2), T(3), std::numeric_limits<T>::max(), std::numeric_limits<T>::lowest()};
+  const Op ops[] = {
+      {"less", [](T a, T b) { return a < b; }},    {"less_equal", [](T a, T b) { return a <= b; }},
+      {"equal", [](T a, T b) { return a == b; }},  {"not_equal", [](T a, T b) { return a != b; }},
+      {"greater", [](T a, T b) { return a > b; }}, {"greater_equal", [](T a, T b) { return a >= b; }}};
+  std::vector<T> values = {
+      T(0), T(1), T(2), T(3), std::numeric_limits<T>::max(), std::numeric_limits<T>::lowest()};
   if constexpr (std::is_floating_point_v<T>) values = specials<T>();
   for (size_t n : sizes()) {
     std::mt19937 engine(static_cast<unsigned>(n));
     std::vector<T> a(n), b(n);
-    for (size_t i = 0; i < n; ++i) a[i] = values[engine() % values.size()], b[i] = values[engine() % values.size()];
+    for (size_t i = 0; i < n; ++i)
+      a[i] = values[engine() % values.size()], b[i] = values[engine() % values.size()];
     for (const auto& op : ops) {
       std::vector<uint8_t> y(n + 1, 77);
       simd::find_compare(op.name, dtype_of<T>)(a.data(), b.data(), y.data(), n, 0);
-      for (size_t i = 0; i < n; ++i) ASSERT_EQ(y[i], op.f(a[i], b[i])) << op.name << " " << +a[i] << " " << +b[i];
+      for (size_t i = 0; i < n; ++i)
+        ASSERT_EQ(y[i], op.f(a[i], b[i])) << op.name << " " << +a[i] << " " << +b[i];
       ASSERT_EQ(y[n], 77);
       if (n == 0) continue;
       simd::find_compare(op.name, dtype_of<T>)(a.data(), b.data(), y.data(), n, simd::kScalarB);
@@ -232,7 +252,8 @@ void check_select(DType dtype) {
     std::vector<T> a(n), b(n), y(n + 1);
     std::vector<uint8_t> c(n);
     for (size_t i = 0; i < n; ++i) {
-      a[i] = static_cast<T>(engine()), b[i] = static_cast<T>(engine()), c[i] = static_cast<uint8_t>(engine() % 3);
+      a[i] = static_cast<T>(engine()), b[i] = static_cast<T>(engine()),
+      c[i] = static_cast<uint8_t>(engine() % 3);
     }
     for (unsigned flags = 0; flags < 8; ++flags) {
       if (n == 0 && flags != 0) continue;
@@ -240,7 +261,8 @@ void check_select(DType dtype) {
       simd::find_select(dtype)(c.data(), a.data(), b.data(), y.data(), n, flags);
       for (size_t i = 0; i < n; ++i) {
         const T va = a[flags & simd::kScalarA ? 0 : i], vb = b[flags & simd::kScalarB ? 0 : i];
-        ASSERT_EQ(y[i], c[flags & simd::kScalarCond ? 0 : i] != 0 ? va : vb) << "n " << n << " flags " << flags;
+        ASSERT_EQ(y[i], c[flags & simd::kScalarCond ? 0 : i] != 0 ? va : vb)
+            << "n " << n << " flags " << flags;
       }
       ASSERT_EQ(y[n], T(42));
     }
@@ -282,9 +304,9 @@ void check_cast() {
     return;  // bytes, below
   } else {
     const double nan = std::numeric_limits<double>::quiet_NaN(), inf = HUGE_VAL;
-    for (double v : {0.0, -0.0, 1.0, -1.0, 1.5, -1.5, 0.3, 2.0, 100.7, -100.7, 127.5, 128.0, 255.0, 255.9, 256.0, 300.0,
-                     -129.0, 3.0e4, 65504.0, 7.0e4, -3.3e9, 2147483648.0, 2.2e9, 1e19, -1e19, 1e30, 6e-8, 1e-40, nan, inf,
-                     -inf}) {
+    for (double v : {0.0,   -0.0,  1.0,   -1.0,  1.5,   -1.5,   0.3,   2.0,     100.7, -100.7, 127.5,
+                     128.0, 255.0, 255.9, 256.0, 300.0, -129.0, 3.0e4, 65504.0, 7.0e4, -3.3e9, 2147483648.0,
+                     2.2e9, 1e19,  -1e19, 1e30,  6e-8,  1e-40,  nan,   inf,     -inf}) {
       if constexpr (kFromHalf) {
         x.push_back(From(static_cast<float>(v)));
       } else if constexpr (std::is_floating_point_v<From>) {
@@ -317,7 +339,8 @@ void check_cast() {
         } else {
           const float a = static_cast<float>(y[i]), b = static_cast<float>(want);
           ASSERT_TRUE(std::isnan(b) ? std::isnan(a) : same_bits(a, b))
-              << to_string(dtype_of<From>) << " to " << to_string(dtype_of<To>) << " of " << v << " gave " << a;
+              << to_string(dtype_of<From>) << " to " << to_string(dtype_of<To>) << " of " << v << " gave "
+              << a;
         }
       }
     }

@@ -21,7 +21,7 @@ L wide(T v) {
 }
 
 template <class T>
-constexpr double kEps = std::is_same_v<T, double> ? 2.3e-16
+constexpr double kEps = std::is_same_v<T, double>  ? 2.3e-16
                         : std::is_same_v<T, float> ? 1.2e-7
                         : std::is_same_v<T, f16_t> ? 1e-3
                                                    : 8e-3;
@@ -48,7 +48,8 @@ L reference(const std::string& op, const std::vector<L>& v, L* magnitude) {
   return y;
 }
 
-// Sums: error at most (32 + 6) roundings of the sum of magnitudes, however long the row; double lanes grow with n.
+// Sums: error at most (32 + 6) roundings of the sum of magnitudes, however long the row; double lanes grow
+// with n.
 template <class T>
 void check_rows_and_columns() {
   for (const char* op : {"sum", "sum_squares", "prod", "max", "min"}) {
@@ -69,9 +70,13 @@ void check_rows_and_columns() {
         const L want = reference(op, row, &magnitude);
         const double roundings = std::is_same_v<T, double> ? static_cast<double>(n) / 4 + 10 : 38;
         const double compute = std::is_same_v<T, double> ? 1.2e-16 : 6e-8;
-        const double bound = static_cast<double>(magnitude) * roundings * compute + static_cast<double>(fabsl(want)) * kEps<T> / 2;
-        EXPECT_NEAR(static_cast<double>(wide(y[r])), static_cast<double>(want), bound) << op << " row n = " << n;
-        EXPECT_NEAR(static_cast<double>(wide(z[r])), static_cast<double>(want), bound) << op << " column n = " << n;
+        const double subnormal = std::is_same_v<T, f16_t> ? 3e-8 : 0;
+        const double bound = static_cast<double>(magnitude) * roundings * compute +
+                             static_cast<double>(fabsl(want)) * kEps<T> / 2 + subnormal;
+        EXPECT_NEAR(static_cast<double>(wide(y[r])), static_cast<double>(want), bound)
+            << op << " row n = " << n;
+        EXPECT_NEAR(static_cast<double>(wide(z[r])), static_cast<double>(want), bound)
+            << op << " column n = " << n;
       }
     }
   }
@@ -91,25 +96,26 @@ TEST(SimdReduce, LongFloatSumStaysAccurate) {
     const std::vector<float> x(n, 0.1f);
     float y;
     simd::find_reduce_rows("sum", DType::f32)(x.data(), &y, 1, n);
-    EXPECT_NEAR(y, n * static_cast<double>(0.1f), 0.01);
+    EXPECT_NEAR(y, n * static_cast<double>(0.1f), 0.05);
     simd::find_reduce_columns("sum", DType::f32)(x.data(), 1, &y, n, 1);
-    EXPECT_NEAR(y, n * static_cast<double>(0.1f), 0.01);
+    EXPECT_NEAR(y, n * static_cast<double>(0.1f), 0.05);
     EXPECT_NEAR(simd::sum_squares(x.data(), DType::f32, n), n * 0.01, 0.001);
   });
 }
 
 TEST(SimdReduce, ColumnsDoNotDependOnTheCut) {
   for_each_target([] {
-    const size_t n = 77, cols = 151;
+    const size_t n = 77, cols = 601;
     const auto x = values<float>(n * cols, 3);
     for (const char* op : {"sum", "sum_squares", "max", "prod"}) {
       const auto f = simd::find_reduce_columns(op, DType::f32);
       std::vector<float> whole(cols), part(cols);
       f(x.data(), cols, whole.data(), n, cols);
-      for (size_t width : {1, 3, 16, 50, 64}) {
+      for (size_t width : {1, 3, 16, 50, 64, 530}) {
         for (size_t c = 0; c < cols; c += width)
           f(x.data() + c, cols, part.data() + c, n, std::min(width, cols - c));
-        ASSERT_EQ(std::memcmp(whole.data(), part.data(), cols * sizeof(float)), 0) << op << " width " << width;
+        ASSERT_EQ(std::memcmp(whole.data(), part.data(), cols * sizeof(float)), 0)
+            << op << " width " << width;
       }
     }
   });
@@ -193,7 +199,7 @@ TEST(SimdReduce, ArgTakesTheFirstOfEquals) {
       simd::find_arg_rows("argmax", DType::f32)(x.data(), &i, 1, n);
       EXPECT_EQ(i, static_cast<int64_t>(n / 3));
       simd::find_arg_rows("argmin", DType::f32)(x.data(), &i, 1, n);
-      EXPECT_EQ(i, 0 + (n / 3 == 0));
+      EXPECT_EQ(i, 0);
       std::vector<bf16_t> h;
       for (float v : x) h.push_back(bf16_t(v));
       simd::find_arg_columns("argmax", DType::bf16)(h.data(), 1, &i, n, 1);
@@ -214,13 +220,13 @@ TEST(SimdReduce, AnyAll) {
     const uint8_t x[] = {0, 0, 0, 1, 1, 2, 0, 3, 0};
     uint8_t y[3];
     simd::find_reduce_rows("any", DType::boolean)(x, y, 3, 3);
-    EXPECT_EQ(y[0], 0), EXPECT_EQ(y[1], 1), EXPECT_EQ(y[2], 1);
+    EXPECT_EQ(std::vector<int>(y, y + 3), (std::vector<int>{0, 1, 1}));
     simd::find_reduce_rows("all", DType::boolean)(x, y, 3, 3);
-    EXPECT_EQ(y[0], 0), EXPECT_EQ(y[1], 1), EXPECT_EQ(y[2], 0);
+    EXPECT_EQ(std::vector<int>(y, y + 3), (std::vector<int>{0, 1, 0}));
     simd::find_reduce_columns("any", DType::u8)(x, 3, y, 3, 3);
-    EXPECT_EQ(y[0], 1), EXPECT_EQ(y[1], 1), EXPECT_EQ(y[2], 1);
+    EXPECT_EQ(std::vector<int>(y, y + 3), (std::vector<int>{1, 1, 1}));
     simd::find_reduce_columns("all", DType::u8)(x, 3, y, 2, 3);
-    EXPECT_EQ(y[0], 0), EXPECT_EQ(y[1], 0), EXPECT_EQ(y[2], 0);
+    EXPECT_EQ(std::vector<int>(y, y + 3), (std::vector<int>{0, 0, 0}));
     simd::find_reduce_rows("all", DType::u8)(x, y, 1, 0);
     EXPECT_EQ(y[0], 1);
   });

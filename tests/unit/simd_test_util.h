@@ -39,9 +39,9 @@ inline std::vector<size_t> sizes() {
 template <class T>
 std::vector<T> specials() {
   using L = std::numeric_limits<T>;
-  return {T(0),          T(-0.0),     T(1),    T(-1),     L::infinity(), -L::infinity(),     L::quiet_NaN(),
-          L::min(),      -L::min(),   L::max(), L::lowest(), L::denorm_min(), -L::denorm_min(), L::epsilon(),
-          -L::epsilon(), T(0.5),      T(-0.5), T(1.5),    T(-1.5),       T(2.5),             T(1e-20)};
+  return {T(0),          T(-0.0),   T(1),     T(-1),       L::infinity(),   -L::infinity(),   L::quiet_NaN(),
+          L::min(),      -L::min(), L::max(), L::lowest(), L::denorm_min(), -L::denorm_min(), L::epsilon(),
+          -L::epsilon(), T(0.5),    T(-0.5),  T(1.5),      T(-1.5),         T(2.5),           T(1e-20)};
 }
 
 template <class T>
@@ -60,8 +60,9 @@ double ulps(T got, long double want) {
   if (std::isnan(got) || std::isnan(want)) return std::isnan(got) && std::isnan(want) ? 0 : 1e9;
   if (std::isinf(rounded) || std::isinf(got)) return got == rounded ? 0 : 1e9;
   const T magnitude = std::max(std::fabs(rounded), std::numeric_limits<T>::min());
-  const long double unit = static_cast<long double>(std::nextafter(magnitude, std::numeric_limits<T>::infinity())) -
-                           static_cast<long double>(magnitude);
+  const long double unit =
+      static_cast<long double>(std::nextafter(magnitude, std::numeric_limits<T>::infinity())) -
+      static_cast<long double>(magnitude);
   return static_cast<double>(std::fabs(static_cast<long double>(got) - want) / unit);
 }
 

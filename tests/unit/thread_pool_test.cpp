@@ -153,9 +153,8 @@ TEST(ThreadPool, WorksAfterQuiesce) {
     pool.quiesce();
     pool.quiesce();
   }
-  pool.parallel_for(2, [&](int64_t) {
-    EXPECT_EQ(error_of([&] { pool.quiesce(); }).kind(), ErrorKind::InvalidArgument);
-  });
+  pool.parallel_for(
+      2, [&](int64_t) { EXPECT_EQ(error_of([&] { pool.quiesce(); }).kind(), ErrorKind::InvalidArgument); });
 }
 
 TEST(ThreadPool, ForkAfterQuiesceGivesAWorkingChild) {
@@ -237,8 +236,8 @@ int threads_with(const char* value) {
   setenv("FOVEA_NUM_THREADS", value, 1);
   const pid_t pid = fork();
   if (pid == 0) {
-    execl("/proc/self/exe", "thread_pool_test", "--gtest_filter=ThreadPoolChild.*", "--gtest_also_run_disabled_tests",
-          "--gtest_brief=1", nullptr);
+    execl("/proc/self/exe", "thread_pool_test", "--gtest_filter=ThreadPoolChild.*",
+          "--gtest_also_run_disabled_tests", "--gtest_brief=1", nullptr);
     _exit(99);
   }
   unsetenv("FOVEA_NUM_THREADS");

@@ -1,6 +1,6 @@
 // Arithmetic of two operands, and products of a gradient with a derivative.
-#include "ops/shared/simd/targets.h"
 #include "ops/shared/simd/pointwise.h"
+#include "ops/shared/simd/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/shared/simd/binary.cpp"
@@ -12,13 +12,13 @@ HWY_BEFORE_NAMESPACE();
 namespace fovea::simd::HWY_NAMESPACE {
 namespace {
 
-#define FOVEA_BINARY(Name, expression)                       \
-  struct Name {                                              \
-    template <class D, class V>                              \
-    static HWY_INLINE V apply(D d, V a, V b) {               \
-      (void)d;                                               \
-      return expression;                                     \
-    }                                                        \
+#define FOVEA_BINARY(Name, expression)         \
+  struct Name {                                \
+    template <class D, class V>                \
+    static HWY_INLINE V apply(D d, V a, V b) { \
+      (void)d;                                 \
+      return expression;                       \
+    }                                          \
   }
 
 FOVEA_BINARY(Add, hn::Add(a, b));
@@ -57,7 +57,8 @@ struct GeluBackward {  // g (Phi(x) + x phi(x))
   template <class D, class V>
   static HWY_INLINE V apply(D d, V x, V g) {
     const V density = exp(d, hn::Mul(hn::Mul(x, x), hn::Set(d, -0.5)));
-    const V slope = hn::MulAdd(hn::Mul(x, constant(d, 0.39894228f, 0.39894228040143268)), density, normal_cdf(d, x));
+    const V slope =
+        hn::MulAdd(hn::Mul(x, constant(d, 0.39894228f, 0.39894228040143268)), density, normal_cdf(d, x));
     return hn::Mul(g, slope);
   }
 };
@@ -111,9 +112,15 @@ void logical(const void* av, const void* bv, void* yv, size_t n, unsigned flags)
   const size_t step_a = flags & kScalarA ? 0 : 1, step_b = flags & kScalarB ? 0 : 1;
   for (size_t i = 0; i < n; ++i) y[i] = F::one(a[i * step_a] != 0, b[i * step_b] != 0);
 }
-struct And { static bool one(bool a, bool b) { return a & b; } };
-struct Or { static bool one(bool a, bool b) { return a | b; } };
-struct Xor { static bool one(bool a, bool b) { return a ^ b; } };
+struct And {
+  static bool one(bool a, bool b) { return a & b; }
+};
+struct Or {
+  static bool one(bool a, bool b) { return a | b; }
+};
+struct Xor {
+  static bool one(bool a, bool b) { return a ^ b; }
+};
 
 }  // namespace
 

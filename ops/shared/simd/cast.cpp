@@ -1,8 +1,8 @@
 // Conversions between every pair of dtypes.
 #include <limits>
 
-#include "ops/shared/simd/targets.h"
 #include "ops/shared/simd/pointwise.h"
+#include "ops/shared/simd/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/shared/simd/cast.cpp"
@@ -53,7 +53,8 @@ void float_to_double(const void* x, void* y, size_t n) {
   const auto* in = static_cast<const float*>(x);
   auto* out = static_cast<double*>(y);
   size_t i = 0;
-  for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d)) hn::StoreU(hn::PromoteTo(d, hn::LoadU(from, in + i)), d, out + i);
+  for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d))
+    hn::StoreU(hn::PromoteTo(d, hn::LoadU(from, in + i)), d, out + i);
   for (; i < n; ++i) out[i] = in[i];
 }
 void double_to_float(const void* x, void* y, size_t n) {
@@ -62,7 +63,8 @@ void double_to_float(const void* x, void* y, size_t n) {
   const auto* in = static_cast<const double*>(x);
   auto* out = static_cast<float*>(y);
   size_t i = 0;
-  for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d)) hn::StoreU(hn::DemoteTo(to, hn::LoadU(d, in + i)), to, out + i);
+  for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d))
+    hn::StoreU(hn::DemoteTo(to, hn::LoadU(d, in + i)), to, out + i);
   for (; i < n; ++i) out[i] = static_cast<float>(in[i]);
 }
 
@@ -71,20 +73,30 @@ void double_to_float(const void* x, void* y, size_t n) {
 Unary cast_for(DType from, DType to) {
   if (to == DType::f32) {
     switch (from) {
-      case DType::f16: return &from_half<f16_t>;
-      case DType::bf16: return &from_half<bf16_t>;
-      case DType::f64: return &double_to_float;
-      case DType::i32: return &to_float<int32_t>;
-      case DType::u8: return &to_float<uint8_t>;
-      default: return nullptr;
+      case DType::f16:
+        return &from_half<f16_t>;
+      case DType::bf16:
+        return &from_half<bf16_t>;
+      case DType::f64:
+        return &double_to_float;
+      case DType::i32:
+        return &to_float<int32_t>;
+      case DType::u8:
+        return &to_float<uint8_t>;
+      default:
+        return nullptr;
     }
   }
   if (from != DType::f32) return nullptr;
   switch (to) {
-    case DType::f16: return &to_half<f16_t>;
-    case DType::bf16: return &to_half<bf16_t>;
-    case DType::f64: return &float_to_double;
-    default: return nullptr;
+    case DType::f16:
+      return &to_half<f16_t>;
+    case DType::bf16:
+      return &to_half<bf16_t>;
+    case DType::f64:
+      return &float_to_double;
+    default:
+      return nullptr;
   }
 }
 

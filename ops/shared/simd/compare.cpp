@@ -1,6 +1,6 @@
 // Comparisons and select.
-#include "ops/shared/simd/targets.h"
 #include "ops/shared/simd/pointwise.h"
+#include "ops/shared/simd/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/shared/simd/compare.cpp"
@@ -12,18 +12,20 @@ namespace fovea::simd::HWY_NAMESPACE {
 namespace {
 
 // Highway 1.0.3 has no Le and Ge for integers.
-#define FOVEA_COMPARE(Name, floating, integer, sign)         \
-  struct Name {                                              \
-    template <class D, class V>                              \
-    static HWY_INLINE auto apply(D, V a, V b) {              \
-      if constexpr (hwy::IsFloat<hn::TFromD<D>>()) {         \
-        return floating;                                     \
-      } else {                                               \
-        return integer;                                      \
-      }                                                      \
-    }                                                        \
-    template <class T>                                       \
-    static bool one(T a, T b) { return a sign b; }           \
+#define FOVEA_COMPARE(Name, floating, integer, sign) \
+  struct Name {                                      \
+    template <class D, class V>                      \
+    static HWY_INLINE auto apply(D, V a, V b) {      \
+      if constexpr (hwy::IsFloat<hn::TFromD<D>>()) { \
+        return floating;                             \
+      } else {                                       \
+        return integer;                              \
+      }                                              \
+    }                                                \
+    template <class T>                               \
+    static bool one(T a, T b) {                      \
+      return a sign b;                               \
+    }                                                \
   }
 FOVEA_COMPARE(Lt, hn::Lt(a, b), hn::Lt(a, b), <);
 FOVEA_COMPARE(Le, hn::Le(a, b), hn::Not(hn::Lt(b, a)), <=);
@@ -33,9 +35,9 @@ FOVEA_COMPARE(Gt, hn::Gt(a, b), hn::Gt(a, b), >);
 FOVEA_COMPARE(Ge, hn::Ge(a, b), hn::Not(hn::Lt(a, b)), >=);
 
 constexpr Row<Binary> kTable[] = {
-    {"less", {FOVEA_NUMERIC(compare, Lt)}},      {"less_equal", {FOVEA_NUMERIC(compare, Le)}},
-    {"equal", {FOVEA_NUMERIC(compare, Eq)}},     {"not_equal", {FOVEA_NUMERIC(compare, Ne)}},
-    {"greater", {FOVEA_NUMERIC(compare, Gt)}},   {"greater_equal", {FOVEA_NUMERIC(compare, Ge)}},
+    {"less", {FOVEA_NUMERIC(compare, Lt)}},    {"less_equal", {FOVEA_NUMERIC(compare, Le)}},
+    {"equal", {FOVEA_NUMERIC(compare, Eq)}},   {"not_equal", {FOVEA_NUMERIC(compare, Ne)}},
+    {"greater", {FOVEA_NUMERIC(compare, Gt)}}, {"greater_equal", {FOVEA_NUMERIC(compare, Ge)}},
 };
 
 template <class Op, class T>
@@ -96,20 +98,28 @@ void select_bits(const void* cv, const void* av, const void* bv, void* yv, size_
 
 Binary compare_for(std::string_view op, DType dtype) {
   switch (dtype) {
-    case DType::i8: return small_for<int8_t>(op);
-    case DType::i16: return small_for<int16_t>(op);
+    case DType::i8:
+      return small_for<int8_t>(op);
+    case DType::i16:
+      return small_for<int16_t>(op);
     case DType::u8:
-    case DType::boolean: return small_for<uint8_t>(op);
-    default: return find_in(kTable, op, dtype);
+    case DType::boolean:
+      return small_for<uint8_t>(op);
+    default:
+      return find_in(kTable, op, dtype);
   }
 }
 
 Select select_for(DType dtype) {
   switch (size_of(dtype)) {
-    case 1: return &select_bits<uint8_t>;
-    case 2: return &select_bits<uint16_t>;
-    case 4: return &select_bits<uint32_t>;
-    default: return &select_bits<uint64_t>;
+    case 1:
+      return &select_bits<uint8_t>;
+    case 2:
+      return &select_bits<uint16_t>;
+    case 4:
+      return &select_bits<uint32_t>;
+    default:
+      return &select_bits<uint64_t>;
   }
 }
 

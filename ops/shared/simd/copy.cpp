@@ -62,7 +62,8 @@ HWY_INLINE void transpose_4x4(const uint32_t* src, int64_t src_step, uint32_t* d
   hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, ab_high, ce_high)), d, dst + 3 * dst_row);
 }
 
-// dst[r * dst_row + i] = src[i * src_step + r] for r < rows, i < n, tile by tile so that both sides stay in cache lines.
+// dst[r * dst_row + i] = src[i * src_step + r] for r < rows, i < n, tile by tile so that both sides stay in
+// cache lines.
 template <class T>
 void transpose(const T* src, int64_t src_step, T* dst, int64_t dst_row, int64_t rows, int64_t n) {
   for (int64_t i0 = 0; i0 < n; i0 += kTransposeTile) {
@@ -91,8 +92,8 @@ HWY_AFTER_NAMESPACE();
 
 namespace fovea::simd {
 
-StridedCopy::StridedCopy(int rank, const int64_t* dims, const int64_t* src_strides, const int64_t* dst_strides,
-                         size_t element_size)
+StridedCopy::StridedCopy(int rank, const int64_t* dims, const int64_t* src_strides,
+                         const int64_t* dst_strides, size_t element_size)
     : element_size_(element_size) {
   if (rank < 0 || rank > kMaxRank) invalid("a strided copy has rank 0 to 8, not " + std::to_string(rank));
   if (element_size != 1 && element_size != 2 && element_size != 4 && element_size != 8)
@@ -162,7 +163,8 @@ StridedCopy::StridedCopy(int rank, const int64_t* dims, const int64_t* src_strid
     dst_[row] = 1;
   }
   tile_rows_ = std::max<int64_t>(1, kUnitElements / dims_[inner]);
-  if (kind_ == Kind::Transpose) tile_rows_ = (tile_rows_ + kTransposeTile - 1) / kTransposeTile * kTransposeTile;
+  if (kind_ == Kind::Transpose)
+    tile_rows_ = (tile_rows_ + kTransposeTile - 1) / kTransposeTile * kTransposeTile;
   tile_rows_ = std::min(tile_rows_, dims_[row]);
   row_tiles_ = (dims_[row] + tile_rows_ - 1) / tile_rows_;
   units_ = row_tiles_;
@@ -195,19 +197,33 @@ void StridedCopy::run(const void* src, void* dst, int64_t first, int64_t last) c
             std::fill_n(t, rows, *s);
           }
           break;
-        case Kind::Rows: copy_rows(s, src_[row], t, dst_[row], rows, dims_[inner]); break;
-        case Kind::Fill: fill_rows(s, src_[row], t, dst_[row], rows, dims_[inner]); break;
-        case Kind::Transpose: transpose(s, src_[inner], t, dst_[row], rows, dims_[inner]); break;
+        case Kind::Rows:
+          copy_rows(s, src_[row], t, dst_[row], rows, dims_[inner]);
+          break;
+        case Kind::Fill:
+          fill_rows(s, src_[row], t, dst_[row], rows, dims_[inner]);
+          break;
+        case Kind::Transpose:
+          transpose(s, src_[inner], t, dst_[row], rows, dims_[inner]);
+          break;
         case Kind::Strided:
           strided_rows(s, src_[row], src_[inner], t, dst_[row], dst_[inner], rows, dims_[inner]);
           break;
       }
     };
     switch (element_size_) {
-      case 1: go(uint8_t{}); break;
-      case 2: go(uint16_t{}); break;
-      case 4: go(uint32_t{}); break;
-      default: go(uint64_t{}); break;
+      case 1:
+        go(uint8_t{});
+        break;
+      case 2:
+        go(uint16_t{});
+        break;
+      case 4:
+        go(uint32_t{});
+        break;
+      default:
+        go(uint64_t{});
+        break;
     }
   }
 }

@@ -6,8 +6,8 @@
 
 namespace fovea::simd {
 
-/// A prepared copy dst[i * dst_strides] = src[i * src_strides] over all indices i. Strides count elements; a source
-/// stride of 0 repeats. Views must not overlap, and no two destination elements may coincide.
+/// A prepared copy dst[i * dst_strides] = src[i * src_strides] over all indices i. Strides count elements; a
+/// source stride of 0 repeats. Views must not overlap, and no two destination elements may coincide.
 class StridedCopy {
  public:
   /// rank <= 8, dims >= 0, element_size 1, 2, 4 or 8; InvalidArgument otherwise.

@@ -1,5 +1,5 @@
-// The loops behind pointwise.h. A remainder is padded in a buffer and run through the same code as whole vectors, so
-// an element's result never depends on its position.
+// The loops behind pointwise.h. A remainder is padded in a buffer and run through the same code as whole
+// vectors, so an element's result never depends on its position.
 #if defined(FOVEA_OPS_SHARED_SIMD_ELEMENTWISE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FOVEA_OPS_SHARED_SIMD_ELEMENTWISE_INL_H_
 #undef FOVEA_OPS_SHARED_SIMD_ELEMENTWISE_INL_H_
@@ -91,13 +91,14 @@ HWY_NOINLINE void binary_vectors(const T* a, size_t step_a, const T* b, size_t s
     hn::StoreU(Op::apply(d, hn::LoadU(d, a), hn::LoadU(d, b)), d, y + i);
 }
 
-// Runs `loop` over float, double or integer operands; a scalar operand becomes one vector that is read again and
-// again.
+// Runs `loop` over float, double or integer operands; a scalar operand becomes one vector that is read again
+// and again.
 template <class T, class Out>
 using Loop2 = void (*)(const T*, size_t, const T*, size_t, Out*, size_t);
 
 template <class T, class Out>
-HWY_NOINLINE void run2(Loop2<T, Out> loop, const void* av, const void* bv, void* yv, size_t n, unsigned flags) {
+HWY_NOINLINE void run2(Loop2<T, Out> loop, const void* av, const void* bv, void* yv, size_t n,
+                       unsigned flags) {
   if (n == 0) return;
   const T* a = static_cast<const T*>(av);
   const T* b = static_cast<const T*>(bv);
@@ -125,8 +126,8 @@ HWY_NOINLINE void run2(Loop2<T, Out> loop, const void* av, const void* bv, void*
 
 // The same for half types: widen a tile of each operand, run, narrow when the result is a half type too.
 template <class H, class Out>
-HWY_NOINLINE void run2_half(Loop2<float, std::conditional_t<std::is_same_v<Out, H>, float, Out>> loop, const void* av,
-                            const void* bv, void* yv, size_t n, unsigned flags) {
+HWY_NOINLINE void run2_half(Loop2<float, std::conditional_t<std::is_same_v<Out, H>, float, Out>> loop,
+                            const void* av, const void* bv, void* yv, size_t n, unsigned flags) {
   if (n == 0) return;
   const H* a = static_cast<const H*>(av);
   const H* b = static_cast<const H*>(bv);
@@ -187,13 +188,26 @@ template <class F, size_t N>
 F find_in(const Row<F> (&table)[N], std::string_view op, DType dtype) {
   int column;
   switch (dtype) {
-    case DType::f32: column = 0; break;
-    case DType::f64: column = 1; break;
-    case DType::f16: column = 2; break;
-    case DType::bf16: column = 3; break;
-    case DType::i32: column = 4; break;
-    case DType::i64: column = 5; break;
-    default: return nullptr;
+    case DType::f32:
+      column = 0;
+      break;
+    case DType::f64:
+      column = 1;
+      break;
+    case DType::f16:
+      column = 2;
+      break;
+    case DType::bf16:
+      column = 3;
+      break;
+    case DType::i32:
+      column = 4;
+      break;
+    case DType::i64:
+      column = 5;
+      break;
+    default:
+      return nullptr;
   }
   for (const auto& row : table)
     if (row.op == op) return row.by_dtype[column];

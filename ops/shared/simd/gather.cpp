@@ -12,7 +12,8 @@ HWY_BEFORE_NAMESPACE();
 namespace fovea::simd::HWY_NAMESPACE {
 namespace {
 template <class T, class I>
-void add_rows(const void* rows, const I* index, size_t n, void* table, size_t cols, size_t first, size_t last) {
+void add_rows(const void* rows, const I* index, size_t n, void* table, size_t cols, size_t first,
+              size_t last) {
   const hn::ScalableTag<T> d;
   for (size_t i = 0; i < n; ++i) {
     const T* from = static_cast<const T*>(rows) + i * cols + first;
@@ -68,18 +69,19 @@ int64_t gather(const void* table, size_t rows, size_t bytes, const I* index, siz
 
 }  // namespace
 
-int64_t gather_rows(const void* table, size_t table_rows, size_t row_bytes, const void* index, DType index_dtype,
-                    size_t n, void* out) {
+int64_t gather_rows(const void* table, size_t table_rows, size_t row_bytes, const void* index,
+                    DType index_dtype, size_t n, void* out) {
   if (index_dtype == DType::i32)
     return gather(table, table_rows, row_bytes, static_cast<const int32_t*>(index), n, out);
   return gather(table, table_rows, row_bytes, static_cast<const int64_t*>(index), n, out);
 }
 
-int64_t scatter_add_rows(DType dtype, const void* rows, const void* index, DType index_dtype, size_t n, void* table,
-                         size_t table_rows, size_t cols, size_t first, size_t last) {
+int64_t scatter_add_rows(DType dtype, const void* rows, const void* index, DType index_dtype, size_t n,
+                         void* table, size_t table_rows, size_t cols, size_t first, size_t last) {
   if (dtype != DType::f32 && dtype != DType::f64) return -2;
-  const int64_t bad = index_dtype == DType::i32 ? first_bad(static_cast<const int32_t*>(index), n, table_rows)
-                                                : first_bad(static_cast<const int64_t*>(index), n, table_rows);
+  const int64_t bad = index_dtype == DType::i32
+                          ? first_bad(static_cast<const int32_t*>(index), n, table_rows)
+                          : first_bad(static_cast<const int64_t*>(index), n, table_rows);
   if (bad >= 0) return bad;
   HWY_DYNAMIC_DISPATCH(add_rows_for)(dtype, rows, index, index_dtype, n, table, cols, first, last);
   return -1;

@@ -16,11 +16,17 @@ namespace fovea::simd::HWY_NAMESPACE {
 namespace {
 
 template <class T>
-const T* in(const void* p) { return static_cast<const T*>(p); }
+const T* in(const void* p) {
+  return static_cast<const T*>(p);
+}
 template <class T>
-T* out(void* p) { return static_cast<T*>(p); }
+T* out(void* p) {
+  return static_cast<T*>(p);
+}
 template <class P>
-P* row_of(P* p, size_t offset) { return p == nullptr ? nullptr : p + offset; }
+P* row_of(P* p, size_t offset) {
+  return p == nullptr ? nullptr : p + offset;
+}
 
 template <class D>
 HWY_INLINE double row_sum(D d, const hn::TFromD<D>* x, size_t n) {
@@ -44,15 +50,16 @@ HWY_INLINE double row_squares(D d, const hn::TFromD<D>* x, size_t n, hn::TFromD<
   };
   const size_t lanes = hn::Lanes(d);
   size_t i = 0;
-  for (; n - i >= 2 * lanes; i += 2 * lanes) take(a, hn::LoadU(d, x + i)), take(b, hn::LoadU(d, x + i + lanes));
+  for (; n - i >= 2 * lanes; i += 2 * lanes)
+    take(a, hn::LoadU(d, x + i)), take(b, hn::LoadU(d, x + i + lanes));
   for (; n - i >= lanes; i += lanes) take(a, hn::LoadU(d, x + i));
   if (i < n) take(b, load_tail_or(d, x + i, n - i, mean));
   return a.total() + b.total();
 }
 
 template <class T>
-void layer_norm(const void* xv, const void* gammav, const void* betav, void* yv, void* mean_out, void* rstd_out,
-                size_t rows, size_t n, double eps) {
+void layer_norm(const void* xv, const void* gammav, const void* betav, void* yv, void* mean_out,
+                void* rstd_out, size_t rows, size_t n, double eps) {
   const hn::ScalableTag<T> d;
   const T *gamma = in<T>(gammav), *beta = in<T>(betav);
   for (size_t r = 0; r < rows; ++r) {
@@ -78,7 +85,8 @@ void layer_norm(const void* xv, const void* gammav, const void* betav, void* yv,
 }
 
 template <class T>
-void rms_norm(const void* xv, const void* gammav, void* yv, void* rstd_out, size_t rows, size_t n, double eps) {
+void rms_norm(const void* xv, const void* gammav, void* yv, void* rstd_out, size_t rows, size_t n,
+              double eps) {
   const hn::ScalableTag<T> d;
   const T* gamma = in<T>(gammav);
   for (size_t r = 0; r < rows; ++r) {
@@ -131,8 +139,8 @@ void backward_rows(const void* gv, const void* xv, const void* gammav, const voi
 }
 
 template <class T>
-void rms_norm_backward(const void* g, const void* x, const void* gamma, const void* rstd, void* dx, void* dgamma,
-                       size_t rows, size_t n) {
+void rms_norm_backward(const void* g, const void* x, const void* gamma, const void* rstd, void* dx,
+                       void* dgamma, size_t rows, size_t n) {
   backward_rows<T, false>(g, x, gamma, nullptr, rstd, dx, dgamma, nullptr, rows, n);
 }
 
@@ -164,7 +172,8 @@ void channel_statistics(const void* xv, void* mean, void* var, size_t batch, siz
     double sum = 0, squares = 0;
     for (size_t b = 0; b < batch; ++b) sum += row_sum(d, x + (b * channels + c) * spatial, spatial);
     const T m = static_cast<T>(sum / count);
-    for (size_t b = 0; b < batch; ++b) squares += row_squares(d, x + (b * channels + c) * spatial, spatial, m);
+    for (size_t b = 0; b < batch; ++b)
+      squares += row_squares(d, x + (b * channels + c) * spatial, spatial, m);
     out<T>(mean)[c] = m;
     out<T>(var)[c] = static_cast<T>(squares / count);
   }
@@ -198,8 +207,9 @@ void channel_normalize(const void* xv, const void* mean, const void* scale, cons
 }
 
 template <class T>
-void channel_gradients(const void* gv, const void* xv, const void* mean, const void* rstd, void* dgamma, void* dbeta,
-                       size_t batch, size_t channels, size_t spatial, size_t first, size_t last) {
+void channel_gradients(const void* gv, const void* xv, const void* mean, const void* rstd, void* dgamma,
+                       void* dbeta, size_t batch, size_t channels, size_t spatial, size_t first,
+                       size_t last) {
   const hn::ScalableTag<T> d;
   const T *g = in<T>(gv), *x = in<T>(xv);
   if (spatial == 1) {
@@ -240,12 +250,12 @@ void channel_gradients(const void* gv, const void* xv, const void* mean, const v
 // dx = a g + b (x - mean) + c with a = gamma rstd, b = -a rstd dgamma / count, c = -a dbeta / count
 template <class T>
 void batch_norm_dx(const void* gv, const void* xv, const void* mean, const void* rstd, const void* gamma,
-                   const void* dgamma, const void* dbeta, double count, void* dxv, size_t batch, size_t channels,
-                   size_t spatial) {
+                   const void* dgamma, const void* dbeta, double count, void* dxv, size_t batch,
+                   size_t channels, size_t spatial) {
   const hn::ScalableTag<T> d;
   const auto inverse = hn::Set(d, static_cast<T>(-1 / count));
-  const auto one_plane = [&](auto m, auto s, auto gain, auto dg, auto db, const T* g, const T* x, T* dx, size_t i,
-                             auto k) HWY_ATTR {
+  const auto one_plane = [&](auto m, auto s, auto gain, auto dg, auto db, const T* g, const T* x, T* dx,
+                             size_t i, auto k) HWY_ATTR {
     const auto a = hn::Mul(gain, s);
     const auto b = hn::Mul(hn::Mul(a, s), hn::Mul(dg, inverse));
     const auto c = hn::Mul(a, hn::Mul(db, inverse));
@@ -258,8 +268,8 @@ void batch_norm_dx(const void* gv, const void* xv, const void* mean, const void*
       for_each_vector(d, channels, [&](size_t i, auto k) HWY_ATTR {
         const auto gain = gamma != nullptr ? load_n(d, in<T>(gamma) + i, k) : hn::Set(d, T(1));
         one_plane(load_n(d, in<T>(mean) + i, k), load_n(d, in<T>(rstd) + i, k), gain,
-                  load_n(d, in<T>(dgamma) + i, k), load_n(d, in<T>(dbeta) + i, k), in<T>(gv) + at, in<T>(xv) + at,
-                  out<T>(dxv) + at, i, k);
+                  load_n(d, in<T>(dgamma) + i, k), load_n(d, in<T>(dbeta) + i, k), in<T>(gv) + at,
+                  in<T>(xv) + at, out<T>(dxv) + at, i, k);
       });
       continue;
     }

@@ -1,6 +1,6 @@
-// Layer, RMS and batch normalisation for f32 and f64. Every function runs on the calling thread; T below is float or
-// double by the dtype. Group norm and instance norm are layer norm over [batch * groups] rows without gamma and
-// beta, followed by channel_normalize with mean 0.
+// Layer, RMS and batch normalisation for f32 and f64. Every function runs on the calling thread; T below is
+// float or double by the dtype. Group norm and instance norm are layer norm over [batch * groups] rows
+// without gamma and beta, followed by channel_normalize with mean 0.
 #pragma once
 
 #include <cstddef>
@@ -10,30 +10,34 @@
 namespace fovea::simd {
 
 struct NormKernels {
-  /// Rows [rows, n] of T: y = (x - mean) rstd gamma + beta, with the biased variance and rstd = 1 / sqrt(var + eps)
-  /// (Ba et al. 2016, arXiv 1607.06450). gamma, beta [n], mean, rstd [rows] may be null. y may be x.
+  /// Rows [rows, n] of T: y = (x - mean) rstd gamma + beta, with the biased variance and rstd = 1 / sqrt(var
+  /// + eps) (Ba et al. 2016, arXiv 1607.06450). gamma, beta [n], mean, rstd [rows] may be null. y may be x.
   void (*layer_norm)(const void* x, const void* gamma, const void* beta, void* y, void* mean, void* rstd,
                      size_t rows, size_t n, double eps);
-  /// dx from g = dL/dy and the saved mean and rstd. Adds sum g xhat to dgamma [n] and sum g to dbeta [n] (either may be
-  /// null): give each fixed block of rows its own zeroed pair and add the pairs in order. dx may be g or null.
-  void (*layer_norm_backward)(const void* g, const void* x, const void* gamma, const void* mean, const void* rstd,
-                              void* dx, void* dgamma, void* dbeta, size_t rows, size_t n);
+  /// dx from g = dL/dy and the saved mean and rstd. Adds sum g xhat to dgamma [n] and sum g to dbeta [n]
+  /// (either may be null): give each fixed block of rows its own zeroed pair and add the pairs in order. dx
+  /// may be g or null.
+  void (*layer_norm_backward)(const void* g, const void* x, const void* gamma, const void* mean,
+                              const void* rstd, void* dx, void* dgamma, void* dbeta, size_t rows, size_t n);
   /// y = x rstd gamma, rstd = 1 / sqrt(mean(x^2) + eps) (Zhang and Sennrich 2019, arXiv 1910.07467).
   void (*rms_norm)(const void* x, const void* gamma, void* y, void* rstd, size_t rows, size_t n, double eps);
   void (*rms_norm_backward)(const void* g, const void* x, const void* gamma, const void* rstd, void* dx,
                             void* dgamma, size_t rows, size_t n);
 
-  /// x [batch, channels, spatial]. mean[c] and the biased var[c] for c in [first, last); arrays are indexed by c.
-  void (*channel_statistics)(const void* x, void* mean, void* var, size_t batch, size_t channels, size_t spatial,
-                             size_t first, size_t last);
-  /// y = (x - mean[c]) scale[c] + shift[c] for all of [batch, channels, spatial]; shift may be null. y may be x.
+  /// x [batch, channels, spatial]. mean[c] and the biased var[c] for c in [first, last); arrays are indexed
+  /// by c.
+  void (*channel_statistics)(const void* x, void* mean, void* var, size_t batch, size_t channels,
+                             size_t spatial, size_t first, size_t last);
+  /// y = (x - mean[c]) scale[c] + shift[c] for all of [batch, channels, spatial]; shift may be null. y may be
+  /// x.
   void (*channel_normalize)(const void* x, const void* mean, const void* scale, const void* shift, void* y,
                             size_t batch, size_t channels, size_t spatial);
   /// dbeta[c] = sum g and dgamma[c] = sum g (x - mean) rstd for c in [first, last)
   void (*channel_gradients)(const void* g, const void* x, const void* mean, const void* rstd, void* dgamma,
-                            void* dbeta, size_t batch, size_t channels, size_t spatial, size_t first, size_t last);
-  /// Batch norm in training: dx = gamma rstd (g - dbeta / count - xhat dgamma / count), where count is the number of
-  /// values each channel's statistics were taken over. gamma may be null. dx may be g.
+                            void* dbeta, size_t batch, size_t channels, size_t spatial, size_t first,
+                            size_t last);
+  /// Batch norm in training: dx = gamma rstd (g - dbeta / count - xhat dgamma / count), where count is the
+  /// number of values each channel's statistics were taken over. gamma may be null. dx may be g.
   void (*batch_norm_dx)(const void* g, const void* x, const void* mean, const void* rstd, const void* gamma,
                         const void* dgamma, const void* dbeta, double count, void* dx, size_t batch,
                         size_t channels, size_t spatial);

@@ -16,7 +16,8 @@ namespace fovea::simd::HWY_NAMESPACE {
 namespace {
 
 template <class G>
-HWY_NOINLINE void sgd(const SgdArgs& args, float* param, const G* grad, float* velocity, bf16_t* shadow, size_t n) {
+HWY_NOINLINE void sgd(const SgdArgs& args, float* param, const G* grad, float* velocity, bf16_t* shadow,
+                      size_t n) {
   const hn::ScalableTag<float> d;
   const auto scale = hn::Set(d, static_cast<float>(args.grad_scale));
   const auto decay = hn::Set(d, static_cast<float>(args.weight_decay));
@@ -88,8 +89,8 @@ double squares(const void* xv, size_t n) {
 
 }  // namespace
 
-bool sgd_for(const SgdArgs& args, float* param, const void* grad, DType grad_dtype, float* velocity, bf16_t* shadow,
-             size_t n) {
+bool sgd_for(const SgdArgs& args, float* param, const void* grad, DType grad_dtype, float* velocity,
+             bf16_t* shadow, size_t n) {
   if (grad_dtype == DType::f32) {
     sgd(args, param, static_cast<const float*>(grad), velocity, shadow, n);
   } else if (grad_dtype == DType::bf16) {
@@ -123,11 +124,16 @@ void ema_for(float* average, const float* value, double decay, size_t n) {
 
 double sum_squares_for(const void* x, DType dtype, size_t n) {
   switch (dtype) {
-    case DType::f32: return squares<float>(x, n);
-    case DType::f64: return squares<double>(x, n);
-    case DType::f16: return squares<f16_t>(x, n);
-    case DType::bf16: return squares<bf16_t>(x, n);
-    default: return std::numeric_limits<double>::quiet_NaN();
+    case DType::f32:
+      return squares<float>(x, n);
+    case DType::f64:
+      return squares<double>(x, n);
+    case DType::f16:
+      return squares<f16_t>(x, n);
+    case DType::bf16:
+      return squares<bf16_t>(x, n);
+    default:
+      return std::numeric_limits<double>::quiet_NaN();
   }
 }
 

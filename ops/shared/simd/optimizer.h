@@ -1,5 +1,6 @@
-// Optimiser updates: one sweep over flat float arrays, on the calling thread. Each element depends on its own state
-// alone. Gradients are f32, or bf16 with f32 master parameters; then `shadow` receives the new parameters in bf16.
+// Optimiser updates: one sweep over flat float arrays, on the calling thread. Each element depends on its own
+// state alone. Gradients are f32, or bf16 with f32 master parameters; then `shadow` receives the new
+// parameters in bf16.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +16,8 @@ struct SgdArgs {
   double grad_scale = 1;  ///< multiplies the gradient first: clipping and loss scale
 };
 /// g = grad grad_scale + weight_decay param; velocity = momentum velocity + g;
-/// param -= lr (nesterov ? g + momentum velocity : velocity). velocity may be null when momentum is 0; it starts at 0.
-/// grad_dtype is f32 or bf16 (others: false, nothing done); shadow may be null.
+/// param -= lr (nesterov ? g + momentum velocity : velocity). velocity may be null when momentum is 0; it
+/// starts at 0. grad_dtype is f32 or bf16 (others: false, nothing done); shadow may be null.
 bool sgd_update(const SgdArgs& args, float* param, const void* grad, DType grad_dtype, float* velocity,
                 bf16_t* shadow, size_t n);
 
@@ -34,7 +35,8 @@ bool adam_update(const AdamArgs& args, float* param, const void* grad, DType gra
 /// average = decay average + (1 - decay) value
 void ema_update(float* average, const float* value, double decay, size_t n);
 
-/// Sum of x[i]^2 in an order fixed by n, for norms taken over fixed blocks. f32, f64, f16, bf16; NaN otherwise.
+/// Sum of x[i]^2 in an order fixed by n, for norms taken over fixed blocks. f32, f64, f16, bf16; NaN
+/// otherwise.
 double sum_squares(const void* x, DType dtype, size_t n);
 
 }  // namespace fovea::simd

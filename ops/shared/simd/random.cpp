@@ -33,8 +33,10 @@ HWY_INLINE void multiply_wide(D d, V x, V factor, V& high, V& low) {
   low = hn::OddEven(hn::BitCast(d, hn::ShiftLeft<32>(odd)), hn::BitCast(d, even));
 }
 
-// Words of `blocks` counters from `first` on, rounded up to whole vectors of counters; out has room for kWords.
-HWY_NOINLINE void make_words(const uint32_t key[2], uint64_t ordinal, uint64_t first, size_t blocks, uint32_t* out) {
+// Words of `blocks` counters from `first` on, rounded up to whole vectors of counters; out has room for
+// kWords.
+HWY_NOINLINE void make_words(const uint32_t key[2], uint64_t ordinal, uint64_t first, size_t blocks,
+                             uint32_t* out) {
   const hn::ScalableTag<uint32_t> d;
   const auto mul0 = hn::Set(d, kMul0), mul1 = hn::Set(d, kMul1);
   for (size_t b = 0; b < blocks; b += hn::Lanes(d)) {
@@ -43,7 +45,8 @@ HWY_NOINLINE void make_words(const uint32_t key[2], uint64_t ordinal, uint64_t f
     auto c0 = hn::Add(base, hn::Iota(d, 0));
     auto c1 = hn::Set(d, static_cast<uint32_t>(counter >> 32));
     c1 = hn::IfThenElse(hn::Lt(c0, base), hn::Add(c1, hn::Set(d, 1)), c1);  // carry
-    auto c2 = hn::Set(d, static_cast<uint32_t>(ordinal)), c3 = hn::Set(d, static_cast<uint32_t>(ordinal >> 32));
+    auto c2 = hn::Set(d, static_cast<uint32_t>(ordinal)),
+         c3 = hn::Set(d, static_cast<uint32_t>(ordinal >> 32));
     uint32_t k0 = key[0], k1 = key[1];
     for (int round = 0; round < 10; ++round, k0 += kWeyl0, k1 += kWeyl1) {
       auto high0 = c0, low0 = c0, high1 = c0, low1 = c0;
@@ -58,8 +61,8 @@ HWY_NOINLINE void make_words(const uint32_t key[2], uint64_t ordinal, uint64_t f
   }
 }
 
-// Calls use(words, at, m) for the pieces of [begin, end): words of m indices from `at` on. Pieces begin where a
-// counter does, except that the first words may be skipped.
+// Calls use(words, at, m) for the pieces of [begin, end): words of m indices from `at` on. Pieces begin where
+// a counter does, except that the first words may be skipped.
 template <class F>
 HWY_INLINE void for_words(const uint32_t key[2], uint64_t ordinal, uint64_t begin, uint64_t end, F use) {
   alignas(64) uint32_t words[kWords];
@@ -109,15 +112,16 @@ void normal_for(const uint32_t* key, uint64_t ordinal, uint64_t begin, uint64_t 
       const auto one_minus_u = hn::Sub(hn::Set(d, 1), to_uniform(d, even));
       const auto radius = hn::Sqrt(hn::Mul(hn::Set(d, -2), log(d, one_minus_u)));
       const auto angle = hn::Mul(hn::Set(d, 6.28318531f), to_uniform(d, odd));
-      hn::StoreInterleaved2(hn::Mul(radius, cos(d, angle)), hn::Mul(radius, sin(d, angle)), d, values + i);
+      hn::StoreInterleaved2(hn::Mul(radius, hn::Cos(d, angle)), hn::Mul(radius, hn::Sin(d, angle)), d,
+                            values + i);
     }
     std::memcpy(out + at, values + skip, m * sizeof(float));
   });
 }
 
 template <class T>
-void dropout_loop(const uint32_t* key, uint64_t ordinal, uint64_t begin, uint64_t end, const T* x, T* y, float p,
-                  float scale) {
+void dropout_loop(const uint32_t* key, uint64_t ordinal, uint64_t begin, uint64_t end, const T* x, T* y,
+                  float p, float scale) {
   const hn::ScalableTag<float> d;
   const hn::RebindToUnsigned<decltype(d)> du;
   const auto threshold = hn::Set(d, p), scales = hn::Set(d, scale);
@@ -136,19 +140,24 @@ void dropout_loop(const uint32_t* key, uint64_t ordinal, uint64_t begin, uint64_
   });
 }
 
-bool dropout_for(DType dtype, const uint32_t* key, uint64_t ordinal, uint64_t begin, uint64_t end, const void* x,
-                 void* y, float p, float scale) {
+bool dropout_for(DType dtype, const uint32_t* key, uint64_t ordinal, uint64_t begin, uint64_t end,
+                 const void* x, void* y, float p, float scale) {
   const auto run = [&](auto tag) {
     using T = decltype(tag);
     dropout_loop(key, ordinal, begin, end, static_cast<const T*>(x), static_cast<T*>(y), p, scale);
     return true;
   };
   switch (dtype) {
-    case DType::f32: return run(float{});
-    case DType::f64: return run(double{});
-    case DType::f16: return run(f16_t{});
-    case DType::bf16: return run(bf16_t{});
-    default: return false;
+    case DType::f32:
+      return run(float{});
+    case DType::f64:
+      return run(double{});
+    case DType::f16:
+      return run(f16_t{});
+    case DType::bf16:
+      return run(bf16_t{});
+    default:
+      return false;
   }
 }
 
@@ -166,7 +175,8 @@ void philox4x32_10(const uint32_t counter[4], const uint32_t key[2], uint32_t ou
   uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3], k0 = key[0], k1 = key[1];
   for (int round = 0; round < 10; ++round, k0 += kWeyl0, k1 += kWeyl1) {
     const uint64_t p0 = uint64_t{kMul0} * c0, p1 = uint64_t{kMul1} * c2;
-    const uint32_t n0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0, n2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ k1;
+    const uint32_t n0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0,
+                   n2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ k1;
     c0 = n0;
     c1 = static_cast<uint32_t>(p1);
     c2 = n2;
@@ -180,7 +190,8 @@ struct StepKey {
   uint32_t words[4];
   explicit StepKey(const RandomStream& s) {
     const uint32_t key[2] = {static_cast<uint32_t>(s.key), static_cast<uint32_t>(s.key >> 32)};
-    const uint32_t counter[4] = {static_cast<uint32_t>(s.step), static_cast<uint32_t>(s.step >> 32), 0x65766F46u, 0};
+    const uint32_t counter[4] = {static_cast<uint32_t>(s.step), static_cast<uint32_t>(s.step >> 32),
+                                 0x65766F46u, 0};
     philox4x32_10(counter, key, words);
   }
 };
@@ -195,8 +206,8 @@ void random_uniform(const RandomStream& s, uint64_t begin, uint64_t end, float* 
 void random_normal(const RandomStream& s, uint64_t begin, uint64_t end, float* out) {
   HWY_DYNAMIC_DISPATCH(normal_for)(StepKey(s).words, s.ordinal, begin, end, out);
 }
-bool dropout(DType dtype, const RandomStream& s, uint64_t begin, uint64_t end, const void* x, void* y, float p,
-             float scale) {
+bool dropout(DType dtype, const RandomStream& s, uint64_t begin, uint64_t end, const void* x, void* y,
+             float p, float scale) {
   return HWY_DYNAMIC_DISPATCH(dropout_for)(dtype, StepKey(s).words, s.ordinal, begin, end, x, y, p, scale);
 }
 }  // namespace fovea::simd

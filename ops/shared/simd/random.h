@@ -1,6 +1,6 @@
-// Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy
-// as 1, 2, 3"). The word at a logical index is a pure function of key, step, ordinal and index, so any range can be
-// made anywhere, in any pieces, with equal bits.
+// Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as
+// easy as 1, 2, 3"). The word at a logical index is a pure function of key, step, ordinal and index, so any
+// range can be made anywhere, in any pieces, with equal bits.
 //
 //   step key  = words 0, 1 of philox(counter = (step low, step high, 0x65766F46, 0), key)
 //   word(i)   = word i % 4 of philox(counter = (i / 4 low, i / 4 high, ordinal low, ordinal high), step key)
@@ -32,9 +32,9 @@ void random_uniform(const RandomStream& stream, uint64_t begin, uint64_t end, fl
 /// Standard normal; |value| is at most 5.77.
 void random_normal(const RandomStream& stream, uint64_t begin, uint64_t end, float* out);
 
-/// y[i - begin] = uniform(i) >= p ? x[i - begin] * scale : 0, with the mask made on the way; y may be x. The same call
-/// on the gradient is the backward pass. f32 f64 f16 bf16; false if the dtype is not supported.
-bool dropout(DType dtype, const RandomStream& stream, uint64_t begin, uint64_t end, const void* x, void* y, float p,
-             float scale);
+/// y[i - begin] = uniform(i) >= p ? x[i - begin] * scale : 0, with the mask made on the way; y may be x. The
+/// same call on the gradient is the backward pass. f32 f64 f16 bf16; false if the dtype is not supported.
+bool dropout(DType dtype, const RandomStream& stream, uint64_t begin, uint64_t end, const void* x, void* y,
+             float p, float scale);
 
 }  // namespace fovea::simd

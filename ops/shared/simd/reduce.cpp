@@ -19,7 +19,9 @@ namespace {
 
 struct SumOp {
   template <class T>
-  static constexpr T start() { return T(0); }
+  static constexpr T start() {
+    return T(0);
+  }
   template <class D>
   struct Acc : Sum<D> {
     HWY_INLINE Acc() : Sum<D>() {}
@@ -28,7 +30,9 @@ struct SumOp {
 };
 struct SumSquaresOp {
   template <class T>
-  static constexpr T start() { return T(0); }
+  static constexpr T start() {
+    return T(0);
+  }
   template <class D>
   struct Acc : Sum<D> {
     HWY_INLINE Acc() : Sum<D>() {}
@@ -56,33 +60,47 @@ struct Lanewise {
 };
 template <class T>
 constexpr T highest() {
-  return std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
+  return std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity()
+                                              : std::numeric_limits<T>::max();
 }
 template <class T>
 constexpr T lowest() {
-  return std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::min();
+  return std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity()
+                                              : std::numeric_limits<T>::min();
 }
 struct ProdOp {
   template <class T>
-  static constexpr T start() { return T(1); }
+  static constexpr T start() {
+    return T(1);
+  }
   template <class D, class V>
-  static HWY_INLINE V combine(D, V a, V b) { return hn::Mul(a, b); }
+  static HWY_INLINE V combine(D, V a, V b) {
+    return hn::Mul(a, b);
+  }
   template <class D>
   using Acc = Lanewise<ProdOp, D>;
 };
 struct MaxOp {
   template <class T>
-  static constexpr T start() { return lowest<T>(); }
+  static constexpr T start() {
+    return lowest<T>();
+  }
   template <class D, class V>
-  static HWY_INLINE V combine(D, V a, V b) { return hn::IfThenElse(is_nan(a), a, hn::Max(a, b)); }
+  static HWY_INLINE V combine(D, V a, V b) {
+    return hn::IfThenElse(is_nan(a), a, hn::Max(a, b));
+  }
   template <class D>
   using Acc = Lanewise<MaxOp, D>;
 };
 struct MinOp {
   template <class T>
-  static constexpr T start() { return highest<T>(); }
+  static constexpr T start() {
+    return highest<T>();
+  }
   template <class D, class V>
-  static HWY_INLINE V combine(D, V a, V b) { return hn::IfThenElse(is_nan(a), a, hn::Min(a, b)); }
+  static HWY_INLINE V combine(D, V a, V b) {
+    return hn::IfThenElse(is_nan(a), a, hn::Min(a, b));
+  }
   template <class D>
   using Acc = Lanewise<MinOp, D>;
 };
@@ -119,35 +137,53 @@ template <class Op, class T>
 void rows(const void* xv, void* yv, size_t rows, size_t n) {
   const T* x = static_cast<const T*>(xv);
   T* y = static_cast<T*>(yv);
-  for (size_t r = 0; r < rows; ++r) y[r] = static_cast<T>(static_cast<ComputeOf<T>>(reduce_row<Op>(x + r * n, n)));
+  for (size_t r = 0; r < rows; ++r)
+    y[r] = static_cast<T>(static_cast<ComputeOf<T>>(reduce_row<Op>(x + r * n, n)));
 }
 
-// ---- columns: a panel of K vectors of columns goes down all rows
+// ---- columns: a panel of columns goes down all rows, so that each row is read in runs of some kilobytes.
+// The accumulators live in L1; four rows at a time pass through registers.
 
-template <class Op, size_t K, class T, class N>
-HWY_INLINE void panel(const T* x, size_t stride, T* y, size_t n, N width) {
+constexpr size_t kPanelVectors = 32;
+
+template <class Op, class T>
+HWY_NOINLINE void panel(const T* x, size_t stride, T* y, size_t n, size_t width) {
   using C = ComputeOf<T>;
   const hn::ScalableTag<C> d;
-  const size_t lanes = hn::Lanes(d);
-  typename Op::template Acc<decltype(d)> acc[K];
+  const size_t lanes = hn::Lanes(d), whole = width / lanes, rest = width % lanes;
+  typename Op::template Acc<decltype(d)> acc[kPanelVectors];
   for (size_t r = 0; r < n;) {
     const size_t stop = std::min(n, r + kFlush);
-    for (; r < stop; ++r)
-      for (size_t k = 0; k < K; ++k) acc[k].take(d, load_n(d, x + r * stride + k * lanes, width));
-    for (size_t k = 0; k < K; ++k) acc[k].flush();
+    for (; r < stop; r += std::min<size_t>(4, stop - r)) {
+      const T* row = x + r * stride;
+      const bool four = stop - r >= 4;
+      for (size_t k = 0; k < whole; ++k) {
+        auto a = acc[k];
+        const T* p = row + k * lanes;
+        a.take(d, load(d, p));
+        if (four) {
+          a.take(d, load(d, p + stride));
+          a.take(d, load(d, p + 2 * stride));
+          a.take(d, load(d, p + 3 * stride));
+        } else {
+          for (size_t i = 1; i < stop - r; ++i) a.take(d, load(d, p + i * stride));
+        }
+        acc[k] = a;
+      }
+      for (size_t i = 0; rest != 0 && i < std::min<size_t>(4, stop - r); ++i)
+        acc[whole].take(d, load_tail(d, row + whole * lanes + i * stride, rest));
+    }
+    for (size_t k = 0; k < whole + (rest != 0); ++k) acc[k].flush();
   }
-  for (size_t k = 0; k < K; ++k) store_n(acc[k].result(), d, y + k * lanes, width);
+  for (size_t k = 0; k < whole; ++k) store(acc[k].result(), d, y + k * lanes);
+  if (rest != 0) store_tail(acc[whole].result(), d, y + whole * lanes, rest);
 }
 
 template <class Op, class T>
 void columns(const void* xv, size_t stride, void* yv, size_t n, size_t cols) {
-  const T* x = static_cast<const T*>(xv);
-  T* y = static_cast<T*>(yv);
-  const size_t lanes = lanes_of<ComputeOf<T>>();
-  size_t c = 0;
-  for (; c + 4 * lanes <= cols; c += 4 * lanes) panel<Op, 4>(x + c, stride, y + c, n, All());
-  for (; c + lanes <= cols; c += lanes) panel<Op, 1>(x + c, stride, y + c, n, All());
-  if (c < cols) panel<Op, 1>(x + c, stride, y + c, n, cols - c);
+  const size_t width = kPanelVectors * lanes_of<ComputeOf<T>>();
+  for (size_t c = 0; c < cols; c += width)
+    panel<Op>(static_cast<const T*>(xv) + c, stride, static_cast<T*>(yv) + c, n, std::min(width, cols - c));
 }
 
 // ---- index of the extreme: find the value, then its first place
@@ -223,12 +259,12 @@ void byte_columns(const void* xv, size_t stride, void* yv, size_t n, size_t cols
 }
 
 constexpr Row<ReduceRows> kRows[] = {
-    {"sum", {FOVEA_NUMERIC(rows, SumOp)}}, {"sum_squares", {FOVEA_FLOATING(rows, SumSquaresOp)}},
+    {"sum", {FOVEA_NUMERIC(rows, SumOp)}},   {"sum_squares", {FOVEA_FLOATING(rows, SumSquaresOp)}},
     {"prod", {FOVEA_NUMERIC(rows, ProdOp)}}, {"max", {FOVEA_NUMERIC(rows, MaxOp)}},
     {"min", {FOVEA_NUMERIC(rows, MinOp)}},
 };
 constexpr Row<ReduceColumns> kColumns[] = {
-    {"sum", {FOVEA_NUMERIC(columns, SumOp)}}, {"sum_squares", {FOVEA_FLOATING(columns, SumSquaresOp)}},
+    {"sum", {FOVEA_NUMERIC(columns, SumOp)}},   {"sum_squares", {FOVEA_FLOATING(columns, SumSquaresOp)}},
     {"prod", {FOVEA_NUMERIC(columns, ProdOp)}}, {"max", {FOVEA_NUMERIC(columns, MaxOp)}},
     {"min", {FOVEA_NUMERIC(columns, MinOp)}},
 };
@@ -272,7 +308,9 @@ ReduceRows find_reduce_rows(std::string_view op, DType dtype) {
 ReduceColumns find_reduce_columns(std::string_view op, DType dtype) {
   return HWY_DYNAMIC_DISPATCH(reduce_columns_for)(op, dtype);
 }
-ArgRows find_arg_rows(std::string_view op, DType dtype) { return HWY_DYNAMIC_DISPATCH(arg_rows_for)(op, dtype); }
+ArgRows find_arg_rows(std::string_view op, DType dtype) {
+  return HWY_DYNAMIC_DISPATCH(arg_rows_for)(op, dtype);
+}
 ArgColumns find_arg_columns(std::string_view op, DType dtype) {
   return HWY_DYNAMIC_DISPATCH(arg_columns_for)(op, dtype);
 }

@@ -64,8 +64,9 @@ void softmax(const void* xv, void* yv, size_t rows, size_t n) {
         sum.add(e);
       });
       const auto scale = hn::Set(d, static_cast<C>(1 / sum.total()));
-      for_each_vector(
-          d, n, [&](size_t i, auto m) HWY_ATTR { store_n(hn::Mul(load_n(d, y + i, m), scale), d, y + i, m); });
+      for_each_vector(d, n, [&](size_t i, auto m) HWY_ATTR {
+        store_n(hn::Mul(load_n(d, y + i, m), scale), d, y + i, m);
+      });
     } else {  // a half type would lose bits between the passes: compute exp twice
       const auto scale = hn::Set(d, static_cast<C>(1 / sum_exp(d, x, n, max)));
       for_each_vector(d, n, [&](size_t i, auto m) HWY_ATTR {
@@ -177,8 +178,8 @@ int64_t cross_entropy(const void* logits, const CrossEntropyArgs& args, void* lo
 }
 
 template <class T>
-void cross_entropy_backward(const void* logits, const CrossEntropyArgs& args, const void* lse, const void* weight,
-                            void* dlogits, size_t rows, size_t n) {
+void cross_entropy_backward(const void* logits, const CrossEntropyArgs& args, const void* lse,
+                            const void* weight, void* dlogits, size_t rows, size_t n) {
   using C = ComputeOf<T>;
   const hn::ScalableTag<C> d;
   const auto even_share = hn::Set(d, static_cast<C>(args.smoothing / static_cast<double>(n)));
@@ -205,19 +206,29 @@ void cross_entropy_backward(const void* logits, const CrossEntropyArgs& args, co
 
 template <class T>
 constexpr SoftmaxKernels kKernels = {
-    &softmax<T>,          &log_softmax<T>,   &logsumexp<T>, &softmax_backward<T>, &log_softmax_backward<T>,
-    &cross_entropy<T>,    &cross_entropy_backward<T>,
+    &softmax<T>,
+    &log_softmax<T>,
+    &logsumexp<T>,
+    &softmax_backward<T>,
+    &log_softmax_backward<T>,
+    &cross_entropy<T>,
+    &cross_entropy_backward<T>,
 };
 
 }  // namespace
 
 const SoftmaxKernels* softmax_for(DType dtype) {
   switch (dtype) {
-    case DType::f32: return &kKernels<float>;
-    case DType::f64: return &kKernels<double>;
-    case DType::f16: return &kKernels<f16_t>;
-    case DType::bf16: return &kKernels<bf16_t>;
-    default: return nullptr;
+    case DType::f32:
+      return &kKernels<float>;
+    case DType::f64:
+      return &kKernels<double>;
+    case DType::f16:
+      return &kKernels<f16_t>;
+    case DType::bf16:
+      return &kKernels<bf16_t>;
+    default:
+      return nullptr;
   }
 }
 

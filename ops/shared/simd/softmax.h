@@ -1,5 +1,6 @@
-// Softmax and cross-entropy over rows. Every function runs on the calling thread over `rows` contiguous rows of n
-// values; a row's result depends on that row alone. Half types compute in float. y may be x, dx may be y or g.
+// Softmax and cross-entropy over rows. Every function runs on the calling thread over `rows` contiguous rows
+// of n values; a row's result depends on that row alone. Half types compute in float. y may be x, dx may be y
+// or g.
 #pragma once
 
 #include <cstddef>
@@ -30,12 +31,12 @@ struct SoftmaxKernels {
   void (*softmax_backward)(const void* y, const void* g, void* dx, size_t rows, size_t n);
   /// dx = g - exp(y) sum g, y the log-softmax
   void (*log_softmax_backward)(const void* y, const void* g, void* dx, size_t rows, size_t n);
-  /// Writes loss[r] and lse[r]. Returns -1, or the first row whose label is neither ignored nor in [0, n); rows
-  /// from there on are not computed.
-  int64_t (*cross_entropy)(const void* logits, const CrossEntropyArgs& args, void* loss, void* lse, size_t rows,
-                           size_t n);
-  /// dlogits = weight[r] (softmax - (1 - smoothing) onehot - smoothing / n); may be written over logits. Labels must
-  /// be those that cross_entropy accepted.
+  /// Writes loss[r] and lse[r]. Returns -1, or the first row whose label is neither ignored nor in [0, n);
+  /// rows from there on are not computed.
+  int64_t (*cross_entropy)(const void* logits, const CrossEntropyArgs& args, void* loss, void* lse,
+                           size_t rows, size_t n);
+  /// dlogits = weight[r] (softmax - (1 - smoothing) onehot - smoothing / n); may be written over logits.
+  /// Labels must be those that cross_entropy accepted.
   void (*cross_entropy_backward)(const void* logits, const CrossEntropyArgs& args, const void* lse,
                                  const void* weight, void* dlogits, size_t rows, size_t n);
 };

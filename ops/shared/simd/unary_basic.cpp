@@ -1,6 +1,6 @@
 // Unary ops that are a few instructions each, and find_unary itself.
-#include "ops/shared/simd/targets.h"
 #include "ops/shared/simd/tables.h"
+#include "ops/shared/simd/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/shared/simd/unary_basic.cpp"
@@ -11,13 +11,13 @@ HWY_BEFORE_NAMESPACE();
 namespace fovea::simd::HWY_NAMESPACE {
 namespace {
 
-#define FOVEA_UNARY(Name, expression)                        \
-  struct Name {                                              \
-    template <class D, class V>                              \
-    static HWY_INLINE V apply(D d, V x) {                    \
-      (void)d;                                               \
-      return expression;                                     \
-    }                                                        \
+#define FOVEA_UNARY(Name, expression)     \
+  struct Name {                           \
+    template <class D, class V>           \
+    static HWY_INLINE V apply(D d, V x) { \
+      (void)d;                            \
+      return expression;                  \
+    }                                     \
   }
 
 FOVEA_UNARY(Neg, hn::Neg(x));
@@ -36,14 +36,17 @@ struct Sign {
   static HWY_INLINE V apply(D d, V x) {
     using T = hn::TFromD<D>;
     const V zero = hn::Zero(d);
-    const V below = hn::IfThenElse(hn::Lt(x, zero), hn::Set(d, T(-1)), hn::IfThenElse(hn::Eq(x, zero), zero, x));
+    const V below =
+        hn::IfThenElse(hn::Lt(x, zero), hn::Set(d, T(-1)), hn::IfThenElse(hn::Eq(x, zero), zero, x));
     return hn::IfThenElse(hn::Gt(x, zero), hn::Set(d, T(1)), below);
   }
 };
 
 struct IsNan {
   template <class D, class V>
-  static HWY_INLINE auto apply(D, V x, V) { return is_nan(x); }
+  static HWY_INLINE auto apply(D, V x, V) {
+    return is_nan(x);
+  }
 };
 struct IsInf {
   template <class D, class V>
@@ -53,7 +56,9 @@ struct IsInf {
 };
 struct IsZero {
   template <class D, class V>
-  static HWY_INLINE auto apply(D d, V x, V) { return hn::Eq(x, hn::Zero(d)); }
+  static HWY_INLINE auto apply(D d, V x, V) {
+    return hn::Eq(x, hn::Zero(d));
+  }
 };
 
 void logical_not_bytes(const void* x, void* y, size_t n) {

@@ -1,6 +1,6 @@
 // Unary ops built on the elementary functions.
-#include "ops/shared/simd/targets.h"
 #include "ops/shared/simd/tables.h"
+#include "ops/shared/simd/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/shared/simd/unary_math.cpp"
@@ -12,12 +12,12 @@ HWY_BEFORE_NAMESPACE();
 namespace fovea::simd::HWY_NAMESPACE {
 namespace {
 
-#define FOVEA_UNARY(Name, expression)                        \
-  struct Name {                                              \
-    template <class D, class V>                              \
-    static HWY_INLINE V apply(D d, V x) {                    \
-      return expression;                                     \
-    }                                                        \
+#define FOVEA_UNARY(Name, expression)     \
+  struct Name {                           \
+    template <class D, class V>           \
+    static HWY_INLINE V apply(D d, V x) { \
+      return expression;                  \
+    }                                     \
   }
 
 FOVEA_UNARY(Exp, exp(d, x));
@@ -36,13 +36,13 @@ FOVEA_UNARY(Log1p, log1p(d, x));
 FOVEA_UNARY(Expm1, expm1(d, x));
 
 constexpr Row<Unary> kTable[] = {
-    {"exp", {FOVEA_FLOATING(unary, Exp)}},         {"log", {FOVEA_FLOATING(unary, Log)}},
-    {"sin", {FOVEA_FLOATING(unary, Sin)}},         {"cos", {FOVEA_FLOATING(unary, Cos)}},
-    {"tan", {FOVEA_FLOATING(unary, Tan)}},         {"tanh", {FOVEA_FLOATING(unary, Tanh)}},
-    {"erf", {FOVEA_FLOATING(unary, Erf)}},         {"sigmoid", {FOVEA_FLOATING(unary, Sigmoid)}},
-    {"gelu", {FOVEA_FLOATING(unary, Gelu)}},       {"gelu_tanh", {FOVEA_FLOATING(unary, GeluTanh)}},
-    {"silu", {FOVEA_FLOATING(unary, Silu)}},       {"softplus", {FOVEA_FLOATING(unary, Softplus)}},
-    {"log1p", {FOVEA_FLOATING(unary, Log1p)}},     {"expm1", {FOVEA_FLOATING(unary, Expm1)}},
+    {"exp", {FOVEA_FLOATING(unary, Exp)}},     {"log", {FOVEA_FLOATING(unary, Log)}},
+    {"sin", {FOVEA_FLOATING(unary, Sin)}},     {"cos", {FOVEA_FLOATING(unary, Cos)}},
+    {"tan", {FOVEA_FLOATING(unary, Tan)}},     {"tanh", {FOVEA_FLOATING(unary, Tanh)}},
+    {"erf", {FOVEA_FLOATING(unary, Erf)}},     {"sigmoid", {FOVEA_FLOATING(unary, Sigmoid)}},
+    {"gelu", {FOVEA_FLOATING(unary, Gelu)}},   {"gelu_tanh", {FOVEA_FLOATING(unary, GeluTanh)}},
+    {"silu", {FOVEA_FLOATING(unary, Silu)}},   {"softplus", {FOVEA_FLOATING(unary, Softplus)}},
+    {"log1p", {FOVEA_FLOATING(unary, Log1p)}}, {"expm1", {FOVEA_FLOATING(unary, Expm1)}},
 };
 
 }  // namespace
@@ -53,6 +53,8 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace fovea::simd {
 HWY_EXPORT(unary_math_for);
-Unary find_unary_math(std::string_view op, DType dtype) { return HWY_DYNAMIC_DISPATCH(unary_math_for)(op, dtype); }
+Unary find_unary_math(std::string_view op, DType dtype) {
+  return HWY_DYNAMIC_DISPATCH(unary_math_for)(op, dtype);
+}
 }  // namespace fovea::simd
 #endif

@@ -22,8 +22,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 template <class T>
 using ComputeOf = std::conditional_t<sizeof(T) == 2 && !std::is_arithmetic_v<T>, float, T>;
 
-/// Lanes that are NaN. (Ne(v, v) will not do: in Highway 1.0.3 it is false for NaN on AVX2 and AVX-512.) All false for
-/// integers.
+/// Lanes that are NaN. (Ne(v, v) will not do: in Highway 1.0.3 it is false for NaN on AVX2 and AVX-512.) All
+/// false for integers.
 template <class V>
 HWY_INLINE auto is_nan(V v) {
   return hn::Not(hn::Eq(v, v));
@@ -80,10 +80,11 @@ HWY_INLINE void store(hn::Vec<D> v, D d, T* p) {
   }
 }
 
-// Masked memory operations that never touch bytes outside the mask exist only for wide lanes on AVX2 and later.
+// Masked memory operations that never touch bytes outside the mask exist only for wide lanes on AVX2 and
+// later.
 template <class D, class T>
-inline constexpr bool kMaskable =
-    HWY_TARGET != HWY_SSE4 && sizeof(T) >= 4 && std::is_same_v<T, hn::TFromD<D>>;
+inline constexpr bool kMaskable = (HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3) &&
+                                  sizeof(T) >= 4 && std::is_same_v<T, hn::TFromD<D>>;
 
 /// Loads the first n (< lanes) values; the other lanes are zero. Reads nothing behind p[n - 1].
 template <class D, class T>
@@ -182,10 +183,11 @@ HWY_INLINE hn::TFromD<D> max_lanes(D d, hn::Vec<D> v) {
   return hn::GetLane(hn::MaxOfLanes(d, v));
 }
 
-// Constructors are spelled out: an implicit one would be compiled without the instruction set of this namespace.
+// Constructors are spelled out: an implicit one would be compiled without the instruction set of this
+// namespace.
 
-/// Sums in the lane type; add() calls between flush() calls are bounded for float, so that float lanes never gather
-/// many roundings: flush() moves them into double lanes. For other types flush() does nothing.
+/// Sums in the lane type; add() calls between flush() calls are bounded for float, so that float lanes never
+/// gather many roundings: flush() moves them into double lanes. For other types flush() does nothing.
 template <class D, bool kWide = std::is_same_v<hn::TFromD<D>, float>>
 struct Sum {
   using V = hn::Vec<D>;

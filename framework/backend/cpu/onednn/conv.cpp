@@ -14,9 +14,9 @@
 namespace fovea::onednn {
 namespace {
 
-constexpr double kBlockMicroseconds = 40;
+constexpr double kBlockMicroseconds = 80;
 constexpr int64_t kMaxBlocks = 64;
-constexpr int64_t kMaxParts = 32;            // of a weight gradient's sum
+constexpr int64_t kMaxParts = 16;            // of a weight gradient's sum
 constexpr int64_t kBlockBytes = 400 * 1024;  // input and output of a block stay in the second-level cache
 constexpr int64_t kConvertGrain = 65536;
 
@@ -29,7 +29,8 @@ void check_positive(const char* name, int64_t v) {
 
 void check(const ConvDesc& d) {
   if (d.spatial < 1 || d.spatial > kMaxSpatialDims)
-    invalid("convolution: " + str(d.spatial) + " spatial dims; 1 to " + str(kMaxSpatialDims) + " are supported");
+    invalid("convolution: " + str(d.spatial) + " spatial dims; 1 to " + str(kMaxSpatialDims) +
+            " are supported");
   if (d.batch < 0) invalid("convolution: batch is " + str(d.batch) + "; a size cannot be negative");
   check_positive("in_channels", d.in_channels);
   check_positive("out_channels", d.out_channels);
@@ -59,7 +60,16 @@ void check(const ConvDesc& d) {
          "convolution: dtype " + std::string(to_string(d.dtype)) + "; f32, f16 and bf16 are supported");
 }
 
-// The even split of `channels` into at most `wanted` ranges of a multiple of 16 (a vector's worth) that is finest.
+// The next size of block, up to twice `images`, that leaves no smaller last block (and needs no second
+// primitive).
+int64_t even_block(int64_t batch, int64_t images) {
+  for (int64_t n = images; n <= 2 * images && n <= batch; ++n)
+    if (batch % n == 0) return n;
+  return images;
+}
+
+// The even split of `channels` into at most `wanted` ranges of a multiple of 16 (a vector's worth) that is
+// finest.
 int64_t channel_ranges(int64_t channels, int64_t wanted) {
   for (int64_t ranges = wanted; ranges > 1; --ranges)
     if (channels % (ranges * 16) == 0) return ranges;
@@ -79,10 +89,10 @@ int64_t ConvDesc::out(int i) const {
 
 struct ConvPlan::Impl {
   ConvDesc d;
-  int64_t in_size = 1, out_size = 1, kernel_size = 1;        // elements of one plane, one filter
-  int64_t images = 0, image_blocks = 0;                      // images of a block
-  int64_t channels = 0, channel_blocks = 1;                  // of the written channels, those of a block
-  std::optional<ConvPrimitive> whole, rest;                  // for full blocks, and for the last one if it is smaller
+  int64_t in_size = 1, out_size = 1, kernel_size = 1;  // elements of one plane, one filter
+  int64_t images = 0, image_blocks = 0;                // images of a block
+  int64_t channels = 0, channel_blocks = 1;            // of the written channels, those of a block
+  std::optional<ConvPrimitive> whole, rest;  // for full blocks, and for the last one if it is smaller
   int64_t workspace_bytes = 0;
   int64_t input_f32 = 0, output_f32 = 0, weights_f32 = 0, bias_f32 = 0, residual_f32 = 0;  // byte offsets
   int64_t packed_whole = 0, packed_rest = 0, parts = 0, bias_parts = 0;
@@ -128,14 +138,15 @@ ConvPlan::Impl::Impl(const ConvDesc& desc) : d(desc) {
 void ConvPlan::Impl::cut() {
   channels = d.pass == ConvPass::BackwardData ? d.in_channels : d.out_channels;
   if (d.batch == 0) return;
-  const double flops = 2.0 * static_cast<double>(output_count()) * static_cast<double>(d.in_channels / d.groups) *
-                       static_cast<double>(kernel_size);
+  const double flops = 2.0 * static_cast<double>(output_count()) *
+                       static_cast<double>(d.in_channels / d.groups) * static_cast<double>(kernel_size);
   const double bytes = 12.0 * static_cast<double>(input_count() + output_count());
   const double blocks = (flops / 150e3 + bytes / 20e3) / kBlockMicroseconds;
   const int64_t wanted = std::clamp<int64_t>(static_cast<int64_t>(blocks), 1, kMaxBlocks);
   const int64_t image_bytes = 4 * (d.in_channels * in_size + d.out_channels * out_size);
   images = std::min(pieces(d.batch, wanted), std::max<int64_t>(1, kBlockBytes / image_bytes));
   if (gradient_of_weights()) images = std::max(images, pieces(d.batch, kMaxParts));
+  images = even_block(d.batch, images);
   image_blocks = pieces(d.batch, images);
   if (d.groups == 1 && image_blocks < wanted) {
     channel_blocks = channel_ranges(channels, wanted / image_blocks);
@@ -147,7 +158,8 @@ void ConvPlan::Impl::cut() {
 
 int64_t ConvPlan::Impl::reserve(int64_t elements) {
   const int64_t offset = workspace_bytes;
-  workspace_bytes = checked_add(workspace_bytes, round_up(checked_mul(elements, 4, "a workspace"), 64), "a workspace");
+  workspace_bytes =
+      checked_add(workspace_bytes, round_up(checked_mul(elements, 4, "a workspace"), 64), "a workspace");
   return offset;
 }
 
@@ -209,7 +221,8 @@ void ConvPlan::Impl::run(const ConvArgs& args, ThreadPool& pool) const {
   if (!gradient_of_weights()) {
     in(args.weights, f.weights, weights_count());
     if (d.bias) in(args.bias, f.bias, bias_count());
-    if (d.residual) in(args.residual, f.residual, d.pass == ConvPass::Forward ? output_count() : input_count());
+    if (d.residual)
+      in(args.residual, f.residual, d.pass == ConvPass::Forward ? output_count() : input_count());
   }
   run_f32(f, pool);
   if (d.pass == ConvPass::Forward) out(f.output, args.output, output_count());
@@ -281,8 +294,8 @@ void ConvPlan::Impl::finish_block(const ConvArgs& args, int64_t image, int64_t c
   for (int64_t i = image; i < image + count; ++i)
     for (int64_t c = channel; c < channel + channels; ++c) {
       const int64_t begin = (i * planes + c) * plane;
-      apply_channel(d.activation, d.bias ? bias[c] : 0.0f, d.residual ? residual + begin : nullptr, written + begin,
-                    plane);
+      apply_channel(d.activation, d.bias ? bias[c] : 0.0f, d.residual ? residual + begin : nullptr,
+                    written + begin, plane);
     }
 }
 

@@ -32,7 +32,8 @@ struct ConvDesc {
   DType dtype = DType::f32;
   int spatial = 2;
   int64_t batch = 1, in_channels = 1, out_channels = 1, groups = 1;
-  int64_t in[kMaxSpatialDims] = {1, 1, 1}, kernel[kMaxSpatialDims] = {1, 1, 1}, stride[kMaxSpatialDims] = {1, 1, 1};
+  int64_t in[kMaxSpatialDims] = {1, 1, 1}, kernel[kMaxSpatialDims] = {1, 1, 1},
+          stride[kMaxSpatialDims] = {1, 1, 1};
   int64_t dilation[kMaxSpatialDims] = {1, 1, 1};
   int64_t pad_before[kMaxSpatialDims] = {}, pad_after[kMaxSpatialDims] = {};
   bool bias = false;  ///< a bias is added, or in BackwardWeights its gradient is wanted
@@ -53,9 +54,10 @@ struct ConvArgs {
   void* workspace = nullptr;       ///< workspace_bytes(), aligned to 64
 };
 
-/// A convolution made ready for one set of shapes. Images are cut into blocks by the shapes alone, and the gradient of
-/// the weights is a sum of one part for each block in order, so results have equal bits for any number of threads.
-/// Preparing takes a millisecond or so, since oneDNN compiles a kernel; oneDNN keeps the last 1024 of them.
+/// A convolution made ready for one set of shapes. Images are cut into blocks by the shapes alone, and the
+/// gradient of the weights is a sum of one part for each block in order, so results have equal bits for any
+/// number of threads. Preparing takes a millisecond or so, since oneDNN compiles a kernel; oneDNN keeps the
+/// last 1024 of them.
 class ConvPlan {
  public:
   /// InvalidArgument or Unsupported with a sentence where the description breaks a rule above.

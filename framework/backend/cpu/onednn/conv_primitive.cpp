@@ -15,8 +15,8 @@ constexpr auto kF32 = memory::data_type::f32;
 
 // The shapes of one block, as oneDNN's dims.
 struct Shapes {
-  Dims input, weights, output, bias;                        // of the block
-  Dims input_stride, weights_stride, output_stride;         // of the whole tensors it is part of
+  Dims input, weights, output, bias;                 // of the block
+  Dims input_stride, weights_stride, output_stride;  // of the whole tensors it is part of
   Dims stride, dilation, before, after;
 };
 
@@ -64,7 +64,8 @@ memory::desc any(const Dims& dims) { return memory::desc(dims, kF32, memory::for
 // oneDNN 3 dropped the operation descriptors that oneDNN 2 puts between arguments and primitive_desc.
 #if DNNL_VERSION_MAJOR >= 3
 #define FOVEA_CONV_DESC(type, attr, ...) type::primitive_desc(engine(), __VA_ARGS__, attr)
-#define FOVEA_CONV_GRADIENT_DESC(type, attr, hint, ...) type::primitive_desc(engine(), __VA_ARGS__, hint, attr)
+#define FOVEA_CONV_GRADIENT_DESC(type, attr, hint, ...) \
+  type::primitive_desc(engine(), __VA_ARGS__, hint, attr)
 #else
 #define FOVEA_CONV_DESC(type, attr, ...) type::primitive_desc(type::desc(__VA_ARGS__), attr, engine())
 #define FOVEA_CONV_GRADIENT_DESC(type, attr, hint, ...) \
@@ -74,8 +75,9 @@ memory::desc any(const Dims& dims) { return memory::desc(dims, kF32, memory::for
 constexpr auto kAlgorithm = dnnl::algorithm::convolution_direct;
 
 dnnl::convolution_forward::primitive_desc forward_desc(const Shapes& s) {
-  return FOVEA_CONV_DESC(dnnl::convolution_forward, attributes(), dnnl::prop_kind::forward_training, kAlgorithm,
-                         any(s.input), any(s.weights), any(s.output), s.stride, s.dilation, s.before, s.after);
+  return FOVEA_CONV_DESC(dnnl::convolution_forward, attributes(), dnnl::prop_kind::forward_training,
+                         kAlgorithm, any(s.input), any(s.weights), any(s.output), s.stride, s.dilation,
+                         s.before, s.after);
 }
 
 }  // namespace
@@ -99,9 +101,9 @@ void ConvPrimitive::choose(const ConvDesc& desc, ConvBlock block) {
     connect(output_, forward.dst_desc(), false);
     scratchpad_ = forward.scratchpad_desc();
   } else if (pass_ == ConvPass::BackwardData) {
-    const auto own = FOVEA_CONV_GRADIENT_DESC(dnnl::convolution_backward_data, attributes(), forward, kAlgorithm,
-                                              any(s.input), any(s.weights), any(s.output), s.stride, s.dilation,
-                                              s.before, s.after);
+    const auto own = FOVEA_CONV_GRADIENT_DESC(dnnl::convolution_backward_data, attributes(), forward,
+                                              kAlgorithm, any(s.input), any(s.weights), any(s.output),
+                                              s.stride, s.dilation, s.before, s.after);
     primitive_ = dnnl::convolution_backward_data(own);
     connect(input_, own.diff_src_desc(), false);
     connect(weights_, own.weights_desc(), true);
@@ -109,9 +111,9 @@ void ConvPrimitive::choose(const ConvDesc& desc, ConvBlock block) {
     scratchpad_ = own.scratchpad_desc();
   } else {
     bias_desc_ = bias_ ? memory::desc(s.bias, kF32, memory::format_tag::x) : memory::desc();
-    const auto own = FOVEA_CONV_GRADIENT_DESC(dnnl::convolution_backward_weights, attributes(), forward, kAlgorithm,
-                                              any(s.input), any(s.weights), bias_desc_, any(s.output), s.stride,
-                                              s.dilation, s.before, s.after);
+    const auto own = FOVEA_CONV_GRADIENT_DESC(dnnl::convolution_backward_weights, attributes(), forward,
+                                              kAlgorithm, any(s.input), any(s.weights), bias_desc_,
+                                              any(s.output), s.stride, s.dilation, s.before, s.after);
     primitive_ = dnnl::convolution_backward_weights(own);
     connect(input_, own.src_desc(), true);
     connect(weights_, own.diff_weights_desc(), false);
@@ -173,19 +175,24 @@ void ConvPrimitive::run(float* input, float* weights, float* output, float* bias
     const memory pad = memory_at(scratchpad_, scratch + scratchpad_offset_);
     if (pass_ == ConvPass::Forward) {
       enter(input_, in_plain, in);
-      primitive_.execute(stream(), {{DNNL_ARG_SRC, in}, {DNNL_ARG_WEIGHTS, w}, {DNNL_ARG_DST, out},
-                                    {DNNL_ARG_SCRATCHPAD, pad}});
+      primitive_.execute(
+          stream(),
+          {{DNNL_ARG_SRC, in}, {DNNL_ARG_WEIGHTS, w}, {DNNL_ARG_DST, out}, {DNNL_ARG_SCRATCHPAD, pad}});
       leave(output_, out, out_plain);
     } else if (pass_ == ConvPass::BackwardData) {
       enter(output_, out_plain, out);
-      primitive_.execute(stream(), {{DNNL_ARG_DIFF_DST, out}, {DNNL_ARG_WEIGHTS, w}, {DNNL_ARG_DIFF_SRC, in},
+      primitive_.execute(stream(), {{DNNL_ARG_DIFF_DST, out},
+                                    {DNNL_ARG_WEIGHTS, w},
+                                    {DNNL_ARG_DIFF_SRC, in},
                                     {DNNL_ARG_SCRATCHPAD, pad}});
       leave(input_, in, in_plain);
     } else {
       enter(input_, in_plain, in);
       enter(output_, out_plain, out);
-      std::unordered_map<int, memory> operands{{DNNL_ARG_SRC, in}, {DNNL_ARG_DIFF_DST, out},
-                                               {DNNL_ARG_DIFF_WEIGHTS, w}, {DNNL_ARG_SCRATCHPAD, pad}};
+      std::unordered_map<int, memory> operands{{DNNL_ARG_SRC, in},
+                                               {DNNL_ARG_DIFF_DST, out},
+                                               {DNNL_ARG_DIFF_WEIGHTS, w},
+                                               {DNNL_ARG_SCRATCHPAD, pad}};
       if (bias_) operands.emplace(DNNL_ARG_DIFF_BIAS, memory_at(bias_desc_, bias));
       primitive_.execute(stream(), operands);
       memory w_plain = outside(weights_, weights);

@@ -1,4 +1,5 @@
-// oneDNN's side of a convolution: primitives for a block of images, with the memory formats they want. Internal.
+// oneDNN's side of a convolution: primitives for a block of images, with the memory formats they want.
+// Internal.
 #pragma once
 
 #include <dnnl.hpp>
@@ -21,8 +22,8 @@ class ConvPrimitive {
   int64_t packed_weights_bytes() const;
   void pack_weights(const float* from, float* to) const;
 
-  /// Runs on one block. `weights` is packed (or plain, where nothing is to be packed); in BackwardWeights it receives
-  /// the plain gradient, and `bias` the gradient of the bias, if wanted.
+  /// Runs on one block. `weights` is packed (or plain, where nothing is to be packed); in BackwardWeights it
+  /// receives the plain gradient, and `bias` the gradient of the bias, if wanted.
   void run(float* input, float* weights, float* output, float* bias) const;
 
  private:

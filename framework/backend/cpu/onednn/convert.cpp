@@ -50,7 +50,9 @@ void load_row(DType t, const void* from, int64_t stride, float* to, int64_t n) {
   load<float>(from, stride, to, n);
 }
 
-void load_row(DType, const void* from, int64_t stride, double* to, int64_t n) { load<double>(from, stride, to, n); }
+void load_row(DType, const void* from, int64_t stride, double* to, int64_t n) {
+  load<double>(from, stride, to, n);
+}
 
 void store_row(DType t, const float* from, void* to, int64_t n) {
   if (t == DType::bf16) return store<bf16_t>(from, to, n);

@@ -18,6 +18,8 @@ void store_row(DType t, const double* from, void* to, int64_t n);
 inline const void* element(const void* p, DType t, int64_t elements) {
   return static_cast<const char*>(p) + elements * size_of(t);
 }
-inline void* element(void* p, DType t, int64_t elements) { return static_cast<char*>(p) + elements * size_of(t); }
+inline void* element(void* p, DType t, int64_t elements) {
+  return static_cast<char*>(p) + elements * size_of(t);
+}
 
 }  // namespace fovea::onednn

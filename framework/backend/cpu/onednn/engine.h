@@ -26,7 +26,8 @@ inline dnnl::memory memory_at(const dnnl::memory::desc& desc, const void* data) 
   return dnnl::memory(desc, engine(), const_cast<void*>(data));
 }
 
-/// Attributes of every primitive: scratch memory is ours, since Debian's build would tie it to the creating thread.
+/// Attributes of every primitive: scratch memory is ours, since Debian's build would tie it to the creating
+/// thread.
 inline dnnl::primitive_attr attributes() {
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);

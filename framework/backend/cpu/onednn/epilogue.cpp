@@ -16,7 +16,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 
-// x/2 (1 + erf(x / sqrt 2)) with erf(z) = 1 - (a1 t + ... + a5 t^5) exp(-z^2), t = 1 / (1 + 0.3275911 z), z >= 0.
+// x/2 (1 + erf(x / sqrt 2)) with erf(z) = 1 - (a1 t + ... + a5 t^5) exp(-z^2), t = 1 / (1 + 0.3275911 z), z
+// >= 0.
 HWY_INLINE V gelu_erf(D d, V x) {
   const V z = hn::Mul(hn::Abs(x), hn::Set(d, 0.70710678f));
   const V t = hn::Div(hn::Set(d, 1.0f), hn::MulAdd(z, hn::Set(d, 0.3275911f), hn::Set(d, 1.0f)));
@@ -128,10 +129,14 @@ HWY_EXPORT(channel_f32);
 
 double activate(Activation activation, double x) {
   switch (activation) {
-    case Activation::None: return x;
-    case Activation::Relu: return x < 0 ? 0 : x;
-    case Activation::GeluErf: return std::isinf(x) && x < 0 ? 0 : 0.5 * x * std::erfc(-x * std::sqrt(0.5));
-    case Activation::GeluTanh: break;
+    case Activation::None:
+      return x;
+    case Activation::Relu:
+      return x < 0 ? 0 : x;
+    case Activation::GeluErf:
+      return std::isinf(x) && x < 0 ? 0 : 0.5 * x * std::erfc(-x * std::sqrt(0.5));
+    case Activation::GeluTanh:
+      break;
   }
   const double u = 0.79788456080286535588 * (x + 0.044715 * x * x * x);
   return std::isinf(x) && x < 0 ? 0 : 0.5 * x * (1 + std::tanh(u));

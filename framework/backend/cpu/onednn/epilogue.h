@@ -13,7 +13,8 @@ enum class Activation : uint8_t {
   GeluTanh,  ///< x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
 };
 
-/// c[r][j] = activation(c[r][j] + bias[j]) + residual[r][j], for a tile of rows x cols; null operands are left out.
+/// c[r][j] = activation(c[r][j] + bias[j]) + residual[r][j], for a tile of rows x cols; null operands are
+/// left out.
 template <class T>
 struct Epilogue {
   const T* bias = nullptr;
@@ -27,7 +28,8 @@ struct Epilogue {
 void apply_epilogue(const Epilogue<float>& e, float* c, int64_t c_row, int64_t rows, int64_t cols);
 void apply_epilogue(const Epilogue<double>& e, double* c, int64_t c_row, int64_t rows, int64_t cols);
 
-/// y[i] = activation(y[i] + bias + residual[i]) for i in [0, n), residual may be null: one channel of a convolution.
+/// y[i] = activation(y[i] + bias + residual[i]) for i in [0, n), residual may be null: one channel of a
+/// convolution.
 void apply_channel(Activation activation, float bias, const float* residual, float* y, int64_t n);
 
 }  // namespace fovea::onednn

@@ -14,13 +14,14 @@ namespace fovea::onednn {
 
 inline constexpr int kMaxBatchDims = 6;
 
-/// C[b] = activation(alpha A[b] B[b] + beta C[b] + bias) + residual[b], with A [m, k], B [k, n], C [m, n] for each b of
-/// the batch dims. All strides are in elements. A and B may have any strides: 0 (broadcast), transposed or negative
-/// ones too; what the kernel cannot read in place is copied into the workspace first. C's rows must be contiguous, or
-/// its columns if there is neither bias nor residual, and its elements must not overlap.
+/// C[b] = activation(alpha A[b] B[b] + beta C[b] + bias) + residual[b], with A [m, k], B [k, n], C [m, n] for
+/// each b of the batch dims. All strides are in elements. A and B may have any strides: 0 (broadcast),
+/// transposed or negative ones too; what the kernel cannot read in place is copied into the workspace first.
+/// C's rows must be contiguous, or its columns if there is neither bias nor residual, and its elements must
+/// not overlap.
 ///
-/// f32, f16 and bf16 may be mixed and are multiplied and summed in f32; f64 stands alone. Where beta is 0, C is not
-/// read. bias and residual have C's dtype.
+/// f32, f16 and bf16 may be mixed and are multiplied and summed in f32; f64 stands alone. Where beta is 0, C
+/// is not read. bias and residual have C's dtype.
 struct MatmulDesc {
   DType a = DType::f32, b = DType::f32, c = DType::f32;
   int64_t m = 0, n = 0, k = 0;
@@ -38,17 +39,17 @@ struct MatmulDesc {
   int64_t residual_batch[kMaxBatchDims] = {};
 };
 
-/// A finished tile of C before it leaves the cache, with bias, activation and residual applied: rows [row, row + rows)
-/// of [batch..., m] flattened, and columns [col, col + cols). c is its first element, of type double if C is f64, else
-/// float.
+/// A finished tile of C before it leaves the cache, with bias, activation and residual applied: rows [row,
+/// row + rows) of [batch..., m] flattened, and columns [col, col + cols). c is its first element, of type
+/// double if C is f64, else float.
 struct MatmulTile {
   void* c;
   int64_t c_row;
   int64_t row, rows, col, cols;
 };
 
-/// The operands of one run. `on_tile`, where given, is called once for each tile, from any thread: further work that
-/// should find the tile in the cache. With a column-major C its rows and columns are exchanged.
+/// The operands of one run. `on_tile`, where given, is called once for each tile, from any thread: further
+/// work that should find the tile in the cache. With a column-major C its rows and columns are exchanged.
 struct MatmulArgs {
   const void* a = nullptr;
   const void* b = nullptr;
@@ -60,8 +61,9 @@ struct MatmulArgs {
   void* tile_context = nullptr;
 };
 
-/// A matrix product made ready for one set of shapes and strides. The cut into blocks depends on these alone, so
-/// results have equal bits for any number of threads. Preparing costs less than a microsecond: nothing is compiled.
+/// A matrix product made ready for one set of shapes and strides. The cut into blocks depends on these alone,
+/// so results have equal bits for any number of threads. Preparing costs about two microseconds: nothing is
+/// compiled.
 class MatmulPlan {
  public:
   /// InvalidArgument or Unsupported with a sentence where the description breaks a rule above.
@@ -70,11 +72,13 @@ class MatmulPlan {
   int64_t workspace_bytes() const { return workspace_bytes_; }
   /// How many pieces of work one run hands to the pool.
   int64_t blocks() const { return (items_ + items_per_block_ - 1) / items_per_block_; }
-  /// Computes C. Allocates nothing of its own and may run in several threads at once, each with its own workspace.
+  /// Computes C. Allocates nothing of its own and may run in several threads at once, each with its own
+  /// workspace.
   void run(const MatmulArgs& args, ThreadPool& pool) const;
 
  private:
-  // An operand that is converted or re-ordered into the workspace before the product: `matrices` row-major copies.
+  // An operand that is converted or re-ordered into the workspace before the product: `matrices` row-major
+  // copies.
   struct Copy {
     bool used = false;
     DType from = DType::f32;
@@ -87,7 +91,8 @@ class MatmulPlan {
   void put_c_rows_first();
   void merge_batches();
   void copy_operands();
-  void copy_operand(Copy& copy, DType from, int64_t rows, int64_t cols, int64_t& row, int64_t& col, int64_t* batch);
+  void copy_operand(Copy& copy, DType from, int64_t rows, int64_t cols, int64_t& row, int64_t& col,
+                    int64_t* batch);
   void cut();
   int64_t reserve(int64_t elements, const char* what);
 

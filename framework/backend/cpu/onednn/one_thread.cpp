@@ -5,8 +5,8 @@
 namespace fovea::onednn {
 namespace {
 
-// Looked up by name, in whichever OpenMP library oneDNN brought along; a oneDNN built without OpenMP has none and
-// needs none. The setting belongs to the calling thread.
+// Looked up by name, in whichever OpenMP library oneDNN brought along; a oneDNN built without OpenMP has none
+// and needs none. The setting belongs to the calling thread.
 struct OpenMp {
   int (*max_threads)() = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "omp_get_max_threads"));
   void (*set_threads)(int) = reinterpret_cast<void (*)(int)>(dlsym(RTLD_DEFAULT, "omp_set_num_threads"));

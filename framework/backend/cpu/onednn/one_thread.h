@@ -3,8 +3,8 @@
 
 namespace fovea::onednn {
 
-/// While it lives, oneDNN calls of this thread use no thread but this one. Our pool shares out the work, cut by shapes
-/// alone; oneDNN's own threading changes bits with the number of threads.
+/// While it lives, oneDNN calls of this thread use no thread but this one. Our pool shares out the work, cut
+/// by shapes alone; oneDNN's own threading changes bits with the number of threads.
 class OneThread {
  public:
   OneThread();

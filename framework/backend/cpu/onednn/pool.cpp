@@ -33,11 +33,16 @@ void check_positive(const char* name, int64_t v) {
 template <class F>
 void dispatch_floating(DType t, F&& f) {
   switch (t) {
-    case DType::f32: return f(float{});
-    case DType::f64: return f(double{});
-    case DType::f16: return f(f16_t{});
-    case DType::bf16: return f(bf16_t{});
-    default: fail(ErrorKind::Unsupported, "pooling: dtype " + std::string(to_string(t)) + " is not floating point");
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
+    case DType::f16:
+      return f(f16_t{});
+    case DType::bf16:
+      return f(bf16_t{});
+    default:
+      fail(ErrorKind::Unsupported, "pooling: dtype " + std::string(to_string(t)) + " is not floating point");
   }
 }
 
@@ -71,8 +76,8 @@ PoolPlan::PoolPlan(const PoolDesc& desc) : d_(desc) {
     check_positive("a stride", d_.stride[i]);
     check_positive("a dilation", d_.dilation[i]);
     if (d_.pad_before[i] < 0 || d_.pad_after[i] < 0)
-      invalid("pooling: padding " + str(d_.pad_before[i]) + ", " + str(d_.pad_after[i]) + " in spatial dim " + str(i) +
-              "; padding cannot be negative");
+      invalid("pooling: padding " + str(d_.pad_before[i]) + ", " + str(d_.pad_after[i]) + " in spatial dim " +
+              str(i) + "; padding cannot be negative");
     out_[i] = d_.out(i);
     in_size_ = checked_mul(in_size_, d_.in[i], "the input");
     out_size_ = checked_mul(out_size_, out_[i], "the output");
@@ -180,7 +185,8 @@ void PoolPlan::backward_plane(const T* x, const int64_t* indices, const T* dy, T
 // Planes are independent; a block takes several small ones.
 template <class F>
 void PoolPlan::for_each_plane(ThreadPool& pool, F f) const {
-  const double reads = static_cast<double>(in_size_) + static_cast<double>(out_size_) * static_cast<double>(kernel_size_);
+  const double reads =
+      static_cast<double>(in_size_) + static_cast<double>(out_size_) * static_cast<double>(kernel_size_);
   const int64_t per_block = std::max<int64_t>(1, static_cast<int64_t>(kBlockReads / reads));
   const int64_t planes = d_.planes;
   pool.parallel_for((planes + per_block - 1) / per_block, [&](int64_t block) {
@@ -208,7 +214,8 @@ void PoolPlan::backward(const void* input, const int64_t* indices, const void* d
     for_each_plane(pool, [&](int64_t p) {
       backward_plane(input == nullptr ? nullptr : static_cast<const T*>(input) + p * in_size_,
                      indices == nullptr ? nullptr : indices + p * out_size_,
-                     static_cast<const T*>(d_output) + p * out_size_, static_cast<T*>(d_input) + p * in_size_);
+                     static_cast<const T*>(d_output) + p * out_size_,
+                     static_cast<T*>(d_input) + p * in_size_);
     });
   });
 }

@@ -17,8 +17,8 @@ enum class PoolKind : uint8_t {
 };
 
 /// input [planes, in...] and output [planes, out...], dense and row-major, with
-/// out = (in + pad_before + pad_after - dilation (kernel - 1) - 1) / stride + 1, rounded down. Any floating dtype; sums
-/// of f16 and bf16 are in f32. A window wholly in the padding gives -inf or 0.
+/// out = (in + pad_before + pad_after - dilation (kernel - 1) - 1) / stride + 1, rounded down. Any floating
+/// dtype; sums of f16 and bf16 are in f32. A window wholly in the padding gives -inf or 0.
 struct PoolDesc {
   PoolKind kind = PoolKind::Max;
   DType dtype = DType::f32;
@@ -38,12 +38,12 @@ class PoolPlan {
   /// InvalidArgument or Unsupported with a sentence where the description breaks a rule above.
   explicit PoolPlan(const PoolDesc& desc);
 
-  /// output = pool(input). `indices`, if given, receives for Max the place of each winner in its plane (the first of
-  /// equals, -1 in an empty window).
+  /// output = pool(input). `indices`, if given, receives for Max the place of each winner in its plane (the
+  /// first of equals, -1 in an empty window).
   void forward(const void* input, void* output, int64_t* indices, ThreadPool& pool) const;
 
-  /// d_input from d_output. Max needs `indices` of the forward run, or else `input`, from which it finds them again;
-  /// at ties the first winner gets all.
+  /// d_input from d_output. Max needs `indices` of the forward run, or else `input`, from which it finds them
+  /// again; at ties the first winner gets all.
   void backward(const void* input, const int64_t* indices, const void* d_output, void* d_input,
                 ThreadPool& pool) const;
 

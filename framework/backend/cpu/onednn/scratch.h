@@ -5,8 +5,8 @@
 
 namespace fovea::onednn {
 
-/// At least `bytes` bytes aligned to 64, owned by the calling thread and valid until its next call here. It stays warm
-/// in the cache from block to block, and is allocated anew only when a larger block comes along.
+/// At least `bytes` bytes aligned to 64, owned by the calling thread and valid until its next call here. It
+/// stays warm in the cache from block to block, and is allocated anew only when a larger block comes along.
 char* thread_scratch(int64_t bytes);
 
 }  // namespace fovea::onednn

@@ -1,0 +1,31 @@
+// Bidirectional Transformer encoder for masked language modelling (Devlin et al. 2019), pre-norm.
+#pragma once
+
+#include "frontends/nn/transformer.h"
+
+namespace fovea::models {
+
+struct BertConfig {
+  int64_t vocab = 30522, dim = 256, heads = 4, layers = 4, length = 128;
+  double dropout = 0;
+};
+
+class Bert : public nn::Module {
+ public:
+  explicit Bert(const BertConfig& config = {});
+
+  /// Token ids [B, L] and keep (bool [B, L], true where no padding) -> logits [B, L, vocab].
+  Tensor operator()(const Arg& ids, const Tensor& keep) const;
+  /// The last hidden states [B, L, dim], normed.
+  Tensor encode(const Arg& ids, const Tensor& keep) const;
+
+  const BertConfig& config() const { return config_; }
+  nn::Embedding tok, pos;
+  nn::ModuleList<nn::TransformerLayer> blocks;
+  nn::LayerNorm norm;
+
+ private:
+  BertConfig config_;
+};
+
+}  // namespace fovea::models
