@@ -1,5 +1,7 @@
 #include "framework/runtime/plan.h"
 
+#include <chrono>
+
 #include "framework/backend/abi.h"
 #include "framework/base/error.h"
 #include "framework/runtime/arena.h"
@@ -46,13 +48,44 @@ void Plan::give_back(std::unique_ptr<Context> context) const {
 
 namespace {
 
+thread_local std::vector<LaunchTime>* recorder = nullptr;
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
 std::string describe(const PlanStep& step) {
   std::string text = "in " + step.op + (step.kernel.empty() ? "" : " (kernel " + step.kernel + ")");
   if (*step.source.file) text += std::string(" at ") + step.source.file + ":" + std::to_string(step.source.line);
   return text;
 }
 
+// Enters a launch in the recorder, if there is one, when it is over.
+class Timer {
+ public:
+  explicit Timer(const PlanStep& step) : step_(step), begin_(recorder ? now() : 0) {}
+  ~Timer() {
+    if (recorder)
+      recorder->push_back({step_.op, step_.kernel, *step_.source.file ? std::string(step_.source.file) + ":" + std::to_string(step_.source.line) : "", begin_, now()});
+  }
+
+ private:
+  const PlanStep& step_;
+  double begin_;
+};
+
 }  // namespace
+
+std::vector<LaunchTime> record_launches(const std::function<void()>& body) {
+  std::vector<LaunchTime> times;
+  recorder = &times;
+  try {
+    body();
+  } catch (...) {
+    recorder = nullptr;
+    throw;
+  }
+  recorder = nullptr;
+  return times;
+}
 
 void Plan::run(const void* const* in, void* const* out) const {
   const Arena arena(arena_bytes);
@@ -72,6 +105,7 @@ void Plan::run(const void* const* in, void* const* out) const {
   }
   for (const PlanStep& step : steps) {
     const fovea_ref* r = context->refs.data() + step.first_ref;
+    const Timer timer(step);
     if (step.prepared) {
       const fovea_launch launch{sizeof(fovea_launch), r, r + step.inputs,
                                 {reinterpret_cast<fovea_buffer*>(arena.data()), static_cast<uint64_t>(step.workspace_offset)}};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -72,5 +73,14 @@ class Plan {
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Context>> idle_;
 };
+
+/// One launch as it was timed; seconds of a steady clock.
+struct LaunchTime {
+  std::string op, kernel, source;
+  double begin, end;
+};
+
+/// Runs `body` with every launch of this thread's plans timed.
+std::vector<LaunchTime> record_launches(const std::function<void()>& body);
 
 }  // namespace fovea

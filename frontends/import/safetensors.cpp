@@ -12,7 +12,7 @@
 namespace fovea {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
 
 // What other readers allow, too.
 constexpr int64_t kMaxHeader = 100'000'000;
@@ -33,7 +33,8 @@ struct Entry {
 // Takes the header in as it is read, without a tree of it in memory: an object of objects, as deep as the format allows.
 class HeaderReader : public nlohmann::json_sax<Json> {
  public:
-  HeaderReader(const std::string& path, int64_t data_bytes) : path_(path), data_bytes_(data_bytes) {}
+  HeaderReader(const std::string& path, int64_t data_bytes, int64_t memory)
+      : path_(path), data_bytes_(data_bytes), memory_left_(memory) {}
 
   std::vector<Entry> entries;
   std::map<std::string, std::string> metadata;
@@ -54,6 +55,9 @@ class HeaderReader : public nlohmann::json_sax<Json> {
   }
   bool key(std::string& text) override {
     key_ = text;
+    // An entry of either kind takes less than this beyond its bytes in the file.
+    if ((depth_ == 1 || in_metadata_) && (memory_left_ -= 768 + 4 * static_cast<int64_t>(text.size())) < 0)
+      fail(ErrorKind::ResourceExhausted, "\"" + path_ + "\": the header has too many entries for a file of its size");
     if (depth_ == 1) {
       if (!names_.insert(text).second) bad("the name is given twice");
       tensor_ = text;
@@ -128,7 +132,7 @@ class HeaderReader : public nlohmann::json_sax<Json> {
   }
 
   const std::string& path_;
-  int64_t data_bytes_;
+  int64_t data_bytes_, memory_left_;
   std::string tensor_, key_;
   std::set<std::string> names_, seen_;
   int depth_ = 0, offsets_ = 0;
@@ -154,7 +158,8 @@ int64_t header_bytes(const FileReader& file) {
 std::vector<std::pair<std::string, Array>> load_safetensors(const std::string& path, std::map<std::string, std::string>* metadata) {
   const FileReader file(path);
   const int64_t length = header_bytes(file), start = kLengthBytes + length;
-  HeaderReader reader(path, file.size() - start);
+  // Peak memory is at most 2x the file and 256 MiB.
+  HeaderReader reader(path, file.size() - start, file.size() + (int64_t{256} << 20));
   {
     const std::string header = file.read_text(kLengthBytes, length, "the header");
     if (header.empty() || header[0] != '{') corrupt(path, "the header at offset 8 does not begin with '{'");

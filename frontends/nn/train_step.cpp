@@ -243,4 +243,16 @@ void TrainStep::publish(bool average) const {
 
 const Program& TrainStep::program() const { return *impl_->update; }
 
+std::vector<Array> TrainStep::arguments(const std::vector<Array>& batch, double lr) const {
+  const Impl& m = *impl_;
+  std::vector<Array> out;
+  for (const Slot& s : m.slots) out.push_back(s.value.copy());
+  for (const Array& a : m.frozen_values) out.push_back(a.copy());
+  out.push_back(Array::of(std::vector<int64_t>{static_cast<int64_t>(m.options.seed), step_ * m.options.accumulate + m.micro}, {2}));
+  out.push_back(Array::scalar(static_cast<float>(lr < 0 ? learning_rate(m.options.optimizer) : lr)));
+  out.push_back(Array::scalar(static_cast<float>(step_ + 1)));
+  for (const Array& a : batch) out.push_back(a.copy());
+  return out;
+}
+
 }  // namespace fovea::nn

@@ -60,6 +60,8 @@ class TrainStep {
   void publish(bool average = false) const;
 
   const Program& program() const;
+  /// A copy of what operator() would hand to program() now.
+  std::vector<Array> arguments(const std::vector<Array>& batch, double lr = -1) const;
 
  private:
   struct Impl;

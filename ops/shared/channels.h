@@ -6,9 +6,11 @@
 
 namespace fovea {
 
-/// x [N, C, ...] as [batch, channels, spatial], with blocks of channels (for statistics) and of samples (for maps).
+/// x [N, C, ...] as [batch, channels, spatial], with blocks of channels (for statistics) and of samples (for
+/// maps).
 struct ChannelSizes {
-  explicit ChannelSizes(const OperandSpec& x) : batch(x.shape[0]), channels(x.shape[1]), bytes(size_of(x.dtype)) {
+  explicit ChannelSizes(const OperandSpec& x)
+      : batch(x.shape[0]), channels(x.shape[1]), bytes(size_of(x.dtype)) {
     for (int64_t d = 2; d < x.rank(); ++d) spatial *= x.shape[d];
     // Where a channel's values lie apart, a block takes a cache line's worth of neighbours at least.
     const int64_t each = std::max<int64_t>(1, batch * spatial);

@@ -9,7 +9,8 @@ void check_gates(InferContext& c, size_t i, size_t state, int64_t parts) {
   const std::string &name = c.op.inputs()[i].name, &other = c.op.inputs()[state].name;
   if (c.rank(state) < 1) c.fail(other + " has rank 0, it needs a feature axis");
   if (c.rank(i) != c.rank(state))
-    c.fail(name + " has rank " + std::to_string(c.rank(i)) + ", " + other + " has " + std::to_string(c.rank(state)));
+    c.fail(name + " has rank " + std::to_string(c.rank(i)) + ", " + other + " has " +
+           std::to_string(c.rank(state)));
   for (int64_t d = 0; d < c.rank(i); ++d) {
     const bool last = d == c.rank(i) - 1;
     c.same(c.shape(i)[d], last ? parts * c.shape(state)[d] : c.shape(state)[d],

@@ -21,8 +21,10 @@ void infer_element_loss(InferContext& c) {
   check_reduction(c);
   c.same_dtype(0, 1);
   c.same_shape(0, 1);
-  if (c.attrs.text("reduction") == "none") c.output(c.in[0]);
-  else c.output(c.dtype(0), {});
+  if (c.attrs.text("reduction") == "none")
+    c.output(c.in[0]);
+  else
+    c.output(c.dtype(0), {});
 }
 
 Tensor reduce_loss(const Tensor& x, const std::string& reduction) {
@@ -38,7 +40,8 @@ Labels::Labels(const Tensor& labels, const Dim& classes, int64_t ignore_index)
 }
 
 Tensor one_true(const Labels& labels, const Shape& shape) {
-  return equal(iota(shape, static_cast<int64_t>(shape.size()) - 1, labels.safe.dtype()), with_trailing_ones(labels.safe, 1));
+  return equal(iota(shape, static_cast<int64_t>(shape.size()) - 1, labels.safe.dtype()),
+               with_trailing_ones(labels.safe, 1));
 }
 
 Tensor at_labels(const Tensor& x, const Labels& labels) {
@@ -57,9 +60,11 @@ Shape infer_label_loss(InferContext& c, size_t i) {
   if (c.rank(0) < 1) c.fail(c.op.inputs()[0].name + " has rank 0, it needs a class axis");
   const std::string& name = c.op.inputs()[i].name;
   if (c.rank(i) != c.rank(0) - 1)
-    c.fail(name + " has rank " + std::to_string(c.rank(i)) + ", the rows ask for " + std::to_string(c.rank(0) - 1));
+    c.fail(name + " has rank " + std::to_string(c.rank(i)) + ", the rows ask for " +
+           std::to_string(c.rank(0) - 1));
   for (int64_t d = 0; d < c.rank(i); ++d)
-    c.same(c.shape(i)[d], c.shape(0)[d], "axis " + std::to_string(d) + " of " + name + " is {a}, the rows' is {b}");
+    c.same(c.shape(i)[d], c.shape(0)[d],
+           "axis " + std::to_string(d) + " of " + name + " is {a}, the rows' is {b}");
   return c.attrs.text("reduction") == "none" ? c.shape(i) : Shape{};
 }
 

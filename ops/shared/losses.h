@@ -15,8 +15,8 @@ void infer_element_loss(InferContext& c);
 /// The mean or sum over all elements, or x itself.
 Tensor reduce_loss(const Tensor& x, const std::string& reduction);
 
-/// Labels of rows [..., V]: which count, and the labels with 0 in place of the others. A label outside [0, V) is an
-/// error when this runs.
+/// Labels of rows [..., V]: which count, and the labels with 0 in place of the others. A label outside [0, V)
+/// is an error when this runs.
 struct Labels {
   Labels(const Tensor& labels, const Dim& classes, int64_t ignore_index);
   Tensor counts;  ///< bool

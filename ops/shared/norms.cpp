@@ -45,7 +45,8 @@ void check_row_parameter(InferContext& c, size_t i, size_t like, int64_t dims) {
   const std::string& name = c.op.inputs()[i].name;
   const int64_t lead = c.rank(like) - dims;
   if (c.rank(i) != dims)
-    c.fail(name + " has rank " + std::to_string(c.rank(i)) + ", the normalised axes are " + std::to_string(dims));
+    c.fail(name + " has rank " + std::to_string(c.rank(i)) + ", the normalised axes are " +
+           std::to_string(dims));
   for (int64_t d = 0; d < dims; ++d)
     c.same(c.shape(i)[d], c.shape(like)[lead + d],
            "axis " + std::to_string(d) + " of " + name + " is {a}, the normalised axis is {b}");
@@ -58,16 +59,20 @@ void check_row_values(InferContext& c, size_t i, size_t like, int64_t dims) {
     c.fail(name + " must be " + std::string(to_string(want)) + ", got " + std::string(to_string(c.dtype(i))));
   const int64_t lead = c.rank(like) - dims;
   if (c.rank(i) != lead)
-    c.fail(name + " has rank " + std::to_string(c.rank(i)) + ", the rows form " + std::to_string(lead) + " axes");
+    c.fail(name + " has rank " + std::to_string(c.rank(i)) + ", the rows form " + std::to_string(lead) +
+           " axes");
   for (int64_t d = 0; d < lead; ++d)
-    c.same(c.shape(i)[d], c.shape(like)[d], "axis " + std::to_string(d) + " of " + name + " is {a}, the rows' is {b}");
+    c.same(c.shape(i)[d], c.shape(like)[d],
+           "axis " + std::to_string(d) + " of " + name + " is {a}, the rows' is {b}");
 }
 
 void check_channel_parameter(InferContext& c, size_t i, DType dtype) {
   const std::string& name = c.op.inputs()[i].name;
-  if (c.rank(0) < 2) c.fail("x has rank " + std::to_string(c.rank(0)) + ", it needs a batch and a channel axis");
+  if (c.rank(0) < 2)
+    c.fail("x has rank " + std::to_string(c.rank(0)) + ", it needs a batch and a channel axis");
   if (c.dtype(i) != dtype)
-    c.fail(name + " must be " + std::string(to_string(dtype)) + ", got " + std::string(to_string(c.dtype(i))));
+    c.fail(name + " must be " + std::string(to_string(dtype)) + ", got " +
+           std::string(to_string(c.dtype(i))));
   if (c.rank(i) != 1) c.fail(name + " must have rank 1, got " + std::to_string(c.rank(i)));
   c.same(c.shape(i)[0], c.shape(0)[1], name + " has {a} elements for {b} channels");
 }

@@ -1,7 +1,7 @@
 #include "ops/shared/pointwise.h"
 
 #include <algorithm>
-#include <cstring>
+#include <cstdlib>
 
 #include "ops/shared/simd/pointwise.h"
 
@@ -11,6 +11,7 @@ namespace {
 constexpr int kMaxOperands = 3;
 constexpr int64_t kTile = 1024;    // elements gathered at a time, on the stack
 constexpr int64_t kShortRun = 64;  // an innermost run below this is not worth a call of its own
+constexpr int64_t kPatchRows = 16, kPatchColumns = 64;
 constexpr int64_t kCheapGrain = 32768, kCostlyGrain = 8192;  // elements of a block
 
 // The vector loop; exactly one is set.
@@ -38,34 +39,38 @@ struct Loop {
 };
 
 template <class T>
-void gather_as(const char* from, int64_t stride, int64_t n, char* to) {
+void gather_as(const char* from, int64_t row_stride, int64_t stride, int64_t rows, int64_t n, char* to) {
   const T* s = reinterpret_cast<const T*>(from);
   T* t = reinterpret_cast<T*>(to);
-  for (int64_t i = 0; i < n; ++i) t[i] = s[i * stride];
+  if (std::abs(row_stride) < std::abs(stride)) {  // the inner loop goes along the smaller stride
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t r = 0; r < rows; ++r) t[r * n + i] = s[r * row_stride + i * stride];
+  } else {
+    for (int64_t r = 0; r < rows; ++r, t += n, s += row_stride)
+      for (int64_t i = 0; i < n; ++i) t[i] = s[i * stride];
+  }
 }
 
-// Copies n elements, `stride` apart, into a row.
-void gather(const char* from, int64_t stride, int64_t n, int64_t element, char* to) {
-  if (stride == 1) {
-    std::memcpy(to, from, static_cast<size_t>(n * element));
-    return;
-  }
+// Copies rows of n elements, `stride` apart, into dense rows.
+void gather(const char* from, int64_t row_stride, int64_t stride, int64_t rows, int64_t n, int64_t element,
+            char* to) {
   switch (element) {
     case 1:
-      return gather_as<uint8_t>(from, stride, n, to);
+      return gather_as<uint8_t>(from, row_stride, stride, rows, n, to);
     case 2:
-      return gather_as<uint16_t>(from, stride, n, to);
+      return gather_as<uint16_t>(from, row_stride, stride, rows, n, to);
     case 4:
-      return gather_as<uint32_t>(from, stride, n, to);
+      return gather_as<uint32_t>(from, row_stride, stride, rows, n, to);
     default:
-      return gather_as<uint64_t>(from, stride, n, to);
+      return gather_as<uint64_t>(from, row_stride, stride, rows, n, to);
   }
 }
 
 // One pointwise op on fixed shapes. Dims are merged where all operands allow it; the last one is the run.
 //
-//   run long:   each row (part of a row) is one call; operands lie in place, are one element, or are gathered
-//   run short:  rows are gathered side by side into a tile until it is full, and the tile is one call
+//   long runs:    each row is a call; operands lie in place, are one element, or are gathered a piece at a
+//   time short runs:   rows are gathered side by side into a tile, and the tile is a call turned runs:  where
+//   an operand is transposed, patches of 16 x 64 are gathered, and each row of a patch is a call
 class Elementwise final : public PreparedKernel {
  public:
   Elementwise(const KernelRequest& r, Loop loop, int64_t grain);
@@ -73,18 +78,21 @@ class Elementwise final : public PreparedKernel {
 
  private:
   struct Operand {
-    int64_t element = 1;     // bytes
-    int64_t run_stride = 0;  // in elements, along the run
-    bool in_order = false;   // contiguous over the whole output
-    bool scalar = false;     // one element for the whole output
+    int64_t element = 1;                     // bytes
+    int64_t run_stride = 1, row_stride = 0;  // in elements, along the run and from one run to the next
+    bool in_order = false;                   // contiguous over the whole output
+    bool scalar = false;                     // one element for the whole output
+    bool repeats = false;                    // the same run again and again
+    bool gathered = false;                   // by long and turned runs
   };
-  using Offsets = StridedLoop<kMaxOperands>::Offsets;
+  using Walk = StridedLoop<kMaxOperands>;
   struct Tiles {
     alignas(64) char rows[kMaxOperands][kTile * 8];
   };
 
   void long_runs(const KernelArgs& args, int64_t begin, int64_t end) const;
   void short_runs(const KernelArgs& args, int64_t begin, int64_t end) const;
+  void turned_runs(const KernelArgs& args, int64_t begin, int64_t end) const;
   const char* address(const KernelArgs& args, int k, int64_t offset) const {
     return static_cast<const char*>(args.in[k]) + offset * operands_[k].element;
   }
@@ -93,10 +101,12 @@ class Elementwise final : public PreparedKernel {
   }
 
   Loop loop_;
-  StridedLoop<kMaxOperands> walk_;
+  Walk walk_;
   int count_;
   Operand operands_[kMaxOperands];
-  int64_t run_ = 1, grain_, out_element_;
+  int64_t run_ = 1, rows_ = 1, grain_, out_element_;
+  unsigned run_scalars_ = 0;  // operands that are one element along a run
+  void (Elementwise::*method_)(const KernelArgs&, int64_t, int64_t) const = &Elementwise::long_runs;
 };
 
 Elementwise::Elementwise(const KernelRequest& r, Loop loop, int64_t grain)
@@ -106,33 +116,43 @@ Elementwise::Elementwise(const KernelRequest& r, Loop loop, int64_t grain)
       out_element_(size_of(r.out[0].dtype)) {
   const Dims& shape = r.out[0].shape;
   // Operands that are not there step with the output, and so hinder no merging.
-  std::array<Dims, kMaxOperands> strides{contiguous_strides(shape), contiguous_strides(shape),
-                                         contiguous_strides(shape)};
+  const Dims dense = contiguous_strides(shape);
+  std::array<Dims, kMaxOperands> strides{dense, dense, dense};
   for (int k = 0; k < count_; ++k) strides[k] = broadcast_strides(r.in[k], shape);
-  walk_ = StridedLoop<kMaxOperands>(shape, strides);
+  walk_ = Walk(shape, strides);
   const int last = walk_.rank() - 1;
   if (last >= 0) run_ = walk_.dim(last);
+  if (last >= 1) rows_ = walk_.dim(last - 1);
+  bool turned = false;
   for (int k = 0; k < count_; ++k) {
     Operand& o = operands_[k];
     o.element = size_of(r.in[k].dtype);
-    o.run_stride = last >= 0 ? walk_.stride(last, k) : 1;
+    if (last >= 0) o.run_stride = walk_.stride(last, k);
+    if (last >= 1) o.row_stride = walk_.stride(last - 1, k);
     o.in_order = is_contiguous(shape, strides[k]);
-    o.scalar = last >= 0 && loop_.scalar_flag(k) != 0;
-    for (int d = 0; d <= last; ++d) o.scalar = o.scalar && walk_.stride(d, k) == 0;
+    o.repeats = true;
+    for (int d = 0; d < last; ++d) o.repeats = o.repeats && walk_.stride(d, k) == 0;
+    const bool one = o.run_stride == 0 && loop_.scalar_flag(k) != 0;
+    o.scalar = one && o.repeats;
+    o.gathered = o.run_stride != 1 && !one;
+    if (one) run_scalars_ |= loop_.scalar_flag(k);
+    turned = turned || (o.gathered && o.row_stride != 0 && std::abs(o.row_stride) < std::abs(o.run_stride));
+  }
+  const int64_t size = walk_.size();
+  if (run_ < kShortRun && run_ < size) {
+    method_ = &Elementwise::short_runs;
+    grain_ -= grain_ % run_;  // whole runs
+  } else if (turned && rows_ >= 4) {
+    method_ = &Elementwise::turned_runs;
+    grain_ = std::max<int64_t>(grain_ / run_ / kPatchRows, 1) * kPatchRows * run_;
   }
 }
 
 void Elementwise::launch(const KernelArgs& args) const {
-  const int64_t size = walk_.size();
+  const int64_t size = walk_.size(), blocks = block_count(size, grain_);
   const auto block = [this, &args, size](int64_t b) {
-    const int64_t begin = b * grain_, end = std::min(size, begin + grain_);
-    if (run_ < kShortRun && run_ < size) {
-      short_runs(args, begin, end);
-    } else {
-      long_runs(args, begin, end);
-    }
+    (this->*method_)(args, b * grain_, std::min(size, (b + 1) * grain_));
   };
-  const int64_t blocks = block_count(size, grain_);
   if (blocks == 1) {
     block(0);
   } else if (blocks > 1) {
@@ -142,57 +162,80 @@ void Elementwise::launch(const KernelArgs& args) const {
 
 void Elementwise::long_runs(const KernelArgs& args, int64_t begin, int64_t end) const {
   Tiles tiles;
-  unsigned scalars = 0;
   bool gathers = false;
-  for (int k = 0; k < count_; ++k) {
-    if (operands_[k].run_stride == 0) scalars |= loop_.scalar_flag(k);
-    gathers =
-        gathers || (operands_[k].run_stride != 1 && !(operands_[k].run_stride == 0 && loop_.scalar_flag(k)));
-  }
+  for (int k = 0; k < count_; ++k) gathers = gathers || operands_[k].gathered;
   for (int64_t at = begin; at < end;) {
     int64_t n = std::min(end - at, run_ - at % run_);
     if (gathers) n = std::min(n, kTile);
-    const Offsets offsets = walk_.at(at);
+    const Walk::Offsets offsets = walk_.at(at);
     const void* in[kMaxOperands];
     for (int k = 0; k < count_; ++k) {
       const Operand& o = operands_[k];
-      const char* from = address(args, k, offsets[k]);
-      if (o.run_stride != 1 && !(o.run_stride == 0 && loop_.scalar_flag(k))) {
-        gather(from, o.run_stride, n, o.element, tiles.rows[k]);
-        from = tiles.rows[k];
-      }
-      in[k] = from;
+      in[k] = address(args, k, offsets[k]);
+      if (!o.gathered) continue;
+      gather(address(args, k, offsets[k]), 0, o.run_stride, 1, n, o.element, tiles.rows[k]);
+      in[k] = tiles.rows[k];
     }
-    call(args, in, at, n, scalars);
+    call(args, in, at, n, run_scalars_);
     at += n;
   }
 }
 
 void Elementwise::short_runs(const KernelArgs& args, int64_t begin, int64_t end) const {
   Tiles tiles;
+  const int64_t tile_rows = kTile / run_;
   unsigned scalars = 0;
-  for (int k = 0; k < count_; ++k)
-    if (operands_[k].scalar) scalars |= loop_.scalar_flag(k);
+  for (int k = 0; k < count_; ++k) {
+    const Operand& o = operands_[k];
+    if (o.scalar) scalars |= loop_.scalar_flag(k);
+    if (o.repeats && !o.scalar)  // filled once for all tiles
+      for (int64_t r = 0; r < tile_rows; ++r)
+        gather(address(args, k, 0), 0, o.run_stride, 1, run_, o.element,
+               tiles.rows[k] + r * run_ * o.element);
+  }
   for (int64_t at = begin; at < end;) {
-    const int64_t n = std::min(end - at, kTile);
-    for (int64_t filled = 0; filled < n;) {
-      const int64_t part = std::min(n - filled, run_ - (at + filled) % run_);
-      const Offsets offsets = walk_.at(at + filled);
-      for (int k = 0; k < count_; ++k) {
-        const Operand& o = operands_[k];
-        if (o.in_order || o.scalar) continue;
-        gather(address(args, k, offsets[k]), o.run_stride, part, o.element,
-               tiles.rows[k] + filled * o.element);
-      }
-      filled += part;
-    }
+    const int64_t rows = std::min(tile_rows, (end - at) / run_), n = rows * run_;
     const void* in[kMaxOperands];
     for (int k = 0; k < count_; ++k) {
       const Operand& o = operands_[k];
       in[k] = o.scalar ? args.in[k] : o.in_order ? address(args, k, at) : tiles.rows[k];
+      if (o.scalar || o.in_order || o.repeats) continue;
+      // Rows of the innermost outer dim lie evenly spaced.
+      for (int64_t row = 0; row < rows;) {
+        const int64_t from = at / run_ + row, part = std::min(rows - row, rows_ - from % rows_);
+        gather(address(args, k, walk_.at(from * run_)[k]), o.row_stride, o.run_stride, part, run_, o.element,
+               tiles.rows[k] + row * run_ * o.element);
+        row += part;
+      }
     }
     call(args, in, at, n, scalars);
     at += n;
+  }
+}
+
+void Elementwise::turned_runs(const KernelArgs& args, int64_t begin, int64_t end) const {
+  Tiles tiles;
+  for (int64_t row = begin / run_; row < end / run_;) {
+    const int64_t rows = std::min({kPatchRows, end / run_ - row, rows_ - row % rows_});
+    for (int64_t column = 0; column < run_; column += kPatchColumns) {
+      const int64_t n = std::min(kPatchColumns, run_ - column), at = row * run_ + column;
+      const Walk::Offsets offsets = walk_.at(at);
+      for (int k = 0; k < count_; ++k) {
+        const Operand& o = operands_[k];
+        if (o.gathered)
+          gather(address(args, k, offsets[k]), o.row_stride, o.run_stride, rows, n, o.element, tiles.rows[k]);
+      }
+      for (int64_t r = 0; r < rows; ++r) {
+        const void* in[kMaxOperands];
+        for (int k = 0; k < count_; ++k) {
+          const Operand& o = operands_[k];
+          in[k] = o.gathered ? tiles.rows[k] + r * n * o.element
+                             : address(args, k, offsets[k] + r * o.row_stride);
+        }
+        call(args, in, at + r * run_, n, run_scalars_);
+      }
+    }
+    row += rows;
   }
 }
 

@@ -1,10 +1,11 @@
 // Kernels over rows: tensors seen as lanes of n values along one axis, or as rows over the last axes.
 #pragma once
 
-#include <string>
+#include <optional>
 
 #include "framework/backend/kernel.h"
 #include "ops/shared/blocks.h"
+#include "ops/shared/simd/copy.h"
 
 namespace fovea {
 
@@ -25,8 +26,8 @@ struct RowSizes {
   int64_t rows = 1, n = 1;
 };
 
-/// Runs a row function on the lanes along `axis` of operands that all have one shape and dtype. Lanes that are not
-/// contiguous go through the workspace, kTile at a time.
+/// Runs a row function on the lanes along `axis` of operands that all have one shape and dtype. Lanes that
+/// are not contiguous go through the workspace, a tile of neighbours at a time.
 class LaneKernel {
  public:
   /// f(inputs, output, rows, n), all of them contiguous rows; the output may be the first input.
@@ -44,28 +45,35 @@ class LaneKernel {
       }
       char* scratch = static_cast<char*>(args.workspace) + block * tile_bytes() * inputs_;
       for (int64_t tile = begin; tile < end; ++tile) {
+        const bool last = tile % tiles_ == tiles_ - 1;
+        const Copies& copies = last ? *last_ : *whole_;
         for (int i = 0; i < inputs_; ++i) {
           in[i] = scratch + i * tile_bytes();
-          load(tile, args.input<char>(i), scratch + i * tile_bytes());
+          copies.load.run(args.input<char>(i) + start(tile), scratch + i * tile_bytes());
         }
-        f(in, scratch, static_cast<size_t>(width(tile)), static_cast<size_t>(n_));
-        store(tile, scratch, args.output<char>(0));
+        f(in, scratch, static_cast<size_t>(last ? inner_ - (tiles_ - 1) * width_ : width_),
+          static_cast<size_t>(n_));
+        copies.store.run(scratch, args.output<char>(0) + start(tile));
       }
     });
   }
 
  private:
-  static constexpr int64_t kTile = 16;
   static constexpr int kMost = 4;
-  int64_t tile_bytes() const { return kTile * n_ * bytes_; }
-  int64_t width(int64_t tile) const { return std::min(kTile, inner_ - tile % tiles_ * kTile); }
-  int64_t start(int64_t tile) const { return tile / tiles_ * n_ * inner_ + tile % tiles_ * kTile; }
-  void load(int64_t tile, const char* from, char* rows) const;
-  void store(int64_t tile, const char* rows, char* to) const;
+  /// Between `width` lanes and as many rows.
+  struct Copies {
+    Copies(int64_t n, int64_t width, int64_t inner, int64_t bytes);
+    simd::StridedCopy load, store;
+  };
+  int64_t tile_bytes() const { return width_ * n_ * bytes_; }
+  int64_t start(int64_t tile) const {
+    return (tile / tiles_ * n_ * inner_ + tile % tiles_ * width_) * bytes_;
+  }
 
-  int64_t outer_ = 1, n_, inner_ = 1, tiles_ = 1, bytes_;
+  int64_t outer_ = 1, n_, inner_ = 1, width_ = 0, tiles_ = 1, bytes_;
   int inputs_;
   Blocks blocks_;
+  std::optional<Copies> whole_, last_;
 };
 
 }  // namespace fovea

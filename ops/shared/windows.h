@@ -6,11 +6,12 @@
 
 namespace fovea {
 
-/// How a window moves, for axis H (0) and W (1). The element (i, j) of the window at place (a, b) is the input's
-/// (a * stride + i * dilation - low, ...).
+/// How a window moves, for axis H (0) and W (1). The element (i, j) of the window at place (a, b) is the
+/// input's (a * stride + i * dilation - low, ...).
 struct Windows {
   int64_t kernel[2] = {1, 1}, stride[2] = {1, 1}, dilation[2] = {1, 1}, low[2] = {}, high[2] = {};
-  bool ceil = false;  ///< a last window may reach beyond the padding, if it begins in the input or the padding before it
+  bool ceil = false;  ///< a last window may reach beyond the padding, if it begins in the input or the
+                      ///< padding before it
 
   /// Elements from the first to the last of the window.
   int64_t reach(int axis) const { return dilation[axis] * (kernel[axis] - 1) + 1; }
@@ -27,16 +28,26 @@ struct Windows {
 OpDecl& declare_windows(OpDecl& op);
 /// One number an axis from a list of 1 or 2.
 Ints both_axes(InferContext& c, std::string_view name);
-/// Brings the attributes into the form stride {h, w}, padding {h low, h high, w low, w high}, dilation {h, w} and checks them.
+/// Brings the attributes into the form stride {h, w}, padding {h low, h high, w low, w high}, dilation {h, w}
+/// and checks them.
 void infer_windows(InferContext& c);
 /// The windows of a node with normal attributes.
 Windows windows_of(const Attrs& attrs, int64_t kernel_h, int64_t kernel_w);
 
-/// The elements (i, j) of all windows, for each (i, j) in row-major order: tensors [N, C, rows, columns]. `value` is what the
-/// padding holds.
-std::vector<Tensor> window_taps(const Tensor& x, const Windows& w, const Dim& rows, const Dim& columns, double value);
-/// The adjoint of window_taps with padding of 0: piece (i, j) put back to where it was taken from in [N, C, height, width],
-/// all of them summed.
+/// Declares these and the attribute kernel, which poolings have.
+OpDecl& declare_pooling(OpDecl& op);
+/// The windows of a pooling node with normal attributes.
+Windows pooling_windows(const Attrs& attrs);
+/// Checks operand i as the input of a pooling and brings the attributes into normal form; the type of the
+/// result.
+TensorType infer_pooled(InferContext& c, size_t i);
+
+/// The elements (i, j) of all windows, for each (i, j) in row-major order: tensors [N, C, rows, columns].
+/// `value` is what the padding holds.
+std::vector<Tensor> window_taps(const Tensor& x, const Windows& w, const Dim& rows, const Dim& columns,
+                                double value);
+/// The adjoint of window_taps with padding of 0: piece (i, j) put back to where it was taken from in [N, C,
+/// height, width], all of them summed.
 Tensor scatter_taps(const std::vector<Tensor>& pieces, const Windows& w, const Dim& height, const Dim& width);
 
 }  // namespace fovea

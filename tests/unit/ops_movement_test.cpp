@@ -213,7 +213,7 @@ TEST(Movement, ScatterAddRepeatsAndThreads) {
       for (int64_t c = 0; c < columns; ++c) want[ids[i] * columns + c] += u.get_flat(i * columns + c);
     for (const char* backend : {"cpu", "reference"})
       expect_values(run_op_on(backend, "scatter_add", {x, Array::of(ids, {rows}), u})[0], {n, columns}, want,
-                    dtype == DType::f32 ? 1e-5 : 1e-12, std::string(to_string(dtype)) + backend);
+                    dtype == DType::f32 ? 4e-5 : 1e-12, std::string(to_string(dtype)) + backend);
   }
   for (const char* backend : {"cpu", "reference"})
     expect_error([&] { run_op_on(backend, "scatter_add", {counting({3}), Array::of<int64_t>({3}, {1}), counting({1})}); },
@@ -361,7 +361,8 @@ TEST(Movement, SamplesOnBothBackends) {
 }
 TEST(Movement, GradientsAgainstDifferences) {
   testing::internal::CaptureStderr();
-  for (const char* op : kOps) test::check_gradients(op);
+  for (const char* op : kOps)
+    EXPECT_EQ(test::check_gradients(op) > 0, find_op(op).is_differentiable()) << op;
   testing::internal::GetCapturedStderr();
 }
 

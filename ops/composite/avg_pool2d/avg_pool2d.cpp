@@ -1,7 +1,5 @@
 #include "ops/composite/avg_pool2d/avg_pool2d.h"
 
-#include "framework/backend/cpu/onednn/pool.h"
-#include "framework/backend/kernel.h"
 #include "ops/composite/mean/mean.h"
 #include "ops/core/cast/cast.h"
 #include "ops/core/full/full.h"
@@ -14,31 +12,17 @@
 namespace fovea {
 namespace {
 
-Windows windows_of(const Attrs& attrs) {
-  const Ints& kernel = attrs.ints("kernel");
-  return windows_of(attrs, kernel[0], kernel[1]);
-}
-
-Windows infer_kernel(InferContext& c) {
-  if (c.rank(0) != 4) c.fail(c.op.inputs()[0].name + " has rank " + std::to_string(c.rank(0)) + ", 4 is needed");
+void infer_backward(InferContext& c) {
+  if (c.rank(0) != 4) c.fail("g has rank " + std::to_string(c.rank(0)) + ", 4 is needed");
   both_axes(c, "kernel");
   infer_windows(c);
-  return windows_of(c.attrs);
-}
-
-void infer(InferContext& c) {
-  const Windows w = infer_kernel(c);
-  const Shape& x = c.shape(0);
-  c.output(c.dtype(0), {x[0], x[1], w.count(c.op.name(), 0, x[2]), w.count(c.op.name(), 1, x[3])});
-}
-
-void infer_backward(InferContext& c) {
-  const Windows w = infer_kernel(c);
+  const Windows w = pooling_windows(c.attrs);
   const Shape &g = c.shape(0), sizes = c.attrs.shape("sizes");
   if (sizes.size() != 2) c.fail("sizes has " + std::to_string(sizes.size()) + " numbers, 2 are needed");
   for (int d = 0; d < 2; ++d)
     c.same(g[2 + d], w.count(c.op.name(), d, sizes[d]),
-           "g has size {a} along axis " + std::to_string(2 + d) + ", pooling of size " + sizes[d].str() + " gives {b}");
+           "g has size {a} along axis " + std::to_string(2 + d) + ", pooling of size " + sizes[d].str() +
+               " gives {b}");
   c.output(c.dtype(0), {g[0], g[1], sizes[0], sizes[1]});
 }
 
@@ -49,7 +33,8 @@ Tensor sum_of(const std::vector<Tensor>& taps) {
 }
 
 // t divided by the number of elements that count in each window, for an input of height x width.
-Tensor per_window(const Tensor& t, const Windows& w, const Attrs& attrs, const Dim& height, const Dim& width) {
+Tensor per_window(const Tensor& t, const Windows& w, const Attrs& attrs, const Dim& height,
+                  const Dim& width) {
   if (attrs.flag("count_include_pad") || !w.padded()) return t * (1.0 / static_cast<double>(w.taps()));
   const Tensor ones = full({1, 1, height, width}, 1, t.dtype());
   return t / maximum(sum_of(window_taps(ones, w, t.dim(2), t.dim(3), 0)), 1.0);
@@ -57,44 +42,24 @@ Tensor per_window(const Tensor& t, const Windows& w, const Attrs& attrs, const D
 
 Tensors decompose(const OpArgs& a) {
   const Tensor x = widen_half(a.in[0]);
-  const Windows w = windows_of(a.attrs);
+  const Windows w = pooling_windows(a.attrs);
   const Dim rows = w.count("avg_pool2d", 0, x.dim(2)), columns = w.count("avg_pool2d", 1, x.dim(3));
   const Tensor y = per_window(sum_of(window_taps(x, w, rows, columns, 0)), w, a.attrs, x.dim(2), x.dim(3));
   return {cast(y, a.in[0].dtype())};
 }
 
 Tensors decompose_backward(const OpArgs& a) {
-  const Windows w = windows_of(a.attrs);
+  const Windows w = pooling_windows(a.attrs);
   const Shape& sizes = a.attrs.shape("sizes");
   const Tensor share = per_window(widen_half(a.in[0]), w, a.attrs, sizes[0], sizes[1]);
-  return {cast(scatter_taps(Tensors(static_cast<size_t>(w.taps()), share), w, sizes[0], sizes[1]), a.in[0].dtype())};
+  return {cast(scatter_taps(Tensors(static_cast<size_t>(w.taps()), share), w, sizes[0], sizes[1]),
+               a.in[0].dtype())};
 }
 
 OpDecl& declare(OpDecl& op) {
-  return declare_windows(op.required_attr("kernel", Ints{}, "the window's size: {h, w}, or one number for both"))
-      .attr("count_include_pad", true, "padding counts as zeros; otherwise the mean is over elements of x alone");
+  return declare_pooling(op).attr("count_include_pad", true,
+                                  "padding counts as zeros; otherwise the mean is over elements of x alone");
 }
-
-// x: the operand or result of the input's shape.
-onednn::PoolPlan plan_of(const KernelRequest& r, const OperandSpec& x) {
-  const Windows w = windows_of(r.attrs);
-  onednn::PoolDesc d;
-  d.kind = onednn::PoolKind::Average;
-  d.dtype = x.dtype;
-  d.planes = x.shape[0] * x.shape[1];
-  d.count_include_pad = r.attrs.flag("count_include_pad");
-  for (int i = 0; i < 2; ++i) {
-    d.in[i] = x.shape[2 + i];
-    d.kernel[i] = w.kernel[i];
-    d.stride[i] = w.stride[i];
-    d.dilation[i] = w.dilation[i];
-    d.pad_before[i] = w.low[i];
-    d.pad_after[i] = w.high[i];
-  }
-  return onednn::PoolPlan(d);
-}
-
-bool has_elements(const KernelRequest& r) { return r.in[0].size() > 0 && r.out[0].size() > 0; }
 
 }  // namespace
 
@@ -102,7 +67,7 @@ FOVEA_OP(avg_pool2d) {
   declare(op)
       .doc("The mean of each window of x [N, C, H, W].")
       .input("x", Types::floating)
-      .infer(infer)
+      .infer([](InferContext& c) { c.output(infer_pooled(c, 0)); })
       .decompose(decompose)
       .gradient([](const GradArgs& a) {
         Attrs attrs = a.attrs;
@@ -110,15 +75,22 @@ FOVEA_OP(avg_pool2d) {
         return Tensors{apply1("avg_pool2d_backward", {a.grad[0]}, attrs)};
       })
       .sample({In{2, 2, 4, 6}}, {{"kernel", Ints{2}}, {"stride", Ints{2}}})
-      .sample({In{1, 2, 5, 4}}, {{"kernel", Ints{3, 2}}, {"stride", Ints{2, 1}}, {"padding", Ints{1, 1, 0, 1}}})
-      .sample({In{1, 2, 5, 4}}, {{"kernel", Ints{3, 2}}, {"stride", Ints{2, 1}}, {"padding", Ints{1, 1, 0, 1}}, {"count_include_pad", false}})
-      .sample_error({In{1, 2, 3, 9}}, {{"kernel", Ints{5}}}, "the window spans 5 elements of axis H, which has 3 and 0 + 0 of padding")
+      .sample({In{1, 2, 5, 4}},
+              {{"kernel", Ints{3, 2}}, {"stride", Ints{2, 1}}, {"padding", Ints{1, 1, 0, 1}}})
+      .sample({In{1, 2, 5, 4}}, {{"kernel", Ints{3, 2}},
+                                 {"stride", Ints{2, 1}},
+                                 {"padding", Ints{1, 1, 0, 1}},
+                                 {"count_include_pad", false}})
+      .sample_error({In{1, 2, 3, 9}}, {{"kernel", Ints{5}}},
+                    "the window spans 5 elements of axis H, which has 3 and 0 + 0 of padding")
       .sample_error({In{2, 3, 9}}, {{"kernel", Ints{2}}}, "x has rank 3, 4 is needed");
 }
 
 FOVEA_OP(avg_pool2d_backward) {
   declare(op)
-      .doc("The adjoint of avg_pool2d: g [N, C, H', W'] gives [N, C, H, W], where {H, W} are the sizes of the input.")
+      .doc(
+          "The adjoint of avg_pool2d: g [N, C, H', W'] gives [N, C, H, W], where {H, W} are the sizes of the "
+          "input.")
       .input("g", Types::floating)
       .required_attr("sizes", Shape{}, "{H, W}")
       .infer(infer_backward)
@@ -129,27 +101,20 @@ FOVEA_OP(avg_pool2d_backward) {
         return Tensors{apply1("avg_pool2d", {a.grad[0]}, attrs)};
       })
       .sample({In{2, 2, 2, 3}}, {{"sizes", Shape{4, 6}}, {"kernel", Ints{2}}, {"stride", Ints{2}}})
-      .sample({In{1, 2, 3, 4}},
-              {{"sizes", Shape{5, 4}}, {"kernel", Ints{3, 2}}, {"stride", Ints{2, 1}}, {"padding", Ints{1, 1, 0, 1}}, {"count_include_pad", false}})
+      .sample({In{1, 2, 3, 4}}, {{"sizes", Shape{5, 4}},
+                                 {"kernel", Ints{3, 2}},
+                                 {"stride", Ints{2, 1}},
+                                 {"padding", Ints{1, 1, 0, 1}},
+                                 {"count_include_pad", false}})
       .sample_error({In{2, 2, 2, 3}}, {{"sizes", Shape{6, 6}}, {"kernel", Ints{2}}, {"stride", Ints{2}}},
                     "g has size 2 along axis 2, pooling of size 6 gives 3");
 }
 
-FOVEA_KERNEL(cpu, avg_pool2d, planes) {
-  kernel.dtypes({DType::f32, DType::f64, DType::bf16, DType::f16}).when(has_elements, "an operand is empty").prepare([](const KernelRequest& r) {
-    return make_prepared([plan = plan_of(r, r.in[0])](const KernelArgs& args) { plan.forward(args.in[0], args.out[0], nullptr, args.pool); });
-  });
-}
-
-FOVEA_KERNEL(cpu, avg_pool2d_backward, planes) {
-  kernel.dtypes({DType::f32, DType::f64, DType::bf16, DType::f16}).when(has_elements, "an operand is empty").prepare([](const KernelRequest& r) {
-    return make_prepared([plan = plan_of(r, r.out[0])](const KernelArgs& args) { plan.backward(nullptr, nullptr, args.in[0], args.out[0], args.pool); });
-  });
-}
-
 Tensor avg_pool2d(const Arg& x, std::vector<int64_t> kernel, const AvgPool2dOptions& o) {
   return apply1("avg_pool2d", {to_tensor(x, DType::f32)},
-                {{"kernel", kernel}, {"stride", o.stride.empty() ? kernel : o.stride}, {"padding", o.padding},
+                {{"kernel", kernel},
+                 {"stride", o.stride.empty() ? kernel : o.stride},
+                 {"padding", o.padding},
                  {"count_include_pad", o.count_include_pad}},
                 x.source);
 }
@@ -157,17 +122,20 @@ Tensor avg_pool2d(const Arg& x, std::vector<int64_t> kernel, const AvgPool2dOpti
 Tensor adaptive_avg_pool2d(const Arg& x, int64_t rows, int64_t columns) {
   const Tensor t = to_tensor(x, DType::f32);
   if (t.rank() != 4) invalid("adaptive_avg_pool2d: x has rank " + std::to_string(t.rank()) + ", 4 is needed");
-  const auto h = rows > 0 ? exact_div(t.dim(2), rows) : std::nullopt, w = columns > 0 ? exact_div(t.dim(3), columns) : std::nullopt;
+  const auto h = rows > 0 ? exact_div(t.dim(2), rows) : std::nullopt,
+             w = columns > 0 ? exact_div(t.dim(3), columns) : std::nullopt;
   if (!h || !w)
-    invalid("adaptive_avg_pool2d: a plane of " + t.dim(2).str() + " x " + t.dim(3).str() + " does not divide into " + std::to_string(rows) +
-            " x " + std::to_string(columns) + " equal parts");
+    invalid("adaptive_avg_pool2d: a plane of " + t.dim(2).str() + " x " + t.dim(3).str() +
+            " does not divide into " + std::to_string(rows) + " x " + std::to_string(columns) +
+            " equal parts");
   const SourceScope scope(x.source);
   return mean(reshape(t, {t.dim(0), t.dim(1), rows, *h, columns, *w}), {3, 5});
 }
 
 Tensor global_avg_pool(const Arg& x) {
   const Tensor t = to_tensor(x, DType::f32);
-  if (t.rank() < 3) invalid("global_avg_pool: x has rank " + std::to_string(t.rank()) + ", at least 3 is needed");
+  if (t.rank() < 3)
+    invalid("global_avg_pool: x has rank " + std::to_string(t.rank()) + ", at least 3 is needed");
   Ints axes;
   for (int64_t d = 2; d < t.rank(); ++d) axes.push_back(d);
   return mean(Arg(t, x.source), axes);

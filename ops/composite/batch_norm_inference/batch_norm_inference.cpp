@@ -14,7 +14,8 @@ namespace fovea {
 
 FOVEA_OP(batch_norm_inference) {
   op.doc(
-        "y = (x - mean) / sqrt(var + eps) gamma + beta for x [N, C, ...] with given statistics [C], f32 for half types "
+        "y = (x - mean) / sqrt(var + eps) gamma + beta for x [N, C, ...] with given statistics [C], f32 for "
+        "half types "
         "(Ioffe and Szegedy 2015).")
       .input("x", Types::floating)
       .input("mean", Types::floating)
@@ -60,12 +61,14 @@ FOVEA_KERNEL(cpu, batch_norm_inference, channels) {
     const auto normalize = simd::norm_kernels(r.in[0].dtype)->channel_normalize;
     const auto scale_of = r.in[0].dtype == DType::f64 ? &make_scale<double> : &make_scale<float>;
     return make_prepared(
-        [s, normalize, scale_of, operands = r.in.size(), eps = r.attrs.number("eps")](const KernelArgs& args) {
+        [s, normalize, scale_of, operands = r.in.size(),
+         eps = r.attrs.number("eps")](const KernelArgs& args) {
           scale_of(args.in[2], operands > 3 ? args.in[3] : nullptr, eps, s.channels, args.workspace);
           for_blocks(args.pool, s.by_sample, [&](int64_t, int64_t begin, int64_t end) {
             const int64_t at = begin * s.sample_bytes();
-            normalize(args.input<char>(0) + at, args.in[1], args.workspace, operands > 4 ? args.in[4] : nullptr,
-                      args.output<char>(0) + at, static_cast<size_t>(end - begin), static_cast<size_t>(s.channels),
+            normalize(args.input<char>(0) + at, args.in[1], args.workspace,
+                      operands > 4 ? args.in[4] : nullptr, args.output<char>(0) + at,
+                      static_cast<size_t>(end - begin), static_cast<size_t>(s.channels),
                       static_cast<size_t>(s.spatial));
           });
         },
@@ -77,7 +80,8 @@ Tensor batch_norm_inference(const Arg& x, const Tensor& mean, const Tensor& var,
                             const Tensor& beta, double eps) {
   Tensor scale = gamma;
   if (!scale.defined() && beta.defined()) scale = full(beta.shape(), 1.0, beta.dtype(), x.source);
-  return apply1("batch_norm_inference", {to_tensor(x, DType::f32), mean, var, scale, beta}, {{"eps", eps}}, x.source);
+  return apply1("batch_norm_inference", {to_tensor(x, DType::f32), mean, var, scale, beta}, {{"eps", eps}},
+                x.source);
 }
 
 }  // namespace fovea

@@ -13,7 +13,8 @@ namespace {
 
 void infer(InferContext& c) {
   check_eps(c);
-  if (c.rank(0) < 2) c.fail("x has rank " + std::to_string(c.rank(0)) + ", it needs a batch and a channel axis");
+  if (c.rank(0) < 2)
+    c.fail("x has rank " + std::to_string(c.rank(0)) + ", it needs a batch and a channel axis");
   for (size_t i = 1; i < c.in.size(); ++i) check_channel_parameter(c, i, c.dtype(0));
   c.output(c.in[0]);
   for (int i = 0; i < 3; ++i) c.output(row_dtype(c.dtype(0)), {c.shape(0)[1]});
@@ -89,8 +90,10 @@ Tensors decompose_backward(const OpArgs& a) {
 
 FOVEA_OP(batch_norm_train) {
   op.doc(
-        "y = (x - mean) rstd gamma + beta for x [N, C, ...] with each channel's mean and biased variance over the batch, "
-        "rstd = 1 / sqrt(var + eps) (Ioffe and Szegedy 2015). The statistics come out too, f32 for half types.")
+        "y = (x - mean) rstd gamma + beta for x [N, C, ...] with each channel's mean and biased variance "
+        "over the batch, "
+        "rstd = 1 / sqrt(var + eps) (Ioffe and Szegedy 2015). The statistics come out too, f32 for half "
+        "types.")
       .input("x", Types::floating)
       .optional_input("gamma", Types::floating)
       .optional_input("beta", Types::floating)
@@ -111,7 +114,8 @@ FOVEA_OP(batch_norm_train) {
 
 FOVEA_OP(batch_norm_train_backward) {
   op.doc(
-        "The gradients of batch_norm_train: dbeta = sum(g), dgamma = sum(g xhat) and dx = gamma rstd (g - dbeta / n - "
+        "The gradients of batch_norm_train: dbeta = sum(g), dgamma = sum(g xhat) and dx = gamma rstd (g - "
+        "dbeta / n - "
         "xhat dgamma / n) with xhat = (x - mean) rstd and n values a channel.")
       .input("g", Types::floating)
       .input("x", Types::floating)
@@ -131,7 +135,8 @@ FOVEA_OP(batch_norm_train_backward) {
 BatchNorm batch_norm_train(const Arg& x, const Tensor& gamma, const Tensor& beta, double eps) {
   Tensor scale = gamma;
   if (!scale.defined() && beta.defined()) scale = full(beta.shape(), 1.0, beta.dtype(), x.source);
-  const Tensors out = apply("batch_norm_train", {to_tensor(x, DType::f32), scale, beta}, {{"eps", eps}}, x.source);
+  const Tensors out =
+      apply("batch_norm_train", {to_tensor(x, DType::f32), scale, beta}, {{"eps", eps}}, x.source);
   return {out[0], out[1], out[2]};
 }
 

@@ -7,7 +7,9 @@
 namespace fovea {
 
 FOVEA_OP(binary_cross_entropy_with_logits) {
-  op.doc("-t log s(x) - (1 - t) log(1 - s(x)) with the logistic function s, as softplus(x) - x t, elementwise.")
+  op.doc(
+        "-t log s(x) - (1 - t) log(1 - s(x)) with the logistic function s, as softplus(x) - x t, "
+        "elementwise.")
       .input("logits", Types::floating)
       .input("targets", Types::floating)
       .attr("reduction", "mean", "mean, sum or none")
@@ -20,9 +22,10 @@ FOVEA_OP(binary_cross_entropy_with_logits) {
       .sample_error({In{2, 3}, In{2, 4}}, {}, "logits and targets differ in shape: axis 1 is 3 against 4");
 }
 
-Tensor binary_cross_entropy_with_logits(const Arg& logits, const Tensor& targets, const std::string& reduction) {
-  return apply1("binary_cross_entropy_with_logits", {to_tensor(logits, DType::f32), targets}, {{"reduction", reduction}},
-                logits.source);
+Tensor binary_cross_entropy_with_logits(const Arg& logits, const Tensor& targets,
+                                        const std::string& reduction) {
+  return apply1("binary_cross_entropy_with_logits", {to_tensor(logits, DType::f32), targets},
+                {{"reduction", reduction}}, logits.source);
 }
 
 }  // namespace fovea

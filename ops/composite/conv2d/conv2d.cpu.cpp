@@ -17,7 +17,8 @@ bool not_empty(const KernelRequest& r) {
   return true;
 }
 
-onednn::ConvDesc describe(ConvPass pass, const KernelRequest& r, const OperandSpec& x, const OperandSpec& weight) {
+onednn::ConvDesc describe(ConvPass pass, const KernelRequest& r, const OperandSpec& x,
+                          const OperandSpec& weight) {
   const Windows w = windows_of(r.attrs, weight.shape[2], weight.shape[3]);
   onednn::ConvDesc d;
   d.pass = pass;
@@ -73,17 +74,19 @@ FOVEA_KERNEL(cpu, conv2d, onednn) {
 
 FOVEA_KERNEL(cpu, conv2d_backward_input, onednn) {
   conditions(kernel).prepare([](const KernelRequest& r) {
-    return prepared(describe(ConvPass::BackwardData, r, r.out[0], r.in[1]), [](onednn::ConvArgs& c, const KernelArgs& args) {
-      c.output = read(args, 0), c.weights = read(args, 1), c.input = args.out[0];
-    });
+    return prepared(describe(ConvPass::BackwardData, r, r.out[0], r.in[1]),
+                    [](onednn::ConvArgs& c, const KernelArgs& args) {
+                      c.output = read(args, 0), c.weights = read(args, 1), c.input = args.out[0];
+                    });
   });
 }
 
 FOVEA_KERNEL(cpu, conv2d_backward_weight, onednn) {
   conditions(kernel).prepare([](const KernelRequest& r) {
-    return prepared(describe(ConvPass::BackwardWeights, r, r.in[0], r.out[0]), [](onednn::ConvArgs& c, const KernelArgs& args) {
-      c.input = read(args, 0), c.output = read(args, 1), c.weights = args.out[0];
-    });
+    return prepared(describe(ConvPass::BackwardWeights, r, r.in[0], r.out[0]),
+                    [](onednn::ConvArgs& c, const KernelArgs& args) {
+                      c.input = read(args, 0), c.output = read(args, 1), c.weights = args.out[0];
+                    });
   });
 }
 

@@ -23,7 +23,8 @@ OpDecl& declare_options(OpDecl& op) {
 
 Shape infer_options(InferContext& c) {
   const double smoothing = c.attrs.number("smoothing");
-  if (!(smoothing >= 0 && smoothing <= 1)) c.fail("smoothing " + std::to_string(smoothing) + " is not between 0 and 1");
+  if (!(smoothing >= 0 && smoothing <= 1))
+    c.fail("smoothing " + std::to_string(smoothing) + " is not between 0 and 1");
   return infer_label_loss(c, 1);
 }
 
@@ -60,18 +61,22 @@ Tensors decompose_backward(const OpArgs& a) {
   const Tensor counts = cast(labels.counts, x.dtype());
   Tensor weight = counts * a.in[3];
   if (a.attrs.text("reduction") == "mean") weight = weight / sum(counts);
-  Tensor dx = exp(x - with_trailing_ones(a.in[2], 1)) - (1 - smoothing) * cast(one_true(labels, x.shape()), x.dtype());
+  Tensor dx = exp(x - with_trailing_ones(a.in[2], 1)) -
+              (1 - smoothing) * cast(one_true(labels, x.shape()), x.dtype());
   if (smoothing != 0) dx = dx - smoothing / extent(classes, x.dtype());
-  return {cast(where(with_trailing_ones(labels.counts, 1), dx * with_trailing_ones(weight, 1), 0.0), a.in[0].dtype())};
+  return {cast(where(with_trailing_ones(labels.counts, 1), dx * with_trailing_ones(weight, 1), 0.0),
+               a.in[0].dtype())};
 }
 
 }  // namespace
 
 FOVEA_OP(cross_entropy) {
   op.doc(
-      "Cross-entropy of softmax(logits [..., V]) against labels [...]: (1 - smoothing) (-log p[label]) + smoothing / V "
+      "Cross-entropy of softmax(logits [..., V]) against labels [...]: (1 - smoothing) (-log p[label]) + "
+      "smoothing / V "
       "sum_j (-log p[j]). Also gives each row's log-sum-exp. Both f32 for half types.");
-  declare_options(op.input("logits", Types::floating).input("labels", Types::index).output("loss").output("lse"))
+  declare_options(
+      op.input("logits", Types::floating).input("labels", Types::index).output("loss").output("lse"))
       .infer([](InferContext& c) {
         c.output(row_dtype(c.dtype(0)), infer_options(c));
         c.output(row_dtype(c.dtype(0)), c.shape(1));
@@ -79,16 +84,20 @@ FOVEA_OP(cross_entropy) {
       .decompose(decompose)
       .gradient(gradient)
       .sample({In{3, 5}, ints({3}, 0, 5)})
-      .sample({In{2, 3, 4}, ints({2, 3}, 0, 4, DType::i32)}, {{"smoothing", 0.1}, {"ignore_index", 1}, {"reduction", "none"}})
+      .sample({In{2, 3, 4}, ints({2, 3}, 0, 4, DType::i32)},
+              {{"smoothing", 0.1}, {"ignore_index", 1}, {"reduction", "none"}})
       .sample({In{3, 5}, ints({3}, 0, 5)}, {{"smoothing", 0.2}, {"reduction", "sum"}})
       .sample_error({In{3, 5}, ints({2}, 0, 5)}, {}, "axis 0 of labels is 2, the rows' is 3")
-      .sample_error({In{3, 5}, ints({3}, 0, 5)}, {{"smoothing", 1.5}}, "smoothing 1.500000 is not between 0 and 1")
-      .sample_error({In{3, 5}, ints({3}, 0, 5)}, {{"reduction", "all"}}, "reduction is 'all', not mean, sum or none");
+      .sample_error({In{3, 5}, ints({3}, 0, 5)}, {{"smoothing", 1.5}},
+                    "smoothing 1.500000 is not between 0 and 1")
+      .sample_error({In{3, 5}, ints({3}, 0, 5)}, {{"reduction", "all"}},
+                    "reduction is 'all', not mean, sum or none");
 }
 
 FOVEA_OP(cross_entropy_backward) {
   op.doc(
-      "The gradient of cross_entropy by the logits: gloss (softmax - (1 - smoothing) onehot - smoothing / V), with the "
+      "The gradient of cross_entropy by the logits: gloss (softmax - (1 - smoothing) onehot - smoothing / "
+      "V), with the "
       "softmax as exp(logits - lse); divided by the number of rows that count where reduction is mean.");
   declare_options(op.input("logits", Types::floating)
                       .input("labels", Types::index)
@@ -99,9 +108,11 @@ FOVEA_OP(cross_entropy_backward) {
         const Shape loss = infer_options(c);
         check_row_values(c, 2, 0, 1);
         if (c.dtype(3) != row_dtype(c.dtype(0)))
-          c.fail("gloss must be " + std::string(to_string(row_dtype(c.dtype(0)))) + ", got " + std::string(to_string(c.dtype(3))));
+          c.fail("gloss must be " + std::string(to_string(row_dtype(c.dtype(0)))) + ", got " +
+                 std::string(to_string(c.dtype(3))));
         if (c.shape(3).size() != loss.size())
-          c.fail("gloss has rank " + std::to_string(c.rank(3)) + ", the loss has " + std::to_string(loss.size()));
+          c.fail("gloss has rank " + std::to_string(c.rank(3)) + ", the loss has " +
+                 std::to_string(loss.size()));
         for (size_t d = 0; d < loss.size(); ++d)
           c.same(c.shape(3)[d], loss[d], "axis " + std::to_string(d) + " of gloss is {a}, of the loss {b}");
         c.output(c.in[0]);

@@ -29,7 +29,8 @@ struct Prepared {
   /// Rows that are not ignored.
   int64_t count(const void* labels) const {
     int64_t n = 0;
-    for (int64_t i = 0; i < size.rows; ++i) n += index_at(options.label_dtype, labels, i) != options.ignore_index;
+    for (int64_t i = 0; i < size.rows; ++i)
+      n += index_at(options.label_dtype, labels, i) != options.ignore_index;
     return n;
   }
 
@@ -69,18 +70,23 @@ FOVEA_KERNEL(cpu, cross_entropy, rows) {
     const Prepared p(r);
     return make_prepared(
         [p](const KernelArgs& args) {
-          char* losses = p.reduction == Reduction::none ? args.output<char>(0) : static_cast<char*>(args.workspace);
+          char* losses =
+              p.reduction == Reduction::none ? args.output<char>(0) : static_cast<char*>(args.workspace);
           for_blocks(args.pool, p.blocks, [&](int64_t, int64_t begin, int64_t end) {
             const int64_t bad = p.kernels->cross_entropy(
                 args.input<char>(0) + begin * p.size.n * p.bytes, p.labels_from(args.in[1], begin),
                 losses + begin * p.row_bytes(), args.output<char>(1) + begin * p.row_bytes(),
                 static_cast<size_t>(end - begin), static_cast<size_t>(p.size.n));
-            if (bad >= 0) label_error(index_at(p.options.label_dtype, args.in[1], begin + bad), begin + bad, p.size.n);
+            if (bad >= 0)
+              label_error(index_at(p.options.label_dtype, args.in[1], begin + bad), begin + bad, p.size.n);
           });
           if (p.reduction == Reduction::none) return;
-          const double divisor = p.reduction == Reduction::mean ? static_cast<double>(p.count(args.in[1])) : 1;
-          if (p.wide) reduce(reinterpret_cast<const double*>(losses), p.size.rows, divisor, args.out[0]);
-          else reduce(reinterpret_cast<const float*>(losses), p.size.rows, divisor, args.out[0]);
+          const double divisor =
+              p.reduction == Reduction::mean ? static_cast<double>(p.count(args.in[1])) : 1;
+          if (p.wide)
+            reduce(reinterpret_cast<const double*>(losses), p.size.rows, divisor, args.out[0]);
+          else
+            reduce(reinterpret_cast<const float*>(losses), p.size.rows, divisor, args.out[0]);
         },
         p.reduction == Reduction::none ? 0 : p.size.rows * p.row_bytes());
   });
@@ -91,19 +97,22 @@ FOVEA_KERNEL(cpu, cross_entropy_backward, rows) {
     const Prepared p(r);
     return make_prepared(
         [p](const KernelArgs& args) {
-          if (p.wide) make_weights(p, args.input<double>(3), args.in[1], static_cast<double*>(args.workspace));
-          else make_weights(p, args.input<float>(3), args.in[1], static_cast<float*>(args.workspace));
+          if (p.wide)
+            make_weights(p, args.input<double>(3), args.in[1], static_cast<double*>(args.workspace));
+          else
+            make_weights(p, args.input<float>(3), args.in[1], static_cast<float*>(args.workspace));
           const char* weights = static_cast<const char*>(args.workspace);
           for_blocks(args.pool, p.blocks, [&](int64_t, int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; ++i) {
               const int64_t label = index_at(p.options.label_dtype, args.in[1], i);
-              if (label != p.options.ignore_index && (label < 0 || label >= p.size.n)) label_error(label, i, p.size.n);
+              if (label != p.options.ignore_index && (label < 0 || label >= p.size.n))
+                label_error(label, i, p.size.n);
             }
             const int64_t at = begin * p.size.n * p.bytes;
             p.kernels->cross_entropy_backward(
                 args.input<char>(0) + at, p.labels_from(args.in[1], begin),
-                args.input<char>(2) + begin * p.row_bytes(), weights + begin * p.row_bytes(), args.output<char>(0) + at,
-                static_cast<size_t>(end - begin), static_cast<size_t>(p.size.n));
+                args.input<char>(2) + begin * p.row_bytes(), weights + begin * p.row_bytes(),
+                args.output<char>(0) + at, static_cast<size_t>(end - begin), static_cast<size_t>(p.size.n));
           });
         },
         p.size.rows * p.row_bytes());

@@ -29,7 +29,8 @@ bool drops_all(double p) { return static_cast<float>(p) >= 1; }
 
 FOVEA_OP(dropout) {
   op.doc(
-        "y = x / (1 - p) where a uniform number of the stream (key, step, ordinal) is at least p, else 0 (Srivastava et "
+        "y = x / (1 - p) where a uniform number of the stream (key, step, ordinal) is at least p, else 0 "
+        "(Srivastava et "
         "al. 2014). The gradient is the same op on g.")
       .input("x", Types::floating)
       .input("key", Types::integer)
@@ -39,7 +40,8 @@ FOVEA_OP(dropout) {
       .infer([](InferContext& c) {
         const double p = c.attrs.number("p");
         if (!(p >= 0 && p <= 1)) c.fail("p " + std::to_string(p) + " is not between 0 and 1");
-        if (c.dtype(1) != DType::i64 || c.rank(1) != 1) c.fail("key must be i64[2], got " + to_string(c.in[1]));
+        if (c.dtype(1) != DType::i64 || c.rank(1) != 1)
+          c.fail("key must be i64[2], got " + to_string(c.in[1]));
         c.same(c.shape(1)[0], 2, "key must have 2 elements (key, step), got {a}");
         if (c.attrs.integer("ordinal") < 0)
           c.fail("ordinal " + std::to_string(c.attrs.integer("ordinal")) + " is negative");
@@ -52,7 +54,9 @@ FOVEA_OP(dropout) {
         const Tensor dropped = less(bits, bit_threshold(p));
         return Tensors{cast(where(dropped, 0.0, to_row_type(a.in[0]) * (1 / (1 - p))), a.in[0].dtype())};
       })
-      .gradient([](const GradArgs& a) { return Tensors{apply1("dropout", {a.grad[0], a.in[1]}, a.attrs)}; })
+      .gradient([](const GradArgs& a) {
+        return Tensors{apply1("dropout", {a.grad[0], a.in[1]}, a.attrs)};
+      })
       .sample({In{4, 5}, ints({2}, 0, 100)}, {{"p", 0.3}})
       .sample({In{6}, ints({2}, 0, 100)}, {{"p", 0.0}, {"ordinal", 2}})
       .sample({In{3}, ints({2}, 0, 100)}, {{"p", 1.0}})
@@ -62,8 +66,7 @@ FOVEA_OP(dropout) {
 
 // f64 goes through the decomposition: the vector loop scales by a float.
 FOVEA_KERNEL(cpu, dropout, simd) {
-  kernel
-      .when([](const KernelRequest& r) { return r.in[0].dtype != DType::f64; }, "x is f64")
+  kernel.when([](const KernelRequest& r) { return r.in[0].dtype != DType::f64; }, "x is f64")
       .in_place(0)
       .prepare([](const KernelRequest& r) {
         const Blocks blocks(r.in[0].size(), 16384);
@@ -75,7 +78,8 @@ FOVEA_KERNEL(cpu, dropout, simd) {
           const int64_t bytes = size_of(dtype);
           for_blocks(args.pool, blocks, [&](int64_t, int64_t begin, int64_t end) {
             simd::dropout(dtype, stream, static_cast<uint64_t>(begin), static_cast<uint64_t>(end),
-                          args.input<char>(0) + begin * bytes, args.output<char>(0) + begin * bytes, p, scale);
+                          args.input<char>(0) + begin * bytes, args.output<char>(0) + begin * bytes, p,
+                          scale);
           });
         });
       });

@@ -37,7 +37,9 @@ void check_padding(const InferContext& c, const Dim& rows) {
 }  // namespace
 
 FOVEA_OP(embedding) {
-  op.doc("Rows of weight [V, D] at ids of any shape: [..., D]. The row padding_idx (-1: none) gets no gradient.")
+  op.doc(
+        "Rows of weight [V, D] at ids of any shape: [..., D]. The row padding_idx (-1: none) gets no "
+        "gradient.")
       .input("weight", Types::floating)
       .input("ids", Types::index)
       .attr("padding_idx", -1)
@@ -48,17 +50,21 @@ FOVEA_OP(embedding) {
       })
       .decompose([](const OpArgs& a) { return Tensors{gather(a.in[0], a.in[1], 0)}; })
       .gradient([](const GradArgs& a) {
-        return Tensors{apply1("embedding_backward", {a.grad[0], a.in[1]},
-                              {{"rows", Shape{a.in[0].dim(0)}}, {"padding_idx", a.attrs.integer("padding_idx")}})};
+        return Tensors{
+            apply1("embedding_backward", {a.grad[0], a.in[1]},
+                   {{"rows", Shape{a.in[0].dim(0)}}, {"padding_idx", a.attrs.integer("padding_idx")}})};
       })
       .sample({In{5, 3}, ints({4}, 0, 5)})
       .sample({In{5, 3}, ints({2, 2}, 0, 5, DType::i32)})
       .sample_error({In{5}, ints({4}, 0, 5)}, {}, "weight must have rank 2, got 1")
-      .sample_error({In{5, 3}, ints({4}, 0, 5)}, {{"padding_idx", 5}}, "padding_idx 5 is neither -1 nor a row of 5");
+      .sample_error({In{5, 3}, ints({4}, 0, 5)}, {{"padding_idx", 5}},
+                    "padding_idx 5 is neither -1 nor a row of 5");
 }
 
 FOVEA_OP(embedding_backward) {
-  op.doc("The gradient of embedding by its weight: a [rows, D] table of zeros with the rows of g added at ids.")
+  op.doc(
+        "The gradient of embedding by its weight: a [rows, D] table of zeros with the rows of g added at "
+        "ids.")
       .input("g", Types::floating)
       .input("ids", Types::index)
       .required_attr("rows", Shape{1}, "one size: the rows of the table")
@@ -68,7 +74,8 @@ FOVEA_OP(embedding_backward) {
         const Dim rows = c.attrs.shape("rows")[0];
         check_padding(c, rows);
         if (c.rank(0) != c.rank(1) + 1)
-          c.fail("g has rank " + std::to_string(c.rank(0)) + ", the ids ask for " + std::to_string(c.rank(1) + 1));
+          c.fail("g has rank " + std::to_string(c.rank(0)) + ", the ids ask for " +
+                 std::to_string(c.rank(1) + 1));
         for (int64_t d = 0; d < c.rank(1); ++d)
           c.same(c.shape(0)[d], c.shape(1)[d], "axis " + std::to_string(d) + " of g is {a}, of ids {b}");
         c.output(c.dtype(0), {rows, c.shape(0).back()});
@@ -80,7 +87,8 @@ FOVEA_OP(embedding_backward) {
         return Tensors{cast(scatter_add(table, a.in[1], rows, 0), a.in[0].dtype())};
       })
       .gradient([](const GradArgs& a) {
-        return Tensors{without_padding(embedding(a.grad[0], a.in[1]), a.in[1], a.attrs.integer("padding_idx"))};
+        return Tensors{
+            without_padding(embedding(a.grad[0], a.in[1]), a.in[1], a.attrs.integer("padding_idx"))};
       })
       .sample({In{4, 3}, ints({4}, 0, 5)}, {{"rows", Shape{5}}})
       .sample({In{2, 2, 3}, ints({2, 2}, 0, 4, DType::i32)}, {{"rows", Shape{4}}, {"padding_idx", 1}})
@@ -95,9 +103,9 @@ FOVEA_KERNEL(cpu, embedding, rows) {
     return make_prepared([=](const KernelArgs& args) {
       for_blocks(args.pool, blocks, [&](int64_t, int64_t begin, int64_t end) {
         const char* ids = args.input<char>(1) + begin * size_of(id_type);
-        const int64_t bad = simd::gather_rows(args.in[0], static_cast<size_t>(rows), static_cast<size_t>(row_bytes), ids,
-                                              id_type, static_cast<size_t>(end - begin),
-                                              args.output<char>(0) + begin * row_bytes);
+        const int64_t bad = simd::gather_rows(
+            args.in[0], static_cast<size_t>(rows), static_cast<size_t>(row_bytes), ids, id_type,
+            static_cast<size_t>(end - begin), args.output<char>(0) + begin * row_bytes);
         if (bad >= 0) index_error("embedding", index_at(id_type, ids, bad), begin + bad, rows);
       });
     });
@@ -119,9 +127,10 @@ FOVEA_KERNEL(cpu, embedding_backward, columns) {
             std::memset(table + begin, 0, static_cast<size_t>(end - begin));
           });
           for_blocks(args.pool, columns, [&](int64_t, int64_t first, int64_t last) {
-            const int64_t bad = simd::scatter_add_rows(
-                dtype, args.in[0], args.in[1], id_type, static_cast<size_t>(count), table, static_cast<size_t>(rows),
-                static_cast<size_t>(width), static_cast<size_t>(first), static_cast<size_t>(last));
+            const int64_t bad =
+                simd::scatter_add_rows(dtype, args.in[0], args.in[1], id_type, static_cast<size_t>(count),
+                                       table, static_cast<size_t>(rows), static_cast<size_t>(width),
+                                       static_cast<size_t>(first), static_cast<size_t>(last));
             if (bad >= 0) index_error("embedding_backward", index_at(id_type, args.in[1], bad), bad, rows);
           });
           if (padding >= 0) std::memset(table + padding * row_bytes, 0, static_cast<size_t>(row_bytes));
@@ -130,7 +139,8 @@ FOVEA_KERNEL(cpu, embedding_backward, columns) {
 }
 
 Tensor embedding(const Arg& weight, const Tensor& ids, int64_t padding_idx) {
-  return apply1("embedding", {to_tensor(weight, DType::f32), ids}, {{"padding_idx", padding_idx}}, weight.source);
+  return apply1("embedding", {to_tensor(weight, DType::f32), ids}, {{"padding_idx", padding_idx}},
+                weight.source);
 }
 
 }  // namespace fovea

@@ -67,8 +67,10 @@ FOVEA_KERNEL(cpu, global_norm, pieces) {
           });
           double total = 0;
           for (size_t i = 0; i < pieces.size(); ++i) total += sums[i];
-          if (wide) *args.output<double>(0) = std::sqrt(total);
-          else *args.output<float>(0) = static_cast<float>(std::sqrt(total));
+          if (wide)
+            *args.output<double>(0) = std::sqrt(total);
+          else
+            *args.output<float>(0) = static_cast<float>(std::sqrt(total));
         },
         static_cast<int64_t>(pieces.size()) * 8);
   });

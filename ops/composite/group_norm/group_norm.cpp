@@ -8,7 +8,8 @@ namespace fovea {
 
 FOVEA_OP(group_norm) {
   op.doc(
-        "x [N, C, ...] normalised over each of groups equal groups of channels of each sample, then scaled by gamma and "
+        "x [N, C, ...] normalised over each of groups equal groups of channels of each sample, then scaled "
+        "by gamma and "
         "shifted by beta, both [C] (Wu and He 2018).")
       .input("x", Types::floating)
       .optional_input("gamma", Types::floating)
@@ -17,7 +18,8 @@ FOVEA_OP(group_norm) {
       .attr("eps", 1e-5)
       .infer([](InferContext& c) {
         check_eps(c);
-        if (c.rank(0) < 2) c.fail("x has rank " + std::to_string(c.rank(0)) + ", it needs a batch and a channel axis");
+        if (c.rank(0) < 2)
+          c.fail("x has rank " + std::to_string(c.rank(0)) + ", it needs a batch and a channel axis");
         const int64_t groups = c.attrs.integer("groups");
         const Dim& channels = c.shape(0)[1];
         if (groups < 1 || !exact_div(channels, Dim(groups)))
@@ -31,7 +33,8 @@ FOVEA_OP(group_norm) {
         const int64_t groups = a.attrs.integer("groups");
         Dim each = *exact_div(shape[1], Dim(groups));
         for (size_t d = 2; d < shape.size(); ++d) each = each * shape[d];
-        Tensor y = layer_norm(x.reshape({shape[0], groups, each}), {}, {}, a.attrs.number("eps")).reshape(shape);
+        Tensor y =
+            layer_norm(x.reshape({shape[0], groups, each}), {}, {}, a.attrs.number("eps")).reshape(shape);
         if (a.in.size() > 1) y = y * per_channel(a.in[1], x.rank());
         if (a.in.size() > 2) y = y + per_channel(a.in[2], x.rank());
         return Tensors{y};
@@ -46,12 +49,15 @@ FOVEA_OP(group_norm) {
 Tensor group_norm(const Arg& x, int64_t groups, const Tensor& gamma, const Tensor& beta, double eps) {
   Tensor scale = gamma;
   if (!scale.defined() && beta.defined()) scale = full(beta.shape(), 1.0, beta.dtype(), x.source);
-  return apply1("group_norm", {to_tensor(x, DType::f32), scale, beta}, {{"groups", groups}, {"eps", eps}}, x.source);
+  return apply1("group_norm", {to_tensor(x, DType::f32), scale, beta}, {{"groups", groups}, {"eps", eps}},
+                x.source);
 }
 
 Tensor instance_norm(const Arg& x, const Tensor& gamma, const Tensor& beta, double eps) {
   const Tensor t = to_tensor(x, DType::f32);
-  if (t.rank() < 2) invalid("instance_norm: x has rank " + std::to_string(t.rank()) + ", it needs a batch and a channel axis");
+  if (t.rank() < 2)
+    invalid("instance_norm: x has rank " + std::to_string(t.rank()) +
+            ", it needs a batch and a channel axis");
   return group_norm(Arg(t, x.source), t.dim(1).value(), gamma, beta, eps);
 }
 

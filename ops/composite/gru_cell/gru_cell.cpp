@@ -25,7 +25,8 @@ struct Gates {
 
 FOVEA_OP(gru_cell) {
   op.doc(
-        "One step of a gated recurrent unit (Cho et al. 2014) in PyTorch's form: gru_gates(x w_ih^T + b_ih, h w_hh^T + "
+        "One step of a gated recurrent unit (Cho et al. 2014) in PyTorch's form: gru_gates(x w_ih^T + b_ih, "
+        "h w_hh^T + "
         "b_hh, h). Rows of the weights come in the order r, z, n.")
       .input("x", Types::floating)
       .input("h", Types::floating)
@@ -50,11 +51,14 @@ FOVEA_OP(gru_cell) {
       .sample({In{2, 4}, In{2, 3}, In{9, 4}, In{9, 3}})
       .sample({In{2, 4}, In{2, 3}, In{9, 4}, In{9, 3}, In{9}, In{9}})
       .sample_error({In{2, 4}, In{2, 3}, In{9, 5}, In{9, 3}}, {}, "w_ih has 5 columns, x has 4 features")
-      .sample_error({In{2, 4}, In{2, 3}, In{8, 4}, In{9, 3}}, {}, "w_ih has 8 rows, 3 gates of this state are 9");
+      .sample_error({In{2, 4}, In{2, 3}, In{8, 4}, In{9, 3}}, {},
+                    "w_ih has 8 rows, 3 gates of this state are 9");
 }
 
 FOVEA_OP(gru_gates) {
-  op.doc("r = s(x_r + h_r), z = s(x_z + h_z), n = tanh(x_n + r h_n), y = (1 - z) n + z h: the gates of gru_cell.")
+  op.doc(
+        "r = s(x_r + h_r), z = s(x_z + h_z), n = tanh(x_n + r h_n), y = (1 - z) n + z h: the gates of "
+        "gru_cell.")
       .input("gates_x", Types::floating)
       .input("gates_h", Types::floating)
       .input("h", Types::floating)
@@ -67,7 +71,9 @@ FOVEA_OP(gru_gates) {
         const Gates g(a.in[0], a.in[1], a.in[2].dim(-1));
         return Tensors{g.n + g.z * (a.in[2] - g.n)};
       })
-      .gradient([](const GradArgs& a) { return apply("gru_gates_backward", {a.in[0], a.in[1], a.in[2], a.grad[0]}); })
+      .gradient([](const GradArgs& a) {
+        return apply("gru_gates_backward", {a.in[0], a.in[1], a.in[2], a.grad[0]});
+      })
       .sample({In{2, 9}, In{2, 9}, In{2, 3}})
       .sample_error({In{2, 9}, In{2, 8}, In{2, 3}}, {}, "axis 1 of gates_h is 8, h asks for 9");
 }
@@ -101,18 +107,20 @@ FOVEA_OP(gru_gates_backward) {
 }
 
 FOVEA_KERNEL(cpu, gru_gates, rows) {
-  kernel.dtypes({DType::f32, DType::f64, DType::f16, DType::bf16}).in_place(2).prepare([](const KernelRequest& r) {
-    const RowSizes size(r.in[2].shape, 1);
-    const int64_t bytes = size.n * size_of(r.in[2].dtype);
-    const auto gru = simd::gate_kernels(r.in[2].dtype)->gru;
-    return make_prepared([=, blocks = size.blocks(2048)](const KernelArgs& args) {
-      for_blocks(args.pool, blocks, [&](int64_t, int64_t begin, int64_t end) {
-        const int64_t at = begin * bytes;
-        gru(args.input<char>(0) + 3 * at, args.input<char>(1) + 3 * at, args.input<char>(2) + at,
-            args.output<char>(0) + at, static_cast<size_t>(end - begin), static_cast<size_t>(size.n));
+  kernel.dtypes({DType::f32, DType::f64, DType::f16, DType::bf16})
+      .in_place(2)
+      .prepare([](const KernelRequest& r) {
+        const RowSizes size(r.in[2].shape, 1);
+        const int64_t bytes = size.n * size_of(r.in[2].dtype);
+        const auto gru = simd::gate_kernels(r.in[2].dtype)->gru;
+        return make_prepared([=, blocks = size.blocks(2048)](const KernelArgs& args) {
+          for_blocks(args.pool, blocks, [&](int64_t, int64_t begin, int64_t end) {
+            const int64_t at = begin * bytes;
+            gru(args.input<char>(0) + 3 * at, args.input<char>(1) + 3 * at, args.input<char>(2) + at,
+                args.output<char>(0) + at, static_cast<size_t>(end - begin), static_cast<size_t>(size.n));
+          });
+        });
       });
-    });
-  });
 }
 
 FOVEA_KERNEL(cpu, gru_gates_backward, rows) {

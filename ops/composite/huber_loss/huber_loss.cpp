@@ -9,7 +9,9 @@
 namespace fovea {
 
 FOVEA_OP(huber_loss) {
-  op.doc("With d = x - target: d^2 / 2 where |d| <= delta, delta (|d| - delta / 2) beyond (Huber 1964), elementwise.")
+  op.doc(
+        "With d = x - target: d^2 / 2 where |d| <= delta, delta (|d| - delta / 2) beyond (Huber 1964), "
+        "elementwise.")
       .input("x", Types::floating)
       .input("target", Types::floating)
       .attr("delta", 1.0)
@@ -26,12 +28,14 @@ FOVEA_OP(huber_loss) {
         return Tensors{reduce_loss(loss, a.attrs.text("reduction"))};
       })
       .sample({In({2, 3}).range(0.5, 1), In({2, 3}).range(-0.1, 0.3)}, {{"delta", 2.0}})
-      .sample({In({2, 3}).range(0.7, 1), In({2, 3}).range(-0.1, 0.3)}, {{"delta", 0.2}, {"reduction", "none"}})
+      .sample({In({2, 3}).range(0.7, 1), In({2, 3}).range(-0.1, 0.3)},
+              {{"delta", 0.2}, {"reduction", "none"}})
       .sample_error({In{2}, In{2}}, {{"delta", 0.0}}, "delta 0.000000 is not positive");
 }
 
 Tensor huber_loss(const Arg& x, const Tensor& target, double delta, const std::string& reduction) {
-  return apply1("huber_loss", {to_tensor(x, DType::f32), target}, {{"delta", delta}, {"reduction", reduction}}, x.source);
+  return apply1("huber_loss", {to_tensor(x, DType::f32), target},
+                {{"delta", delta}, {"reduction", reduction}}, x.source);
 }
 
 Tensor smooth_l1_loss(const Arg& x, const Tensor& target, double beta, const std::string& reduction) {

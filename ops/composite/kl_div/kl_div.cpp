@@ -18,7 +18,9 @@ Tensor t_log_t(const Tensor& t) { return t * log(where(equal(t, 0.0), 1.0, t)); 
 }  // namespace
 
 FOVEA_OP(kl_div) {
-  op.doc("t (log t - x), elementwise: Kullback-Leibler divergence from log-probabilities x to the distribution t.")
+  op.doc(
+        "t (log t - x), elementwise: Kullback-Leibler divergence from log-probabilities x to the "
+        "distribution t.")
       .input("x", Types::floating)
       .input("target", Types::floating)
       .attr("reduction", "mean", "mean, sum, none or batchmean (the sum divided by the size of axis 0)")
@@ -38,13 +40,14 @@ FOVEA_OP(kl_div) {
         return Tensors{reduce_loss(loss, reduction)};
       })
       .sample({In({2, 3}).range(-3, -0.1), In({2, 3}).range(0.1, 1)})
-      .sample({In({2, 3}).range(-3, -0.1), In({2, 3}).range(-3, -0.1)}, {{"reduction", "batchmean"}, {"log_target", true}})
+      .sample({In({2, 3}).range(-3, -0.1), In({2, 3}).range(-3, -0.1)},
+              {{"reduction", "batchmean"}, {"log_target", true}})
       .sample_error({In{2}, In{2}}, {{"reduction", "most"}}, "reduction is 'most', not mean, sum or none");
 }
 
 Tensor kl_div(const Arg& x, const Tensor& target, const std::string& reduction, bool log_target) {
-  return apply1("kl_div", {to_tensor(x, DType::f32), target}, {{"reduction", reduction}, {"log_target", log_target}},
-                x.source);
+  return apply1("kl_div", {to_tensor(x, DType::f32), target},
+                {{"reduction", reduction}, {"log_target", log_target}}, x.source);
 }
 
 }  // namespace fovea

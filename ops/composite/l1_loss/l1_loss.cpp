@@ -12,7 +12,9 @@ FOVEA_OP(l1_loss) {
       .input("target", Types::floating)
       .attr("reduction", "mean", "mean, sum or none")
       .infer(infer_element_loss)
-      .decompose([](const OpArgs& a) { return Tensors{reduce_loss(abs(a.in[0] - a.in[1]), a.attrs.text("reduction"))}; })
+      .decompose([](const OpArgs& a) {
+        return Tensors{reduce_loss(abs(a.in[0] - a.in[1]), a.attrs.text("reduction"))};
+      })
       .sample({In({2, 3}).range(0.5, 1), In({2, 3}).range(-1, 0.3)})
       .sample({In({2, 3}).range(0.5, 1), In({2, 3}).range(-1, 0.3)}, {{"reduction", "none"}})
       .sample_error({In{2, 3}, In({2, 3}, DType::f64)}, {}, "x is f32 but target is f64");

@@ -101,7 +101,8 @@ Tensors decompose_backward(const OpArgs& a) {
 
 FOVEA_OP(layer_norm) {
   op.doc(
-        "y = (x - mean) rstd gamma + beta over the last dims axes, rstd = 1 / sqrt(var + eps) with the biased "
+        "y = (x - mean) rstd gamma + beta over the last dims axes, rstd = 1 / sqrt(var + eps) with the "
+        "biased "
         "variance (Ba, Kiros and Hinton 2016). Mean and rstd come out too, f32 for half types.")
       .input("x", Types::floating)
       .optional_input("gamma", Types::floating)
@@ -124,7 +125,8 @@ FOVEA_OP(layer_norm) {
 
 FOVEA_OP(layer_norm_backward) {
   op.doc(
-        "The gradients of layer_norm: with h = g gamma and xhat = (x - mean) rstd, dx = rstd (h - mean(h) - xhat "
+        "The gradients of layer_norm: with h = g gamma and xhat = (x - mean) rstd, dx = rstd (h - mean(h) - "
+        "xhat "
         "mean(h xhat)), dgamma = sum(g xhat), dbeta = sum(g). Without gamma only dx.")
       .input("g", Types::floating)
       .input("x", Types::floating)

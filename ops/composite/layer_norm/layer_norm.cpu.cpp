@@ -11,15 +11,15 @@ FOVEA_KERNEL(cpu, layer_norm, rows) {
     const RowSizes size(r.in[0].shape, r.attrs.integer("dims"));
     const auto forward = simd::norm_kernels(r.in[0].dtype)->layer_norm;
     const int64_t bytes = size_of(r.in[0].dtype);
-    return make_prepared([=, blocks = size.blocks(), operands = r.in.size(), eps = r.attrs.number("eps")](
-                             const KernelArgs& args) {
+    return make_prepared([=, blocks = size.blocks(), operands = r.in.size(),
+                          eps = r.attrs.number("eps")](const KernelArgs& args) {
       const void* gamma = operands > 1 ? args.in[1] : nullptr;
       const void* beta = operands > 2 ? args.in[2] : nullptr;
       for_blocks(args.pool, blocks, [&](int64_t, int64_t begin, int64_t end) {
         const int64_t at = begin * size.n * bytes;
-        forward(args.input<char>(0) + at, gamma, beta, args.output<char>(0) + at, args.output<char>(1) + begin * bytes,
-                args.output<char>(2) + begin * bytes, static_cast<size_t>(end - begin), static_cast<size_t>(size.n),
-                eps);
+        forward(args.input<char>(0) + at, gamma, beta, args.output<char>(0) + at,
+                args.output<char>(1) + begin * bytes, args.output<char>(2) + begin * bytes,
+                static_cast<size_t>(end - begin), static_cast<size_t>(size.n), eps);
       });
     });
   });

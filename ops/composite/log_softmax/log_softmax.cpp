@@ -36,7 +36,9 @@ FOVEA_OP(log_softmax) {
 }
 
 FOVEA_OP(log_softmax_backward) {
-  op.doc("dx = g - exp(y) sum(g) along one axis: the gradient of log_softmax from its result y and y's gradient g.")
+  op.doc(
+        "dx = g - exp(y) sum(g) along one axis: the gradient of log_softmax from its result y and y's "
+        "gradient g.")
       .input("y", Types::floating)
       .input("g", Types::floating)
       .output("dx")
@@ -56,15 +58,19 @@ FOVEA_OP(log_softmax_backward) {
 }
 
 FOVEA_KERNEL(cpu, log_softmax, rows) {
-  kernel.dtypes({DType::f32, DType::f64, DType::f16, DType::bf16}).in_place(0).prepare([](const KernelRequest& r) {
-    const LaneKernel lanes(r.in[0], r.attrs.integer("axis"), 1);
-    const auto forward = simd::softmax_kernels(r.in[0].dtype)->log_softmax;
-    return make_prepared(
-        [=](const KernelArgs& args) {
-          lanes.run(args, [&](const void* const* in, void* y, size_t rows, size_t n) { forward(in[0], y, rows, n); });
-        },
-        lanes.workspace());
-  });
+  kernel.dtypes({DType::f32, DType::f64, DType::f16, DType::bf16})
+      .in_place(0)
+      .prepare([](const KernelRequest& r) {
+        const LaneKernel lanes(r.in[0], r.attrs.integer("axis"), 1);
+        const auto forward = simd::softmax_kernels(r.in[0].dtype)->log_softmax;
+        return make_prepared(
+            [=](const KernelArgs& args) {
+              lanes.run(args, [&](const void* const* in, void* y, size_t rows, size_t n) {
+                forward(in[0], y, rows, n);
+              });
+            },
+            lanes.workspace());
+      });
 }
 
 FOVEA_KERNEL(cpu, log_softmax_backward, rows) {

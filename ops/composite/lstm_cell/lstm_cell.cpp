@@ -28,7 +28,8 @@ struct Gates {
 
 FOVEA_OP(lstm_cell) {
   op.doc(
-        "One step of a long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates) in PyTorch's form: "
+        "One step of a long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates) in "
+        "PyTorch's form: "
         "lstm_gates(x w_ih^T + b_ih + h w_hh^T + b_hh, c). Rows of the weights come in the order i, f, g, o.")
       .input("x", Types::floating)
       .input("h", Types::floating)
@@ -61,7 +62,8 @@ FOVEA_OP(lstm_cell) {
       .sample({In{2, 4}, In{2, 3}, In{2, 3}, In{12, 4}, In{12, 3}})
       .sample({In{2, 4}, In{2, 3}, In{2, 3}, In{12, 4}, In{12, 3}, In{12}, In{12}})
       .sample_error({In{2, 4}, In{2, 3}, In{2, 2}, In{12, 4}, In{12, 3}}, {}, "h and c differ in shape")
-      .sample_error({In{2, 4}, In{2, 3}, In{2, 3}, In{9, 4}, In{12, 3}}, {}, "w_ih has 9 rows, 4 gates of this state are 12");
+      .sample_error({In{2, 4}, In{2, 3}, In{2, 3}, In{9, 4}, In{12, 3}}, {},
+                    "w_ih has 9 rows, 4 gates of this state are 12");
 }
 
 FOVEA_OP(lstm_gates) {
@@ -118,18 +120,20 @@ FOVEA_OP(lstm_gates_backward) {
 }
 
 FOVEA_KERNEL(cpu, lstm_gates, rows) {
-  kernel.dtypes({DType::f32, DType::f64, DType::f16, DType::bf16}).in_place(1, 1).prepare([](const KernelRequest& r) {
-    const RowSizes size(r.in[1].shape, 1);
-    const int64_t bytes = size.n * size_of(r.in[1].dtype);
-    const auto lstm = simd::gate_kernels(r.in[1].dtype)->lstm;
-    return make_prepared([=, blocks = size.blocks(2048)](const KernelArgs& args) {
-      for_blocks(args.pool, blocks, [&](int64_t, int64_t begin, int64_t end) {
-        const int64_t at = begin * bytes;
-        lstm(args.input<char>(0) + 4 * at, args.input<char>(1) + at, args.output<char>(0) + at,
-             args.output<char>(1) + at, static_cast<size_t>(end - begin), static_cast<size_t>(size.n));
+  kernel.dtypes({DType::f32, DType::f64, DType::f16, DType::bf16})
+      .in_place(1, 1)
+      .prepare([](const KernelRequest& r) {
+        const RowSizes size(r.in[1].shape, 1);
+        const int64_t bytes = size.n * size_of(r.in[1].dtype);
+        const auto lstm = simd::gate_kernels(r.in[1].dtype)->lstm;
+        return make_prepared([=, blocks = size.blocks(2048)](const KernelArgs& args) {
+          for_blocks(args.pool, blocks, [&](int64_t, int64_t begin, int64_t end) {
+            const int64_t at = begin * bytes;
+            lstm(args.input<char>(0) + 4 * at, args.input<char>(1) + at, args.output<char>(0) + at,
+                 args.output<char>(1) + at, static_cast<size_t>(end - begin), static_cast<size_t>(size.n));
+          });
+        });
       });
-    });
-  });
 }
 
 FOVEA_KERNEL(cpu, lstm_gates_backward, rows) {
@@ -148,8 +152,8 @@ FOVEA_KERNEL(cpu, lstm_gates_backward, rows) {
   });
 }
 
-LstmState lstm_cell(const Tensor& x, const LstmState& state, const Tensor& w_ih, const Tensor& w_hh, const Tensor& b_ih,
-                    const Tensor& b_hh, Source source) {
+LstmState lstm_cell(const Tensor& x, const LstmState& state, const Tensor& w_ih, const Tensor& w_hh,
+                    const Tensor& b_ih, const Tensor& b_hh, Source source) {
   const Tensors out = apply("lstm_cell", {x, state.h, state.c, w_ih, w_hh, b_ih, b_hh}, {}, source);
   return {out[0], out[1]};
 }

@@ -2,8 +2,6 @@
 
 #include <limits>
 
-#include "framework/backend/cpu/onednn/pool.h"
-#include "framework/backend/kernel.h"
 #include "ops/core/cast/cast.h"
 #include "ops/core/equal/equal.h"
 #include "ops/core/full/full.h"
@@ -22,29 +20,13 @@ namespace {
 
 constexpr double kLowest = -std::numeric_limits<double>::infinity();
 
-Windows windows_of(const Attrs& attrs) {
-  const Ints& kernel = attrs.ints("kernel");
-  Windows w = windows_of(attrs, kernel[0], kernel[1]);
-  w.ceil = attrs.flag("ceil_mode");
-  return w;
-}
-
-// Checks operand i as input; the type of the result.
-TensorType infer_pooled(InferContext& c, size_t i) {
-  if (c.rank(i) != 4) c.fail(c.op.inputs()[i].name + " has rank " + std::to_string(c.rank(i)) + ", 4 is needed");
-  both_axes(c, "kernel");
-  infer_windows(c);
-  const Windows w = windows_of(c.attrs);
-  const Shape& x = c.shape(i);
-  return {c.dtype(i), {x[0], x[1], w.count(c.op.name(), 0, x[2]), w.count(c.op.name(), 1, x[3])}};
-}
-
 void infer_backward(InferContext& c) {
   c.same_dtype(0, 1);
   const TensorType y = infer_pooled(c, 0);
   if (c.rank(1) != 4) c.fail("g has rank " + std::to_string(c.rank(1)) + ", 4 is needed");
   for (int d = 0; d < 4; ++d)
-    c.same(c.shape(1)[d], y.shape[d], "g has size {a} along axis " + std::to_string(d) + ", the pooled x has {b}");
+    c.same(c.shape(1)[d], y.shape[d],
+           "g has size {a} along axis " + std::to_string(d) + ", the pooled x has {b}");
   c.output(c.in[0]);
 }
 
@@ -57,7 +39,7 @@ Tensor largest(const std::vector<Tensor>& taps) {
 // Each window's gradient goes to its first element that is equal to the maximum (or the first NaN).
 Tensors decompose_backward(const OpArgs& a) {
   const Tensor x = stop_gradient(a.in[0]), g = widen_half(a.in[1]);
-  const Windows w = windows_of(a.attrs);
+  const Windows w = pooling_windows(a.attrs);
   const Tensors taps = window_taps(x, w, g.dim(2), g.dim(3), kLowest);
   const Tensor y = largest(taps);
   Tensors inside;
@@ -77,29 +59,8 @@ Tensors decompose_backward(const OpArgs& a) {
 }
 
 OpDecl& declare(OpDecl& op) {
-  return declare_windows(op.required_attr("kernel", Ints{}, "the window's size: {h, w}, or one number for both"))
-      .attr("ceil_mode", false, "the number of windows is rounded up");
+  return declare_pooling(op).attr("ceil_mode", false, "the number of windows is rounded up");
 }
-
-onednn::PoolPlan plan_of(const KernelRequest& r, const Dims& pooled) {
-  const OperandSpec& x = r.in[0];
-  const Windows w = windows_of(r.attrs);
-  onednn::PoolDesc d;
-  d.kind = onednn::PoolKind::Max;
-  d.dtype = x.dtype;
-  d.planes = x.shape[0] * x.shape[1];
-  for (int i = 0; i < 2; ++i) {
-    d.in[i] = x.shape[2 + i];
-    d.kernel[i] = w.kernel[i];
-    d.stride[i] = w.stride[i];
-    d.dilation[i] = w.dilation[i];
-    d.pad_before[i] = w.low[i];
-    d.pad_after[i] = w.ceil ? std::max<int64_t>(0, w.behind(i, d.in[i], pooled[2 + i]).value()) : w.high[i];
-  }
-  return onednn::PoolPlan(d);
-}
-
-bool has_elements(const KernelRequest& r) { return r.in[0].shape[2] > 0 && r.in[0].shape[3] > 0; }
 
 }  // namespace
 
@@ -109,52 +70,47 @@ FOVEA_OP(max_pool2d) {
       .input("x", Types::floating)
       .infer([](InferContext& c) { c.output(infer_pooled(c, 0)); })
       .decompose([](const OpArgs& a) {
-        const Windows w = windows_of(a.attrs);
+        const Windows w = pooling_windows(a.attrs);
         const Tensor& x = a.in[0];
         const Dim rows = w.count("max_pool2d", 0, x.dim(2)), columns = w.count("max_pool2d", 1, x.dim(3));
         return Tensors{largest(window_taps(x, w, rows, columns, kLowest))};
       })
-      .gradient([](const GradArgs& a) { return Tensors{apply1("max_pool2d_backward", {a.in[0], a.grad[0]}, a.attrs)}; })
+      .gradient([](const GradArgs& a) {
+        return Tensors{apply1("max_pool2d_backward", {a.in[0], a.grad[0]}, a.attrs)};
+      })
       .sample({In({2, 2, 4, 6}).separate()}, {{"kernel", Ints{2}}, {"stride", Ints{2}}})
-      .sample({In({1, 2, 5, 4}).separate()}, {{"kernel", Ints{3, 2}}, {"stride", Ints{2, 1}}, {"padding", Ints{1, 1, 0, 1}}})
-      .sample({In({1, 1, 6, 6}).separate()}, {{"kernel", Ints{2}}, {"dilation", Ints{2}}, {"stride", Ints{3}}, {"ceil_mode", true}})
-      .sample_error({In{1, 2, 3, 9}}, {{"kernel", Ints{5}}}, "the window spans 5 elements of axis H, which has 3 and 0 + 0 of padding")
+      .sample({In({1, 2, 5, 4}).separate()},
+              {{"kernel", Ints{3, 2}}, {"stride", Ints{2, 1}}, {"padding", Ints{1, 1, 0, 1}}})
+      .sample({In({1, 1, 6, 6}).separate()},
+              {{"kernel", Ints{2}}, {"dilation", Ints{2}}, {"stride", Ints{3}}, {"ceil_mode", true}})
+      .sample_error({In{1, 2, 3, 9}}, {{"kernel", Ints{5}}},
+                    "the window spans 5 elements of axis H, which has 3 and 0 + 0 of padding")
       .sample_error({In{1, 2, 3, 9}}, {{"kernel", Ints{0}}}, "kernel is 0, it must be at least 1")
       .sample_error({In{2, 3, 9}}, {{"kernel", Ints{2}}}, "x has rank 3, 4 is needed");
 }
 
 FOVEA_OP(max_pool2d_backward) {
   declare(op)
-      .doc("The gradient of max_pool2d from its input x and the gradient g of its result: each window's goes to the first of its largest elements.")
+      .doc(
+          "The gradient of max_pool2d from its input x and the gradient g of its result: each window's goes "
+          "to the first of its largest elements.")
       .input("x", Types::floating)
       .input("g", Types::floating)
       .infer(infer_backward)
       .decompose(decompose_backward)
       .sample({In({2, 2, 4, 6}).separate(), In{2, 2, 2, 3}}, {{"kernel", Ints{2}}, {"stride", Ints{2}}})
-      .sample({In({1, 2, 5, 4}).separate(), In{1, 2, 3, 4}}, {{"kernel", Ints{3, 2}}, {"stride", Ints{2, 1}}, {"padding", Ints{1, 1, 0, 1}}})
+      .sample({In({1, 2, 5, 4}).separate(), In{1, 2, 3, 4}},
+              {{"kernel", Ints{3, 2}}, {"stride", Ints{2, 1}}, {"padding", Ints{1, 1, 0, 1}}})
       .sample_error({In{2, 2, 4, 6}, In{2, 2, 3, 3}}, {{"kernel", Ints{2}}, {"stride", Ints{2}}},
                     "g has size 3 along axis 2, the pooled x has 2");
 }
 
-FOVEA_KERNEL(cpu, max_pool2d, planes) {
-  kernel.dtypes({DType::f32, DType::f64, DType::bf16, DType::f16}).when(has_elements, "x is empty").prepare([](const KernelRequest& r) {
-    return make_prepared([plan = plan_of(r, r.out[0].shape)](const KernelArgs& args) {
-      plan.forward(args.in[0], args.out[0], nullptr, args.pool);
-    });
-  });
-}
-
-FOVEA_KERNEL(cpu, max_pool2d_backward, planes) {
-  kernel.dtypes({DType::f32, DType::f64, DType::bf16, DType::f16}).when(has_elements, "x is empty").prepare([](const KernelRequest& r) {
-    return make_prepared([plan = plan_of(r, r.in[1].shape)](const KernelArgs& args) {
-      plan.backward(args.in[0], nullptr, args.in[1], args.out[0], args.pool);
-    });
-  });
-}
-
 Tensor max_pool2d(const Arg& x, std::vector<int64_t> kernel, const MaxPool2dOptions& o) {
   return apply1("max_pool2d", {to_tensor(x, DType::f32)},
-                {{"kernel", kernel}, {"stride", o.stride.empty() ? kernel : o.stride}, {"padding", o.padding}, {"dilation", o.dilation},
+                {{"kernel", kernel},
+                 {"stride", o.stride.empty() ? kernel : o.stride},
+                 {"padding", o.padding},
+                 {"dilation", o.dilation},
                  {"ceil_mode", o.ceil_mode}},
                 x.source);
 }

@@ -76,7 +76,8 @@ Tensors decompose_backward(const OpArgs& a) {
 
 FOVEA_OP(rms_norm) {
   op.doc(
-        "y = x rstd gamma over the last dims axes, rstd = 1 / sqrt(mean(x^2) + eps) (Zhang and Sennrich 2019). rstd "
+        "y = x rstd gamma over the last dims axes, rstd = 1 / sqrt(mean(x^2) + eps) (Zhang and Sennrich "
+        "2019). rstd "
         "comes out too, f32 for half types.")
       .input("x", Types::floating)
       .optional_input("gamma", Types::floating)
@@ -95,7 +96,8 @@ FOVEA_OP(rms_norm) {
 
 FOVEA_OP(rms_norm_backward) {
   op.doc(
-        "The gradients of rms_norm: with h = g gamma and xhat = x rstd, dx = rstd (h - xhat mean(h xhat)) and "
+        "The gradients of rms_norm: with h = g gamma and xhat = x rstd, dx = rstd (h - xhat mean(h xhat)) "
+        "and "
         "dgamma = sum(g xhat). Without gamma only dx.")
       .input("g", Types::floating)
       .input("x", Types::floating)
@@ -121,8 +123,8 @@ FOVEA_KERNEL(cpu, rms_norm, rows) {
       for_blocks(args.pool, blocks, [&](int64_t, int64_t begin, int64_t end) {
         const int64_t at = begin * size.n * bytes;
         forward(args.input<char>(0) + at, affine ? args.in[1] : nullptr, args.output<char>(0) + at,
-                args.output<char>(1) + begin * bytes, static_cast<size_t>(end - begin), static_cast<size_t>(size.n),
-                eps);
+                args.output<char>(1) + begin * bytes, static_cast<size_t>(end - begin),
+                static_cast<size_t>(size.n), eps);
       });
     });
   });

@@ -22,9 +22,11 @@ void infer(InferContext& c) {
   if (c.in.size() > kStep) check_scalar(c, kStep);
   const double momentum = c.attrs.number("momentum"), dampening = c.attrs.number("dampening");
   if (momentum != 0 && !has_velocity) c.fail("momentum " + std::to_string(momentum) + " needs a velocity");
-  if (dampening != 0 && c.in.size() <= kStep) c.fail("dampening " + std::to_string(dampening) + " needs the step");
+  if (dampening != 0 && c.in.size() <= kStep)
+    c.fail("dampening " + std::to_string(dampening) + " needs the step");
   if (c.attrs.flag("nesterov") && (momentum == 0 || dampening != 0))
-    c.fail("nesterov needs momentum and no dampening, got " + std::to_string(momentum) + " and " + std::to_string(dampening));
+    c.fail("nesterov needs momentum and no dampening, got " + std::to_string(momentum) + " and " +
+           std::to_string(dampening));
   c.output(c.in[kParam]);
   if (has_velocity) c.output(c.in[kVelocity]);
 }
@@ -49,8 +51,10 @@ Tensors decompose(const OpArgs& a) {
 
 FOVEA_OP(sgd_update) {
   op.doc(
-        "One step of stochastic gradient descent: g = grad_scale grad + weight_decay param; velocity = momentum velocity + "
-        "(1 - dampening) g, without dampening at step 1; param - lr times velocity, g + momentum velocity (nesterov), "
+        "One step of stochastic gradient descent: g = grad_scale grad + weight_decay param; velocity = "
+        "momentum velocity + "
+        "(1 - dampening) g, without dampening at step 1; param - lr times velocity, g + momentum velocity "
+        "(nesterov), "
         "or g where there is no velocity.")
       .input("param", Types::floating)
       .input("grad", Types::floating)
@@ -67,7 +71,8 @@ FOVEA_OP(sgd_update) {
       .infer(infer)
       .decompose(decompose)
       .sample({In{2, 3}, In{2, 3}, In({}).range(0.01, 0.1), In({}).range(0.5, 1)}, {{"weight_decay", 0.1}})
-      .sample({In{4}, In{4}, In({}).range(0.01, 0.1), In({}).range(0.5, 1), In{4}}, {{"momentum", 0.9}, {"nesterov", true}})
+      .sample({In{4}, In{4}, In({}).range(0.01, 0.1), In({}).range(0.5, 1), In{4}},
+              {{"momentum", 0.9}, {"nesterov", true}})
       .sample({In{4}, In{4}, In({}).range(0.01, 0.1), In({}).range(0.5, 1), In{4}, ints({}, 1, 4)},
               {{"momentum", 0.9}, {"dampening", 0.5}})
       .sample_error({In{4}, In{4}, In{}, In{}}, {{"momentum", 0.9}}, "momentum 0.900000 needs a velocity")
@@ -77,10 +82,12 @@ FOVEA_OP(sgd_update) {
 
 FOVEA_KERNEL(cpu, sgd_update, sweep) {
   kernel
-      .when([](const KernelRequest& r) {
-        const DType g = r.in[kGrad].dtype;
-        return r.in[kParam].dtype == DType::f32 && (g == DType::f32 || g == DType::bf16);
-      }, "param is not f32 with an f32 or bf16 gradient")
+      .when(
+          [](const KernelRequest& r) {
+            const DType g = r.in[kGrad].dtype;
+            return r.in[kParam].dtype == DType::f32 && (g == DType::f32 || g == DType::bf16);
+          },
+          "param is not f32 with an f32 or bf16 gradient")
       .when([](const KernelRequest& r) { return r.attrs.number("dampening") == 0; }, "dampening is not 0")
       .in_place(kParam, 0)
       .in_place(kVelocity, 1)
@@ -98,7 +105,8 @@ FOVEA_KERNEL(cpu, sgd_update, sweep) {
           for_blocks(args.pool, blocks, [&](int64_t, int64_t begin, int64_t end) {
             copy_range(args.in[kParam], args.out[0], begin, end, 4);
             if (has_velocity) copy_range(args.in[kVelocity], args.out[1], begin, end, 4);
-            simd::sgd_update(step, args.output<float>(0) + begin, args.input<char>(kGrad) + begin * size_of(grad), grad,
+            simd::sgd_update(step, args.output<float>(0) + begin,
+                             args.input<char>(kGrad) + begin * size_of(grad), grad,
                              has_velocity ? args.output<float>(1) + begin : nullptr, nullptr,
                              static_cast<size_t>(end - begin));
           });

@@ -40,8 +40,8 @@ void gru(const void* av, const void* bv, const void* hv, void* yv, size_t rows, 
 }
 
 template <class T>
-void gru_backward(const void* av, const void* bv, const void* hv, const void* gv, void* dav, void* dbv, void* dhv,
-                  size_t rows, size_t n) {
+void gru_backward(const void* av, const void* bv, const void* hv, const void* gv, void* dav, void* dbv,
+                  void* dhv, size_t rows, size_t n) {
   const hn::ScalableTag<ComputeOf<T>> d;
   for (size_t row = 0; row < rows; ++row) {
     const T *a = static_cast<const T*>(av) + row * 3 * n, *b = static_cast<const T*>(bv) + row * 3 * n;
@@ -84,8 +84,8 @@ void lstm(const void* gatesv, const void* cv, void* hv, void* c_outv, size_t row
 }
 
 template <class T>
-void lstm_backward(const void* gatesv, const void* cv, const void* dhv, const void* dc_outv, void* dgatesv, void* dcv,
-                   size_t rows, size_t n) {
+void lstm_backward(const void* gatesv, const void* cv, const void* dhv, const void* dc_outv, void* dgatesv,
+                   void* dcv, size_t rows, size_t n) {
   const hn::ScalableTag<ComputeOf<T>> d;
   for (size_t row = 0; row < rows; ++row) {
     const T *x = static_cast<const T*>(gatesv) + row * 4 * n, *c = static_cast<const T*>(cv) + row * n;
@@ -113,11 +113,16 @@ constexpr GateKernels kKernels = {&gru<T>, &gru_backward<T>, &lstm<T>, &lstm_bac
 
 const GateKernels* gates_for(DType dtype) {
   switch (dtype) {
-    case DType::f32: return &kKernels<float>;
-    case DType::f64: return &kKernels<double>;
-    case DType::f16: return &kKernels<f16_t>;
-    case DType::bf16: return &kKernels<bf16_t>;
-    default: return nullptr;
+    case DType::f32:
+      return &kKernels<float>;
+    case DType::f64:
+      return &kKernels<double>;
+    case DType::f16:
+      return &kKernels<f16_t>;
+    case DType::bf16:
+      return &kKernels<bf16_t>;
+    default:
+      return nullptr;
   }
 }
 

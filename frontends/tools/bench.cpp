@@ -1,0 +1,101 @@
+// fovea bench: the time and memory of one training step.
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "framework/base/error.h"
+#include "framework/runtime/thread_pool.h"
+#include "frontends/models/workloads.h"
+#include "frontends/nn/train_step.h"
+#include "frontends/tools/command.h"
+#include "frontends/tools/profile.h"
+
+namespace fovea::tools {
+namespace {
+
+struct BenchOptions {
+  std::string workload;
+  int steps = 20, threads = 0;
+  bool json = false;
+  std::string profile;
+};
+
+int64_t peak_rss_mib() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss / 1024;
+}
+
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+void bench(const BenchOptions& options) {
+  if (options.threads > 0) set_num_threads(options.threads);
+  if (options.steps < 1) invalid(fmt::format("--steps is {}, less than 1", options.steps));
+  const int64_t base = peak_rss_mib();
+  const double begin = seconds();
+  models::Workload w = models::make_workload(options.workload, 0);
+  const models::Batch batch = w.make_batch(0);
+  std::vector<Array> arrays = batch.inputs;
+  arrays.push_back(batch.labels);
+  std::vector<Spec> specs;
+  for (const Array& a : arrays) specs.emplace_back(a.dtype(), to_shape(a.shape()));
+  nn::TrainOptions train;
+  train.optimizer = w.optimizer;
+  const nn::LossFunction loss = [&w](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{w.loss(w.forward({in.begin(), in.end() - 1}), in.back())};
+  };
+  const double made = seconds();
+  nn::TrainStep step(*w.model, loss, specs, train);
+  const double first_loss = step(arrays)[0];
+  const double first = seconds() - made;
+  for (int i = 0; i < 2; ++i) step(arrays);
+  std::vector<double> times;
+  double last_loss = 0;
+  for (int i = 0; i < options.steps; ++i) {
+    const double t = seconds();
+    last_loss = step(arrays)[0];
+    times.push_back((seconds() - t) * 1e3);
+  }
+  if (!options.profile.empty()) write_profile(options.profile, [&] { step(arrays); });
+  std::sort(times.begin(), times.end());
+  const double median = times.size() % 2 ? times[times.size() / 2] : (times[times.size() / 2 - 1] + times[times.size() / 2]) / 2;
+  auto rounded = [](double x, double unit) { return std::round(x / unit) * unit; };
+  if (options.json) {
+    fmt::print("{}\n", nlohmann::ordered_json{{"workload", options.workload},
+                                              {"threads", num_threads()},
+                                              {"step_ms", {{"min", rounded(times[0], 0.01)}, {"median", rounded(median, 0.01)}}},
+                                              {"first_step_s", rounded(first, 0.001)},
+                                              {"build_s", rounded(made - begin, 0.001)},
+                                              {"items_per_s", rounded(static_cast<double>(w.items) / median * 1e3, 0.1)},
+                                              {"base_rss_mib", base},
+                                              {"peak_rss_mib", peak_rss_mib()},
+                                              {"params", w.model->parameter_count()},
+                                              {"loss", {rounded(first_loss, 1e-4), rounded(last_loss, 1e-4)}}}.dump());
+    return;
+  }
+  fmt::print("{}: {:.2f} ms a step (least {:.2f}), first {:.2f} s, {:.0f} items/s, memory {} MiB above {} MiB, {} parameters, loss {:.4f} -> {:.4f}\n",
+             options.workload, median, times[0], first, static_cast<double>(w.items) / median * 1e3, peak_rss_mib() - base, base,
+             w.model->parameter_count(), first_loss, last_loss);
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app) {
+  auto options = std::make_shared<BenchOptions>();
+  CLI::App* cmd = app.add_subcommand("bench", "time one training step (forward, backward, update) of a workload");
+  cmd->add_option("workload", options->workload, fmt::format("one of: {}", fmt::join(models::workload_names(), ", ")))->required();
+  cmd->add_option("--steps", options->steps, "steps timed, after three to warm up")->capture_default_str();
+  cmd->add_option("--threads", options->threads, "threads (default: one for each core)");
+  cmd->add_flag("--json", options->json, "one JSON line instead of text");
+  cmd->add_option("--profile", options->profile, "also write a trace of one step that Perfetto opens, and print the heaviest kernels");
+  cmd->footer("example:\n  fovea bench gpt-char --steps 20 --threads 2 --json");
+  cmd->callback([options] { bench(*options); });
+}
+
+}  // namespace fovea::tools

@@ -1,0 +1,23 @@
+#include "frontends/tools/run.h"
+
+#include <CLI/CLI.hpp>
+
+#include "frontends/tools/command.h"
+
+namespace fovea::tools {
+
+int run(int argc, char** argv) {
+  CLI::App app("Fovea: train, inspect, evaluate and serve attention models.", "fovea");
+  app.require_subcommand(1);
+  app.add_flag_callback("-V,--version", [] {}, "print the version");
+  add_bench(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    const int code = app.exit(e);
+    return code == 0 ? 0 : 2;
+  }
+  return 0;
+}
+
+}  // namespace fovea::tools
