@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "framework/base/error.h"
 
@@ -65,6 +66,27 @@ void Attrs::set(std::string_view name, AttrValue value) {
 
 void Attrs::erase(std::string_view name) {
   std::erase_if(list_, [&](const auto& a) { return a.first == name; });
+}
+
+namespace {
+
+bool same_bits(double a, double b) { return std::bit_cast<uint64_t>(a) == std::bit_cast<uint64_t>(b); }
+
+bool same(const AttrValue& a, const AttrValue& b) {
+  if (a.index() != b.index()) return false;
+  if (const double* x = std::get_if<double>(&a)) return same_bits(*x, std::get<double>(b));
+  if (const Floats* x = std::get_if<Floats>(&a)) {
+    const Floats& y = std::get<Floats>(b);
+    return std::equal(x->begin(), x->end(), y.begin(), y.end(), same_bits);
+  }
+  return a == b;
+}
+
+}  // namespace
+
+bool operator==(const Attrs& a, const Attrs& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const auto& x, const auto& y) { return x.first == y.first && same(x.second, y.second); });
 }
 
 bool Attrs::flag(std::string_view name) const { return get<bool>(*this, name, "true or false"); }

@@ -67,7 +67,8 @@ class Attrs {
   auto end() const { return list_.end(); }
   size_t size() const { return list_.size(); }
   bool empty() const { return list_.empty(); }
-  friend bool operator==(const Attrs&, const Attrs&) = default;
+  /// Equal names, kinds and values; numbers by their bits, so that NaN equals itself and 0.0 is not -0.0.
+  friend bool operator==(const Attrs& a, const Attrs& b);
 
  private:
   std::vector<std::pair<std::string, AttrValue>> list_;

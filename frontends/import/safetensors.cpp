@@ -19,9 +19,12 @@ constexpr int64_t kMaxHeader = 100'000'000;
 constexpr int64_t kLengthBytes = 8, kHeaderAlignment = 8;
 constexpr const char* kMetadata = "__metadata__";
 
-constexpr std::array<const char*, kDTypeCount> kTypeNames = {"F32", "F64", "F16", "BF16", "I8", "I16", "I32", "I64", "U8", "BOOL"};
+constexpr std::array<const char*, kDTypeCount> kTypeNames = {"F32", "F64", "F16", "BF16", "I8",
+                                                             "I16", "I32", "I64", "U8",   "BOOL"};
 
-[[noreturn]] void corrupt(const std::string& path, const std::string& what) { fail(ErrorKind::Corrupt, "\"" + path + "\": " + what); }
+[[noreturn]] void corrupt(const std::string& path, const std::string& what) {
+  fail(ErrorKind::Corrupt, "\"" + path + "\": " + what);
+}
 
 struct Entry {
   std::string name;
@@ -30,7 +33,8 @@ struct Entry {
   int64_t begin = 0, end = 0;
 };
 
-// Takes the header in as it is read, without a tree of it in memory: an object of objects, as deep as the format allows.
+// Takes the header in as it is read, without a tree of it in memory: an object of objects, as deep as the
+// format allows.
 class HeaderReader : public nlohmann::json_sax<Json> {
  public:
   HeaderReader(const std::string& path, int64_t data_bytes, int64_t memory)
@@ -57,13 +61,15 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     key_ = text;
     // An entry of either kind takes less than this beyond its bytes in the file.
     if ((depth_ == 1 || in_metadata_) && (memory_left_ -= 768 + 4 * static_cast<int64_t>(text.size())) < 0)
-      fail(ErrorKind::ResourceExhausted, "\"" + path_ + "\": the header has too many entries for a file of its size");
+      fail(ErrorKind::ResourceExhausted,
+           "\"" + path_ + "\": the header has too many entries for a file of its size");
     if (depth_ == 1) {
       if (!names_.insert(text).second) bad("the name is given twice");
       tensor_ = text;
       in_metadata_ = text == kMetadata;
     } else if (!in_metadata_) {
-      if (text != "dtype" && text != "shape" && text != "data_offsets") bad("the unknown field '" + text.substr(0, 64) + "'");
+      if (text != "dtype" && text != "shape" && text != "data_offsets")
+        bad("the unknown field '" + text.substr(0, 64) + "'");
       if (!seen_.insert(text).second) bad("the field '" + text + "' is given twice");
     }
     return true;
@@ -74,9 +80,11 @@ class HeaderReader : public nlohmann::json_sax<Json> {
       return true;
     }
     if (depth_ != 2 || key_ != "dtype" || in_list_) bad("text where none belongs");
-    const auto at = std::find_if(kTypeNames.begin(), kTypeNames.end(), [&](const char* name) { return text == name; });
+    const auto at =
+        std::find_if(kTypeNames.begin(), kTypeNames.end(), [&](const char* name) { return text == name; });
     if (at == kTypeNames.end())
-      fail(ErrorKind::Unsupported, "\"" + path_ + "\": tensor '" + tensor_.substr(0, 200) + "' has element type '" + text.substr(0, 64) +
+      fail(ErrorKind::Unsupported, "\"" + path_ + "\": tensor '" + tensor_.substr(0, 200) +
+                                       "' has element type '" + text.substr(0, 64) +
                                        "'; read are F64, F32, F16, BF16, I64, I32, I16, I8, U8 and BOOL");
     entries.back().dtype = static_cast<DType>(at - kTypeNames.begin());
     return true;
@@ -88,13 +96,15 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     return true;
   }
   bool end_array() override {
-    if (key_ == "data_offsets" && offsets_ != 2) bad("data_offsets holds " + std::to_string(offsets_) + " numbers, not 2");
+    if (key_ == "data_offsets" && offsets_ != 2)
+      bad("data_offsets holds " + std::to_string(offsets_) + " numbers, not 2");
     in_list_ = false;
     return true;
   }
   bool number_unsigned(number_unsigned_t value) override {
     if (!in_list_) bad("a number where none belongs");
-    if (value > static_cast<uint64_t>(INT64_MAX)) bad("the number " + std::to_string(value) + " is too large");
+    if (value > static_cast<uint64_t>(INT64_MAX))
+      bad("the number " + std::to_string(value) + " is too large");
     const auto v = static_cast<int64_t>(value);
     Entry& e = entries.back();
     if (key_ == "shape") {
@@ -106,18 +116,24 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     }
     return true;
   }
-  bool number_integer(number_integer_t value) override { bad("the negative number " + std::to_string(value)); }
-  bool number_float(number_float_t, const string_t& text) override { bad("the fraction " + text.substr(0, 64)); }
+  bool number_integer(number_integer_t value) override {
+    bad("the negative number " + std::to_string(value));
+  }
+  bool number_float(number_float_t, const string_t& text) override {
+    bad("the fraction " + text.substr(0, 64));
+  }
   bool null() override { bad("a null"); }
   bool boolean(bool) override { bad("true or false"); }
   bool binary(binary_t&) override { bad("binary data"); }
   bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& e) override {
-    corrupt(path_, "the header at offset " + std::to_string(kLengthBytes + static_cast<int64_t>(position)) + " is no JSON: " + e.what());
+    corrupt(path_, "the header at offset " + std::to_string(kLengthBytes + static_cast<int64_t>(position)) +
+                       " is no JSON: " + e.what());
   }
 
  private:
   [[noreturn]] void bad(const std::string& what) const {
-    corrupt(path_, "the header, tensor '" + tensor_.substr(0, 200) + "', field '" + key_.substr(0, 64) + "': " + what);
+    corrupt(path_, "the header, tensor '" + tensor_.substr(0, 200) + "', field '" + key_.substr(0, 64) +
+                       "': " + what);
   }
   void finish(const Entry& e) const {
     if (seen_.size() != 3) bad("the entry lacks one of dtype, shape and data_offsets");
@@ -125,10 +141,11 @@ class HeaderReader : public nlohmann::json_sax<Json> {
     for (int64_t d : e.shape)
       if (__builtin_mul_overflow(bytes, d, &bytes)) bad("shape " + to_string(e.shape) + " overflows 64 bits");
     if (e.begin > e.end || e.end > data_bytes_)
-      bad("bytes " + std::to_string(e.begin) + " to " + std::to_string(e.end) + " of " + std::to_string(data_bytes_) + " bytes of data");
+      bad("bytes " + std::to_string(e.begin) + " to " + std::to_string(e.end) + " of " +
+          std::to_string(data_bytes_) + " bytes of data");
     if (bytes != e.end - e.begin)
-      bad("shape " + to_string(e.shape) + " of " + std::string(to_string(e.dtype)) + " takes " + std::to_string(bytes) +
-          " bytes, the file gives it " + std::to_string(e.end - e.begin));
+      bad("shape " + to_string(e.shape) + " of " + std::string(to_string(e.dtype)) + " takes " +
+          std::to_string(bytes) + " bytes, the file gives it " + std::to_string(e.end - e.begin));
   }
 
   const std::string& path_;
@@ -142,20 +159,23 @@ class HeaderReader : public nlohmann::json_sax<Json> {
 int64_t header_bytes(const FileReader& file) {
   std::array<unsigned char, kLengthBytes> raw{};
   if (file.size() < kLengthBytes)
-    corrupt(file.path(), "not a safetensors file: it has " + std::to_string(file.size()) + " bytes, the length of its header takes 8");
+    corrupt(file.path(), "not a safetensors file: it has " + std::to_string(file.size()) +
+                             " bytes, the length of its header takes 8");
   file.read(0, raw.data(), kLengthBytes, "the header's length");
   uint64_t length = 0;
   for (size_t i = raw.size(); i-- > 0;) length = length << 8 | raw[i];
   const int64_t room = file.size() - kLengthBytes;
   if (length > static_cast<uint64_t>(std::min(room, kMaxHeader)))
-    corrupt(file.path(), "the header's length at offset 0: declared " + std::to_string(length) + " bytes, " + std::to_string(room) +
-                             " follow, at most " + std::to_string(kMaxHeader) + " are read");
+    corrupt(file.path(), "the header's length at offset 0: declared " + std::to_string(length) + " bytes, " +
+                             std::to_string(room) + " follow, at most " + std::to_string(kMaxHeader) +
+                             " are read");
   return static_cast<int64_t>(length);
 }
 
 }  // namespace
 
-std::vector<std::pair<std::string, Array>> load_safetensors(const std::string& path, std::map<std::string, std::string>* metadata) {
+std::vector<std::pair<std::string, Array>> load_safetensors(const std::string& path,
+                                                            std::map<std::string, std::string>* metadata) {
   const FileReader file(path);
   const int64_t length = header_bytes(file), start = kLengthBytes + length;
   // Peak memory is at most 2x the file and 256 MiB.
@@ -172,12 +192,15 @@ std::vector<std::pair<std::string, Array>> load_safetensors(const std::string& p
   int64_t at = 0;
   for (const Entry& e : entries) {
     if (e.begin != at)
-      corrupt(path, "tensor '" + e.name.substr(0, 200) + "' begins at " + std::to_string(e.begin) + " of the data, " +
-                        (e.begin < at ? "inside the one before it, which ends at " : "behind a hole from ") + std::to_string(at));
+      corrupt(path, "tensor '" + e.name.substr(0, 200) + "' begins at " + std::to_string(e.begin) +
+                        " of the data, " +
+                        (e.begin < at ? "inside the one before it, which ends at " : "behind a hole from ") +
+                        std::to_string(at));
     at = e.end;
   }
   if (at != file.size() - start)
-    corrupt(path, "the data ends at " + std::to_string(at) + ", the file has " + std::to_string(file.size() - start) + " bytes of it");
+    corrupt(path, "the data ends at " + std::to_string(at) + ", the file has " +
+                      std::to_string(file.size() - start) + " bytes of it");
   std::vector<std::pair<std::string, Array>> out;
   for (const Entry& e : entries) {
     Array array(e.dtype, e.shape);
@@ -195,7 +218,8 @@ void save_safetensors(const std::string& path, const std::vector<std::pair<std::
   std::set<std::string_view> names;
   for (const auto& tensor : tensors) {
     if (tensor.first == kMetadata) invalid("save_safetensors: '__metadata__' cannot be a tensor's name");
-    if (!names.insert(tensor.first).second) invalid("save_safetensors: two tensors are named '" + tensor.first + "'");
+    if (!names.insert(tensor.first).second)
+      invalid("save_safetensors: two tensors are named '" + tensor.first + "'");
     tensor.second.raw();  // an undefined or donated array throws here, before anything is written
     order.push_back(&tensor);
   }
@@ -208,7 +232,9 @@ void save_safetensors(const std::string& path, const std::vector<std::pair<std::
   for (const auto* tensor : order) {
     const auto& [name, array] = *tensor;
     const int64_t end = checked_add(at, array.nbytes(), "the bytes of a file");
-    header[name] = {{"dtype", kTypeNames[static_cast<size_t>(array.dtype())]}, {"shape", array.shape()}, {"data_offsets", {at, end}}};
+    header[name] = {{"dtype", kTypeNames[static_cast<size_t>(array.dtype())]},
+                    {"shape", array.shape()},
+                    {"data_offsets", {at, end}}};
     at = end;
   }
   std::string text;
@@ -219,8 +245,8 @@ void save_safetensors(const std::string& path, const std::vector<std::pair<std::
   }
   text.resize(static_cast<size_t>(round_up(static_cast<int64_t>(text.size()), kHeaderAlignment)), ' ');
   if (static_cast<int64_t>(text.size()) > kMaxHeader)
-    fail(ErrorKind::Unsupported, "save_safetensors: a header of " + std::to_string(text.size()) + " bytes, at most " +
-                                     std::to_string(kMaxHeader) + " are allowed");
+    fail(ErrorKind::Unsupported, "save_safetensors: a header of " + std::to_string(text.size()) +
+                                     " bytes, at most " + std::to_string(kMaxHeader) + " are allowed");
   AtomicFile file(path);
   std::array<unsigned char, kLengthBytes> raw{};
   for (size_t i = 0; i < raw.size(); ++i) raw[i] = static_cast<unsigned char>(text.size() >> (8 * i));

@@ -11,7 +11,10 @@ namespace fovea::models {
 using nn::ModuleScope;
 
 Bert::Bert(const BertConfig& c)
-    : tok(c.vocab, c.dim, nn::init::normal(0.02)), pos(c.length, c.dim, nn::init::normal(0.02)), norm(c.dim), config_(c) {
+    : tok(c.vocab, c.dim, nn::init::normal(0.02)),
+      pos(c.length, c.dim, nn::init::normal(0.02)),
+      norm(c.dim),
+      config_(c) {
   for (int64_t i = 0; i < c.layers; ++i)
     blocks.push_back(nn::TransformerEncoderLayer({c.dim, c.heads, 4 * c.dim, c.dropout, "gelu", true}));
   add("tok", tok);
@@ -22,7 +25,8 @@ Bert::Bert(const BertConfig& c)
 
 Tensor Bert::encode(const Arg& ids, const Tensor& keep) const {
   const ModuleScope scope(*this, ids.source);
-  if (ids.tensor.rank() != 2) invalid("Bert: token ids are [batch, length], got " + to_string(ids.tensor.shape()));
+  if (ids.tensor.rank() != 2)
+    invalid("Bert: token ids are [batch, length], got " + to_string(ids.tensor.shape()));
   Tensor x = tok(ids) + nn::position_rows(pos.weight, ids.tensor.dim(1));
   const nn::Attend attend{.mask = key_mask(keep), .causal = false, .offset = {}};
   for (const auto& block : blocks) x = block(x, attend);

@@ -11,7 +11,10 @@ namespace fovea::models {
 using nn::ModuleScope;
 
 Gpt::Gpt(const GptConfig& c)
-    : tok(c.vocab, c.dim, nn::init::normal(0.02)), pos(c.length, c.dim, nn::init::normal(0.02)), norm(c.dim), config_(c) {
+    : tok(c.vocab, c.dim, nn::init::normal(0.02)),
+      pos(c.length, c.dim, nn::init::normal(0.02)),
+      norm(c.dim),
+      config_(c) {
   for (int64_t i = 0; i < c.layers; ++i)
     blocks.push_back(nn::TransformerEncoderLayer({c.dim, c.heads, 4 * c.dim, c.dropout, "gelu", true}));
   add("tok", tok);

@@ -19,8 +19,8 @@ class Gpt : public nn::Module {
 
   /// Empty caches for `capacity` tokens of `batch` sequences, one pair a layer.
   std::vector<nn::KeyValue> caches(const Dim& batch, const Dim& capacity) const;
-  /// Tokens [B, n] that stand at position, position + 1, ... (i64 scalar) -> logits [B, n, vocab]; the caches take their keys
-  /// and values. n is that of a prompt at first, then 1.
+  /// Tokens [B, n] that stand at position, position + 1, ... (i64 scalar) -> logits [B, n, vocab]; the caches
+  /// take their keys and values. n is that of a prompt at first, then 1.
   Tensor step(const Arg& ids, const Tensor& position, std::vector<nn::KeyValue>& caches) const;
 
   const GptConfig& config() const { return config_; }

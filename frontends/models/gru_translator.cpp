@@ -17,8 +17,14 @@ constexpr int64_t kUnrolled = 64;  // longer targets run through scan
 using nn::ModuleScope;
 
 GruTranslator::GruTranslator(const GruTranslatorConfig& c)
-    : src(c.vocab, c.dim), tgt(c.vocab, c.dim), encoder(c.dim, c.dim, {.layers = 1, .bidirectional = true}), bridge(c.dim, c.dim),
-      attention(c.dim, 2 * c.dim, c.dim), cell(3 * c.dim, c.dim), out(4 * c.dim, c.vocab), config_(c) {
+    : src(c.vocab, c.dim),
+      tgt(c.vocab, c.dim),
+      encoder(c.dim, c.dim, {.layers = 1, .bidirectional = true}),
+      bridge(c.dim, c.dim),
+      attention(c.dim, 2 * c.dim, c.dim),
+      cell(3 * c.dim, c.dim),
+      out(4 * c.dim, c.vocab),
+      config_(c) {
   add("src", src);
   add("tgt", tgt);
   add("encoder", encoder);
@@ -36,27 +42,31 @@ GruTranslator::Encoded GruTranslator::encode(const Arg& ids) const {
   return {r.output, attention.wk(r.output), tanh(bridge(r.h[1]))};
 }
 
-Tensor GruTranslator::advance(const Tensor& x, const Tensor& memory, const Tensor& keys, Tensor& state, const Tensor& keep, Tensor* weights) const {
+Tensor GruTranslator::advance(const Tensor& x, const Tensor& memory, const Tensor& keys, Tensor& state,
+                              const Tensor& keep, Tensor* weights) const {
   const nn::AttentionResult context = attention(state, keys, memory, keep);
   if (weights) *weights = context.weights;
   state = cell(concat({x, context.output}, -1), state);
   return concat({state, context.output, x}, -1);
 }
 
-Tensor GruTranslator::step(const Arg& tokens, const Tensor& memory, const Tensor& keys, Tensor& state, const Tensor& keep, Tensor* weights) const {
+Tensor GruTranslator::step(const Arg& tokens, const Tensor& memory, const Tensor& keys, Tensor& state,
+                           const Tensor& keep, Tensor* weights) const {
   const ModuleScope scope(*this, tokens.source);
   return out(advance(tgt(tokens), memory, keys, state, keep, weights));
 }
 
 Tensor GruTranslator::operator()(const Arg& source, const Tensor& target, const Tensor& keep) const {
   const ModuleScope scope(*this, source.source);
-  if (target.rank() != 2) invalid("GruTranslator: token ids are [batch, length], got " + to_string(target.shape()));
+  if (target.rank() != 2)
+    invalid("GruTranslator: token ids are [batch, length], got " + to_string(target.shape()));
   const Encoded e = encode(source);
   const Tensor x = tgt(target);
   Tensor state = e.state;
   if (x.dim(1).is_const() && x.dim(1).value() >= 1 && x.dim(1).value() <= kUnrolled) {
     std::vector<Tensor> steps;
-    for (const Tensor& at : unstack(x, 1)) steps.push_back(advance(at, e.memory, e.keys, state, keep, nullptr));
+    for (const Tensor& at : unstack(x, 1))
+      steps.push_back(advance(at, e.memory, e.keys, state, keep, nullptr));
     return out(stack(steps, 1));
   }
   auto body = [&](const std::vector<Tensor>& in) -> std::vector<Tensor> {

@@ -14,8 +14,8 @@ class GruTranslator : public nn::Module {
  public:
   explicit GruTranslator(const GruTranslatorConfig& config = {});
 
-  /// Source and target ids [B, S], [B, T] -> logits [B, T, vocab]. `keep` (bool [B, S]): which source tokens may be attended
-  /// to; all where undefined.
+  /// Source and target ids [B, S], [B, T] -> logits [B, T, vocab]. `keep` (bool [B, S]): which source tokens
+  /// may be attended to; all where undefined.
   Tensor operator()(const Arg& src, const Tensor& tgt, const Tensor& keep = {}) const;
 
   /// What decoding needs of a source.
@@ -25,8 +25,10 @@ class GruTranslator : public nn::Module {
     Tensor state;   ///< [B, dim]: the decoder's first
   };
   Encoded encode(const Arg& src) const;
-  /// Tokens [B] -> logits [B, vocab]; `state` moves on. `weights`, if given, gets the attention weights [B, S].
-  Tensor step(const Arg& tokens, const Tensor& memory, const Tensor& keys, Tensor& state, const Tensor& keep = {}, Tensor* weights = nullptr) const;
+  /// Tokens [B] -> logits [B, vocab]; `state` moves on. `weights`, if given, gets the attention weights [B,
+  /// S].
+  Tensor step(const Arg& tokens, const Tensor& memory, const Tensor& keys, Tensor& state,
+              const Tensor& keep = {}, Tensor* weights = nullptr) const;
 
   const GruTranslatorConfig& config() const { return config_; }
   nn::Embedding src, tgt;
@@ -38,7 +40,8 @@ class GruTranslator : public nn::Module {
 
  private:
   // One step behind the embedding: [state, context, x] of the output layer.
-  Tensor advance(const Tensor& x, const Tensor& memory, const Tensor& keys, Tensor& state, const Tensor& keep, Tensor* weights) const;
+  Tensor advance(const Tensor& x, const Tensor& memory, const Tensor& keys, Tensor& state, const Tensor& keep,
+                 Tensor* weights) const;
   GruTranslatorConfig config_;
 };
 

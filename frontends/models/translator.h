@@ -1,4 +1,5 @@
-// Encoder-decoder Transformer (Vaswani et al. 2017), pre-norm, with one table for source, target and output tokens.
+// Encoder-decoder Transformer (Vaswani et al. 2017), pre-norm, with one table for source, target and output
+// tokens.
 #pragma once
 
 #include "frontends/nn/transformer.h"
@@ -21,14 +22,16 @@ class Translator : public nn::Module {
   /// Memory [B, S, dim] of a source.
   Tensor encode(const Arg& src, const Tensor& keep) const;
   Tensor decode(const Arg& memory, const Tensor& keep, const Tensor& tgt) const;
+  /// What each target token looks at in the source, [B, layers, heads, T, S].
+  Tensor attention(const Arg& src, const Tensor& keep, const Tensor& tgt) const;
 
   /// Decoding token by token. start(): keys and values of the memory, one pair a decoder layer.
   std::vector<nn::KeyValue> start(const Arg& src, const Tensor& keep) const;
   /// Empty caches for `capacity` target tokens of `batch` sequences, one pair a decoder layer.
   std::vector<nn::KeyValue> caches(const Dim& batch, const Dim& capacity) const;
   /// Tokens [B] at `position` (i64 scalar) -> logits [B, vocab]; the caches take the tokens' keys and values.
-  Tensor step(const Arg& tokens, const Tensor& position, const std::vector<nn::KeyValue>& cross, const Tensor& keep,
-              std::vector<nn::KeyValue>& caches) const;
+  Tensor step(const Arg& tokens, const Tensor& position, const std::vector<nn::KeyValue>& cross,
+              const Tensor& keep, std::vector<nn::KeyValue>& caches) const;
 
   const TranslatorConfig& config() const { return config_; }
   nn::Embedding embed;

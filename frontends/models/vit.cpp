@@ -16,15 +16,20 @@ namespace {
 int64_t patches_of(const VitConfig& c) {
   nn::at_least(1, c.patch, "Vit: patch");
   if (nn::at_least(1, c.side, "Vit: side") % c.patch != 0)
-    invalid("Vit: side " + std::to_string(c.side) + " is not a multiple of the patch " + std::to_string(c.patch));
+    invalid("Vit: side " + std::to_string(c.side) + " is not a multiple of the patch " +
+            std::to_string(c.patch));
   return (c.side / c.patch) * (c.side / c.patch);
 }
 
 }  // namespace
 
 Vit::Vit(const VitConfig& c)
-    : patch(c.channels, c.dim, c.patch, {.stride = c.patch}), cls({1, 1, c.dim}, nn::init::zeros()),
-      pos({1, patches_of(c) + 1, c.dim}, nn::init::normal(0.02)), norm(c.dim), head(c.dim, c.classes), config_(c) {
+    : patch(c.channels, c.dim, c.patch, {.stride = c.patch}),
+      cls({1, 1, c.dim}, nn::init::zeros()),
+      pos({1, patches_of(c) + 1, c.dim}, nn::init::normal(0.02)),
+      norm(c.dim),
+      head(c.dim, c.classes),
+      config_(c) {
   for (int64_t i = 0; i < c.layers; ++i)
     blocks.push_back(nn::TransformerEncoderLayer({c.dim, c.heads, 4 * c.dim, c.dropout, "gelu", true}));
   add("patch", patch);

@@ -1,4 +1,5 @@
-// Vision Transformer (Dosovitskiy et al. 2021): an image is a sequence of square patches behind a class token.
+// Vision Transformer (Dosovitskiy et al. 2021): an image is a sequence of square patches behind a class
+// token.
 #pragma once
 
 #include "frontends/nn/conv.h"

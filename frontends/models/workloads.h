@@ -35,7 +35,9 @@ enum class WorkloadSize { full, tiny };
 
 /// translator, gpt-char, bert-mini, vit, resnet20, gru-attention.
 const std::vector<std::string>& workload_names();
-/// The workload with a model initialised from `seed`; InvalidArgument listing the names where there is none of this name.
-Workload make_workload(const std::string& name, uint64_t seed = 0, WorkloadSize size = WorkloadSize::full);
+/// The workload with a model initialised from `seed`; InvalidArgument listing the names where there is none
+/// of this name. `dropout` replaces the workload's own where it is not negative.
+Workload make_workload(const std::string& name, uint64_t seed = 0, WorkloadSize size = WorkloadSize::full,
+                       double dropout = -1);
 
 }  // namespace fovea::models

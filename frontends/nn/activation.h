@@ -12,7 +12,8 @@ class Activation : public Module {
  public:
   using Fn = Tensor (*)(const Arg&);
   explicit Activation(Fn fn) : fn_(fn) {}
-  /// relu, gelu, gelu_tanh, silu, mish, elu, leaky_relu, sigmoid, tanh, softplus or identity; InvalidArgument otherwise.
+  /// relu, gelu, gelu_tanh, silu, mish, elu, leaky_relu, sigmoid, tanh, softplus or identity; InvalidArgument
+  /// otherwise.
   explicit Activation(const std::string& name);
   Tensor operator()(const Arg& x) const;
 
@@ -20,15 +21,27 @@ class Activation : public Module {
   Fn fn_;
 };
 
-struct Relu : Activation { Relu(); };
-struct Gelu : Activation { Gelu(); };
-struct Silu : Activation { Silu(); };
-struct Tanh : Activation { Tanh(); };
-struct Sigmoid : Activation { Sigmoid(); };
-struct Identity : Activation { Identity(); };
+struct Relu : Activation {
+  Relu();
+};
+struct Gelu : Activation {
+  Gelu();
+};
+struct Silu : Activation {
+  Silu();
+};
+struct Tanh : Activation {
+  Tanh();
+};
+struct Sigmoid : Activation {
+  Sigmoid();
+};
+struct Identity : Activation {
+  Identity();
+};
 
-/// In training each element is 0 with probability p and x / (1 - p) otherwise (Srivastava et al. 2014); else x itself.
-/// Draws from the key of the scope (random_key()), anew for every call and every step.
+/// In training each element is 0 with probability p and x / (1 - p) otherwise (Srivastava et al. 2014); else
+/// x itself. Draws from the key of the scope (random_key()), anew for every call and every step.
 class Dropout : public Module {
  public:
   explicit Dropout(double p);

@@ -25,7 +25,8 @@ int64_t checked_heads(int64_t dim, int64_t heads) {
   at_least(1, dim, "MultiHeadAttention: dim");
   at_least(1, heads, "MultiHeadAttention: heads");
   if (dim % heads != 0)
-    invalid("MultiHeadAttention: dim " + std::to_string(dim) + " is not a multiple of the " + std::to_string(heads) + " heads");
+    invalid("MultiHeadAttention: dim " + std::to_string(dim) + " is not a multiple of the " +
+            std::to_string(heads) + " heads");
   return heads;
 }
 
@@ -37,7 +38,8 @@ Tensor causal_mask(const Dim& queries, const Dim& keys, const Tensor& offset) {
 }
 
 Tensor masked(Tensor scores, const Attend& attend) {
-  if (attend.causal) scores = where(causal_mask(scores.dim(-2), scores.dim(-1), attend.offset), scores, kMinusInfinity);
+  if (attend.causal)
+    scores = where(causal_mask(scores.dim(-2), scores.dim(-1), attend.offset), scores, kMinusInfinity);
   if (attend.mask.defined()) scores = where(attend.mask, scores, kMinusInfinity);
   return scores;
 }
@@ -45,7 +47,12 @@ Tensor masked(Tensor scores, const Attend& attend) {
 }  // namespace
 
 MultiHeadAttention::MultiHeadAttention(int64_t dim, int64_t heads, double dropout)
-    : q(dim, dim), k(dim, dim), v(dim, dim), out(dim, dim), heads_(checked_heads(dim, heads)), dropout_(dropout) {
+    : q(dim, dim),
+      k(dim, dim),
+      v(dim, dim),
+      out(dim, dim),
+      heads_(checked_heads(dim, heads)),
+      dropout_(dropout) {
   add("q", q);
   add("k", k);
   add("v", v);
@@ -55,7 +62,8 @@ MultiHeadAttention::MultiHeadAttention(int64_t dim, int64_t heads, double dropou
 
 // [B, L, dim] -> [B, heads, L, dim / heads]
 Tensor MultiHeadAttention::split(const Tensor& x) const {
-  if (x.rank() != 3) invalid("MultiHeadAttention: operands are [batch, length, dim], got " + to_string(x.shape()));
+  if (x.rank() != 3)
+    invalid("MultiHeadAttention: operands are [batch, length, dim], got " + to_string(x.shape()));
   return x.reshape({x.dim(0), x.dim(1), heads_, q.weight.shape()[0] / heads_}).transpose(1, 2);
 }
 
@@ -74,7 +82,8 @@ AttentionResult MultiHeadAttention::over(const Arg& x, const KeyValue& memory, c
   return {out(heads.transpose(1, 2).reshape(x.tensor.shape())), weights};
 }
 
-AttentionResult MultiHeadAttention::with_weights(const Arg& x, const Tensor& memory, const Attend& attend) const {
+AttentionResult MultiHeadAttention::with_weights(const Arg& x, const Tensor& memory,
+                                                 const Attend& attend) const {
   const ModuleScope scope(*this, x.source);
   return over(x, project(memory.defined() ? memory : x.tensor), attend);
 }
@@ -98,7 +107,8 @@ AdditiveAttention::AdditiveAttention(int64_t query_dim, int64_t memory_dim, int6
   add("score", score);
 }
 
-AttentionResult AdditiveAttention::operator()(const Arg& query, const Tensor& keys, const Tensor& memory, const Tensor& mask) const {
+AttentionResult AdditiveAttention::operator()(const Arg& query, const Tensor& keys, const Tensor& memory,
+                                              const Tensor& mask) const {
   const ModuleScope scope(*this, query.source);
   Tensor scores = squeeze(score(tanh(keys + unsqueeze(wq(query), 1))), {-1});  // [B, L]
   if (mask.defined()) scores = where(mask, scores, kMinusInfinity);

@@ -10,7 +10,8 @@ namespace fovea::nn {
 
 /// The value itself, which must be at least `least`; `what` names it: "Linear: in".
 inline int64_t at_least(int64_t least, int64_t value, const std::string& what) {
-  if (value < least) invalid(what + " is " + std::to_string(value) + ", it must be at least " + std::to_string(least));
+  if (value < least)
+    invalid(what + " is " + std::to_string(value) + ", it must be at least " + std::to_string(least));
   return value;
 }
 

@@ -18,7 +18,8 @@ int64_t checked(const char* layer, int64_t in, int64_t out, int64_t kernel, cons
   at_least(1, o.dilation, name + ": dilation");
   at_least(1, o.groups, name + ": groups");
   if (in % o.groups != 0 || out % o.groups != 0)
-    invalid(name + ": " + std::to_string(in) + " channels in and " + std::to_string(out) + " out do not divide into " + std::to_string(o.groups) + " groups");
+    invalid(name + ": " + std::to_string(in) + " channels in and " + std::to_string(out) +
+            " out do not divide into " + std::to_string(o.groups) + " groups");
   return at_least(1, kernel, name + ": kernel");
 }
 
@@ -50,7 +51,8 @@ Tensor Conv2d::operator()(const Arg& x) const {
   return conv2d(x, weight, tensor_or_none(bias), moves(o_));
 }
 
-ConvTranspose2d::ConvTranspose2d(int64_t in, int64_t out, int64_t kernel, ConvOptions options, int64_t output_padding)
+ConvTranspose2d::ConvTranspose2d(int64_t in, int64_t out, int64_t kernel, ConvOptions options,
+                                 int64_t output_padding)
     : o_(options), output_padding_(at_least(0, output_padding, "ConvTranspose2d: output_padding")) {
   checked("ConvTranspose2d", in, out, kernel, o_);
   const Initialiser start = init::fan_in_uniform(out / o_.groups * kernel * kernel);

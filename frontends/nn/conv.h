@@ -10,8 +10,8 @@ struct ConvOptions {
   bool bias = true;
 };
 
-/// x [B, in, L] -> [B, out, L'], weight [out, in / groups, kernel]. L' = (L + 2 padding - dilation (kernel - 1) - 1) / stride + 1,
-/// rounded down. Weights and bias start even over +-1 / sqrt(in / groups * kernel).
+/// x [B, in, L] -> [B, out, L'], weight [out, in / groups, kernel]. L' = (L + 2 padding - dilation (kernel -
+/// 1) - 1) / stride + 1, rounded down. Weights and bias start even over +-1 / sqrt(in / groups * kernel).
 class Conv1d : public Module {
  public:
   Conv1d(int64_t in, int64_t out, int64_t kernel, ConvOptions options = {});
@@ -36,11 +36,13 @@ class Conv2d : public Module {
 };
 
 /// The adjoint of Conv2d with the same options: x [B, in, H, W] -> [B, out, H', W'] with
-/// H' = (H - 1) stride - 2 padding + dilation (kernel - 1) + 1 + output_padding, weight [in, out / groups, kernel, kernel].
-/// Its start is that of a convolution whose fan-in is out / groups * kernel^2, as in PyTorch.
+/// H' = (H - 1) stride - 2 padding + dilation (kernel - 1) + 1 + output_padding, weight [in, out / groups,
+/// kernel, kernel]. Its start is that of a convolution whose fan-in is out / groups * kernel^2, as in
+/// PyTorch.
 class ConvTranspose2d : public Module {
  public:
-  ConvTranspose2d(int64_t in, int64_t out, int64_t kernel, ConvOptions options = {}, int64_t output_padding = 0);
+  ConvTranspose2d(int64_t in, int64_t out, int64_t kernel, ConvOptions options = {},
+                  int64_t output_padding = 0);
   Tensor operator()(const Arg& x) const;
 
   Parameter weight, bias;

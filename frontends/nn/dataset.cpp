@@ -74,6 +74,7 @@ std::unique_ptr<BatchSource> Dataset::batches(const data::IndexBatchOptions& opt
 }
 
 Batch Dataset::example() const {
+  if (!defined()) invalid("the data set is empty");
   if (!make_) {
     Batch out;
     for (const Array& a : arrays_) out.push_back(a.slice(0, 0, 1));

@@ -79,6 +79,7 @@ Checkpoint TrainingLoop::checkpoint() {
   c.history = history_;
   c.metadata = options_.metadata;
   c.module = options_.checkpoint_module;
+  for (const auto& [name, array] : options_.checkpoint_tensors) c.state.emplace(name, array);
   for (const auto& callback : options_.callbacks) callback->save(c);
   return c;
 }

@@ -50,8 +50,10 @@ struct FitOptions {
   int64_t checkpoint_steps = 0;   ///< after every so many updates,
   double checkpoint_seconds = 0;  ///< and when so many seconds have passed since the last one
   bool resume = false;            ///< go on from `checkpoint` where there is such a file
-  std::map<std::string, std::string> metadata = {};    ///< stored in checkpoints
-  std::shared_ptr<fovea::Module> checkpoint_module = {};  ///< functions stored in checkpoints; Model::fit sets it
+  std::map<std::string, std::string> metadata = {};  ///< stored in checkpoints
+  /// Functions, and tensors besides the training state, that make a checkpoint run as a model; Model::fit sets both.
+  std::shared_ptr<fovea::Module> checkpoint_module = {};
+  std::map<std::string, Array> checkpoint_tensors = {};
 
   bool handle_signals = true;  ///< SIGINT and SIGTERM: finish the step, save, return; a second one ends the process
   OnNan on_nan = OnNan::raise;

@@ -5,10 +5,10 @@
 
 namespace fovea::nn {
 
-/// Floating-point operations of one node, an addition and a multiplication counted as one each. Contractions by their
-/// formula (2 m n k), elementwise ops one an element, reductions one an element read, other ops as their decomposition says;
-/// moving data is free, a scan counts its body once a step, a loop of unknown length once. `sizes`: values of the symbols in
-/// the shapes; InvalidArgument where one is missing.
+/// Floating-point operations of one node, an addition and a multiplication counted as one each. Contractions
+/// by their formula (2 m n k), elementwise ops one an element, reductions one an element read, other ops as
+/// their decomposition says; moving data is free, a scan counts its body once a step, a loop of unknown
+/// length once. `sizes`: values of the symbols in the shapes; InvalidArgument where one is missing.
 int64_t flops(const fovea::Module& module, const Graph& graph, const Node& node, const Bindings& sizes);
 /// The sum over all nodes of a function.
 int64_t flops(const fovea::Module& module, const Graph& graph, const Bindings& sizes);

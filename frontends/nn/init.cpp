@@ -13,7 +13,8 @@ using Draw = void (*)(const simd::RandomStream&, uint64_t, uint64_t, float*);
 
 // scale * draw + shift for each element, of stream `ordinal` of the seed.
 Array drawn(Draw draw, DType dtype, const Dims& shape, uint64_t seed, double scale, double shift) {
-  if (!is_floating(dtype)) invalid("random initialisers fill floating types, not " + std::string(to_string(dtype)));
+  if (!is_floating(dtype))
+    invalid("random initialisers fill floating types, not " + std::string(to_string(dtype)));
   Array out(DType::f32, shape);
   float* p = out.data<float>();
   draw({seed, 0, 0}, 0, static_cast<uint64_t>(out.size()), p);
@@ -27,7 +28,9 @@ void check_finite(const char* what, double x) {
 
 double fan_of(const Dims& shape, Fan fan) {
   const Fans f = fans_of(shape);
-  const double n = fan == Fan::in ? static_cast<double>(f.in) : fan == Fan::out ? static_cast<double>(f.out) : 0.5 * static_cast<double>(f.in + f.out);
+  const double n = fan == Fan::in    ? static_cast<double>(f.in)
+                   : fan == Fan::out ? static_cast<double>(f.out)
+                                     : 0.5 * static_cast<double>(f.in + f.out);
   return std::max(n, 1.0);  // an empty weight has nothing to fill
 }
 
@@ -56,7 +59,9 @@ Initialiser constant(double value) {
 
 Initialiser values(Array array) {
   return [array = std::move(array)](DType dtype, const Dims& shape, uint64_t) {
-    if (array.shape() != shape) invalid("init::values: an array of shape " + to_string(array.shape()) + " for a parameter of shape " + to_string(shape));
+    if (array.shape() != shape)
+      invalid("init::values: an array of shape " + to_string(array.shape()) + " for a parameter of shape " +
+              to_string(shape));
     return array.dtype() == dtype ? array.copy() : array.cast(dtype);
   };
 }
@@ -64,7 +69,9 @@ Initialiser values(Array array) {
 Initialiser normal(double std, double mean) {
   check_finite("the standard deviation", std);
   check_finite("the mean", mean);
-  return [=](DType dtype, const Dims& shape, uint64_t seed) { return drawn(simd::random_normal, dtype, shape, seed, std, mean); };
+  return [=](DType dtype, const Dims& shape, uint64_t seed) {
+    return drawn(simd::random_normal, dtype, shape, seed, std, mean);
+  };
 }
 
 Initialiser truncated_normal(double std, double mean, double low, double high) {
@@ -91,7 +98,9 @@ Initialiser uniform(double bound) { return uniform(-bound, bound); }
 Initialiser uniform(double low, double high) {
   check_finite("the lower bound", low);
   check_finite("the upper bound", high);
-  return [=](DType dtype, const Dims& shape, uint64_t seed) { return drawn(simd::random_uniform, dtype, shape, seed, high - low, low); };
+  return [=](DType dtype, const Dims& shape, uint64_t seed) {
+    return drawn(simd::random_uniform, dtype, shape, seed, high - low, low);
+  };
 }
 
 Initialiser xavier_uniform(double gain) { return scaled(false, gain, Fan::average); }
@@ -99,6 +108,8 @@ Initialiser xavier_normal(double gain) { return scaled(true, gain, Fan::average)
 Initialiser kaiming_uniform(double gain, Fan fan) { return scaled(false, gain, fan); }
 Initialiser kaiming_normal(double gain, Fan fan) { return scaled(true, gain, fan); }
 
-Initialiser fan_in_uniform(int64_t fan_in) { return uniform(1 / std::sqrt(static_cast<double>(std::max<int64_t>(fan_in, 1)))); }
+Initialiser fan_in_uniform(int64_t fan_in) {
+  return uniform(1 / std::sqrt(static_cast<double>(std::max<int64_t>(fan_in, 1))));
+}
 
 }  // namespace fovea::nn::init

@@ -1,5 +1,5 @@
-// Initialisers: how new parameters are filled. Values follow from the parameter's 64-bit seed and the position of the
-// element alone (Philox4x32-10), so they are the same for any number of threads.
+// Initialisers: how new parameters are filled. Values follow from the parameter's 64-bit seed and the
+// position of the element alone (Philox4x32-10), so they are the same for any number of threads.
 #pragma once
 
 #include <cstdint>
@@ -36,11 +36,12 @@ Initialiser xavier_normal(double gain = 1);
 /// He et al. 2015: variance gain^2 / fan. gain sqrt 2 suits relu.
 Initialiser kaiming_uniform(double gain = 1.4142135623730951, Fan fan = Fan::in);
 Initialiser kaiming_normal(double gain = 1.4142135623730951, Fan fan = Fan::in);
-/// Rows (or columns, whichever are fewer) of the weight seen as [out, rest] are orthonormal, times gain (Saxe et al.
-/// 2014). Rank 2 at least.
+/// Rows (or columns, whichever are fewer) of the weight seen as [out, rest] are orthonormal, times gain (Saxe
+/// et al. 2014). Rank 2 at least.
 Initialiser orthogonal(double gain = 1);
 
-/// What PyTorch gives linear layers and convolutions: even over +-1 / sqrt(fan_in), for weights and biases alike.
+/// What PyTorch gives linear layers and convolutions: even over +-1 / sqrt(fan_in), for weights and biases
+/// alike.
 Initialiser fan_in_uniform(int64_t fan_in);
 
 }  // namespace fovea::nn::init

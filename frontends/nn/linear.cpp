@@ -21,7 +21,8 @@ Tensor Linear::operator()(const Arg& x) const {
 
 Embedding::Embedding(int64_t count, int64_t dim) : Embedding(count, dim, init::normal()) {}
 Embedding::Embedding(int64_t count, int64_t dim, Initialiser init, int64_t padding)
-    : weight({at_least(1, count, "Embedding: count"), at_least(1, dim, "Embedding: dim")}, std::move(init)), padding_(padding) {
+    : weight({at_least(1, count, "Embedding: count"), at_least(1, dim, "Embedding: dim")}, std::move(init)),
+      padding_(padding) {
   add("weight", weight);
 }
 

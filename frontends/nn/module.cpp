@@ -138,10 +138,12 @@ int64_t Module::parameter_count() const {
   return n;
 }
 
-void Module::initialise(uint64_t seed) {
+void Module::initialise(uint64_t seed, bool only_missing) {
   uint64_t position = 0;
   for (const NamedParameter& p : parameters()) {
-    p.parameter.id()->seed = mix(seed ^ mix(++position));
+    ++position;
+    if (only_missing && p.parameter.id()->value.defined()) continue;
+    p.parameter.id()->seed = mix(seed ^ mix(position));
     p.parameter.id()->value = Array();
     p.parameter.value();
   }

@@ -74,8 +74,8 @@ class Module {
   Parameter parameter(const std::string& path) const;
   /// Number of trainable elements.
   int64_t parameter_count() const;
-  /// Makes all values anew from `seed`; equal seeds give equal values.
-  void initialise(uint64_t seed);
+  /// Makes all values anew from `seed`; equal seeds give equal values. `only_missing`: leaves those that have one.
+  void initialise(uint64_t seed, bool only_missing = false);
   /// Freezes or thaws everything below this module.
   void set_trainable(bool trainable);
   /// Path of this module in the tree it was added to ("" for a root); what NameScope shows.

@@ -5,8 +5,8 @@
 
 namespace fovea::nn {
 
-/// While it lives, recorded ops carry the module's path ("encoder.0.attn.q") and the line of the user's call. Nested
-/// layers of one tree add only the rest of their path.
+/// While it lives, recorded ops carry the module's path ("encoder.0.attn.q") and the line of the user's call.
+/// Nested layers of one tree add only the rest of their path.
 ///   Tensor operator()(const Arg& x) const { const ModuleScope scope(*this, x.source); ... }
 class ModuleScope {
  public:

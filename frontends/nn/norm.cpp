@@ -26,7 +26,8 @@ Tensor LayerNorm::operator()(const Arg& x) const {
   return layer_norm(x, weight, bias, eps_);
 }
 
-RMSNorm::RMSNorm(int64_t dim, double eps) : weight({at_least(1, dim, "RMSNorm: dim")}, init::ones()), eps_(eps) {
+RMSNorm::RMSNorm(int64_t dim, double eps)
+    : weight({at_least(1, dim, "RMSNorm: dim")}, init::ones()), eps_(eps) {
   add("weight", weight);
 }
 Tensor RMSNorm::operator()(const Arg& x) const {
@@ -35,10 +36,13 @@ Tensor RMSNorm::operator()(const Arg& x) const {
 }
 
 GroupNorm::GroupNorm(int64_t groups, int64_t channels, double eps)
-    : weight({at_least(1, channels, "GroupNorm: channels")}, init::ones()), bias({channels}, init::zeros()),
-      groups_(at_least(1, groups, "GroupNorm: groups")), eps_(eps) {
+    : weight({at_least(1, channels, "GroupNorm: channels")}, init::ones()),
+      bias({channels}, init::zeros()),
+      groups_(at_least(1, groups, "GroupNorm: groups")),
+      eps_(eps) {
   if (channels % groups != 0)
-    invalid("GroupNorm: " + std::to_string(channels) + " channels do not divide into " + std::to_string(groups) + " groups");
+    invalid("GroupNorm: " + std::to_string(channels) + " channels do not divide into " +
+            std::to_string(groups) + " groups");
   add("weight", weight);
   add("bias", bias);
 }
@@ -48,9 +52,12 @@ Tensor GroupNorm::operator()(const Arg& x) const {
 }
 
 BatchNorm::BatchNorm(int64_t channels, double eps, double momentum)
-    : weight({at_least(1, channels, "BatchNorm: channels")}, init::ones()), bias({channels}, init::zeros()),
-      running_mean({channels}, init::zeros(), /*trainable=*/false), running_var({channels}, init::ones(), /*trainable=*/false),
-      eps_(eps), momentum_(momentum) {
+    : weight({at_least(1, channels, "BatchNorm: channels")}, init::ones()),
+      bias({channels}, init::zeros()),
+      running_mean({channels}, init::zeros(), /*trainable=*/false),
+      running_var({channels}, init::ones(), /*trainable=*/false),
+      eps_(eps),
+      momentum_(momentum) {
   add("weight", weight);
   add("bias", bias);
   add("running_mean", running_mean);

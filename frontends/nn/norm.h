@@ -42,9 +42,9 @@ class GroupNorm : public Module {
   double eps_;
 };
 
-/// x [B, channels] or [B, channels, ...], normalised per channel (Ioffe and Szegedy 2015). In training mean and variance
-/// are those of the batch, and the running ones move towards them: running = (1 - momentum) running + momentum batch,
-/// with the variance of the population (n - 1). Else the running ones are used.
+/// x [B, channels] or [B, channels, ...], normalised per channel (Ioffe and Szegedy 2015). In training mean
+/// and variance are those of the batch, and the running ones move towards them: running = (1 - momentum)
+/// running + momentum batch, with the variance of the population (n - 1). Else the running ones are used.
 class BatchNorm : public Module {
  public:
   explicit BatchNorm(int64_t channels, double eps = 1e-5, double momentum = 0.1);

@@ -11,7 +11,8 @@ Array sinusoid(int64_t length, int64_t dim);
 /// A buffer that holds them.
 Parameter sinusoid_buffer(int64_t length, int64_t dim);
 
-/// Rows first, first + 1, ... of a table [length, dim]: as many as `count` says. `first`: i64 scalar, may be undefined for 0.
+/// Rows first, first + 1, ... of a table [length, dim]: as many as `count` says. `first`: i64 scalar, may be
+/// undefined for 0.
 Tensor position_rows(const Tensor& table, const Dim& count, const Tensor& first = {});
 
 /// A trained table of positions (Gehring et al. 2017), added to x [..., L, dim]; L may be at most `length`.

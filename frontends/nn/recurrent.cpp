@@ -20,9 +20,12 @@ struct CellSizes {
   int64_t gates, in, hidden;
 };
 CellSizes checked(const char* what, int64_t gates, int64_t in, int64_t hidden) {
-  return {gates, at_least(1, in, std::string(what) + ": in"), at_least(1, hidden, std::string(what) + ": hidden")};
+  return {gates, at_least(1, in, std::string(what) + ": in"),
+          at_least(1, hidden, std::string(what) + ": hidden")};
 }
-Parameter cell_parameter(const CellSizes& s, Dims shape) { return Parameter(std::move(shape), init::fan_in_uniform(s.hidden)); }
+Parameter cell_parameter(const CellSizes& s, Dims shape) {
+  return Parameter(std::move(shape), init::fan_in_uniform(s.hidden));
+}
 Parameter input_weight(const CellSizes& s) { return cell_parameter(s, {s.gates * s.hidden, s.in}); }
 Parameter state_weight(const CellSizes& s) { return cell_parameter(s, {s.gates * s.hidden, s.hidden}); }
 Parameter gate_bias(const CellSizes& s) { return cell_parameter(s, {s.gates * s.hidden}); }
@@ -61,7 +64,8 @@ Recurrent::Recurrent(Kind kind, int64_t in, int64_t hidden, const RecurrentOptio
   const int64_t directions = bidirectional_ ? 2 : 1;
   for (int64_t layer = 0; layer < options.layers; ++layer)
     for (int64_t d = 0; d < directions; ++d) {
-      const CellSizes s = checked("Recurrent", kind == Kind::gru ? 3 : 4, layer == 0 ? in : directions * hidden, hidden);
+      const CellSizes s =
+          checked("Recurrent", kind == Kind::gru ? 3 : 4, layer == 0 ? in : directions * hidden, hidden);
       Direction p{input_weight(s), state_weight(s), gate_bias(s), gate_bias(s)};
       const std::string suffix = "_l" + std::to_string(layer) + (d == 1 ? "_reverse" : "");
       add("weight_ih" + suffix, p.weight_ih);
@@ -72,7 +76,8 @@ Recurrent::Recurrent(Kind kind, int64_t in, int64_t hidden, const RecurrentOptio
     }
 }
 
-std::vector<Tensor> Recurrent::advance(const Tensor& gates, const std::vector<Tensor>& state, const Direction& d) const {
+std::vector<Tensor> Recurrent::advance(const Tensor& gates, const std::vector<Tensor>& state,
+                                       const Direction& d) const {
   const Tensor from_h = linear(state[0], d.weight_hh, d.bias_hh);
   if (kind_ == Kind::gru) return {gru_gates(gates, from_h, state[0])};
   const LstmState next = lstm_gates(gates + from_h, state[1]);
@@ -108,7 +113,8 @@ RecurrentResult Recurrent::run(const Tensor& x, const Direction& d, bool reverse
 RecurrentResult Recurrent::operator()(const Arg& x) const {
   const ModuleScope scope(*this, x.source);
   RecurrentResult result{to_tensor(x, DType::f32), {}, {}};
-  if (result.output.rank() != 3) invalid("a recurrent layer takes [batch, length, size], got " + to_string(result.output.shape()));
+  if (result.output.rank() != 3)
+    invalid("a recurrent layer takes [batch, length, size], got " + to_string(result.output.shape()));
   const size_t directions = bidirectional_ ? 2 : 1;
   for (size_t at = 0; at < directions_.size(); at += directions) {
     std::vector<Tensor> outputs;

@@ -9,7 +9,8 @@
 namespace fovea::nn {
 
 /// Gated recurrent unit (Cho et al. 2014): r, z, n = the three gates in the rows of the weights,
-///   r = sigmoid(Wr x + br + Ur h + cr), z = sigmoid(...), n = tanh(Wn x + bn + r (Un h + cn)), h' = (1 - z) n + z h.
+///   r = sigmoid(Wr x + br + Ur h + cr), z = sigmoid(...), n = tanh(Wn x + bn + r (Un h + cn)), h' = (1 - z)
+///   n + z h.
 class GRUCell : public Module {
  public:
   GRUCell(int64_t in, int64_t hidden);
@@ -36,13 +37,13 @@ struct RecurrentOptions {
 };
 
 struct RecurrentResult {
-  Tensor output;            ///< [B, L, directions * hidden]
-  std::vector<Tensor> h;    ///< last state of each layer and direction, [B, hidden]: forward, then backward
-  std::vector<Tensor> c;    ///< the same for the cells of an LSTM; empty for a GRU
+  Tensor output;          ///< [B, L, directions * hidden]
+  std::vector<Tensor> h;  ///< last state of each layer and direction, [B, hidden]: forward, then backward
+  std::vector<Tensor> c;  ///< the same for the cells of an LSTM; empty for a GRU
 };
 
-/// What GRU and LSTM share: x [B, L, in], states start at zero. The gates of the inputs of all steps are one product; then
-/// the steps follow one another: unrolled where L is a number of at most 64, else by scan.
+/// What GRU and LSTM share: x [B, L, in], states start at zero. The gates of the inputs of all steps are one
+/// product; then the steps follow one another: unrolled where L is a number of at most 64, else by scan.
 class Recurrent : public Module {
  public:
   RecurrentResult operator()(const Arg& x) const;
@@ -56,7 +57,8 @@ class Recurrent : public Module {
     Parameter weight_ih, weight_hh, bias_ih, bias_hh;
   };
   RecurrentResult run(const Tensor& x, const Direction& d, bool reverse) const;
-  std::vector<Tensor> advance(const Tensor& gates, const std::vector<Tensor>& state, const Direction& d) const;
+  std::vector<Tensor> advance(const Tensor& gates, const std::vector<Tensor>& state,
+                              const Direction& d) const;
 
   Kind kind_;
   int64_t hidden_;
@@ -65,10 +67,12 @@ class Recurrent : public Module {
 };
 
 struct GRU : Recurrent {
-  GRU(int64_t in, int64_t hidden, const RecurrentOptions& options = {}) : Recurrent(Kind::gru, in, hidden, options) {}
+  GRU(int64_t in, int64_t hidden, const RecurrentOptions& options = {})
+      : Recurrent(Kind::gru, in, hidden, options) {}
 };
 struct LSTM : Recurrent {
-  LSTM(int64_t in, int64_t hidden, const RecurrentOptions& options = {}) : Recurrent(Kind::lstm, in, hidden, options) {}
+  LSTM(int64_t in, int64_t hidden, const RecurrentOptions& options = {})
+      : Recurrent(Kind::lstm, in, hidden, options) {}
 };
 
 }  // namespace fovea::nn

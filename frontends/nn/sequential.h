@@ -15,13 +15,13 @@ class Sequential : public Module {
  public:
   Sequential() = default;
   template <class... Steps>
-    requires(sizeof...(Steps) > 0 && !(std::same_as<std::remove_cvref_t<Steps>, Sequential> || ...))
-  explicit Sequential(Steps... steps) {
+  requires(sizeof...(Steps) > 0 && !(std::same_as<std::remove_cvref_t<Steps>, Sequential> ||
+                                     ...)) explicit Sequential(Steps... steps) {
     (push_back(std::move(steps)), ...);
   }
 
   template <class Step>
-    requires std::invocable<const Step&, const Arg&>
+  requires std::invocable<const Step&, const Arg&>
   void push_back(Step step) {
     if constexpr (std::derived_from<Step, Module>) add(std::to_string(steps_.size()), step);
     steps_.push_back([step = std::move(step)](const Arg& x) -> Tensor { return step(x); });

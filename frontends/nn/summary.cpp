@@ -36,13 +36,15 @@ std::string thousands(int64_t n) {
 int64_t result_bytes(const Node& n, const Bindings& sizes) {
   if (n.op->is_view() || n.op->name() == "input" || n.op->name() == "constant") return 0;
   int64_t total = 0;
-  for (const TensorType& t : n.outputs) total = checked_add(total, checked_mul(product(evaluate(t.shape, sizes)), size_of(t.dtype)));
+  for (const TensorType& t : n.outputs)
+    total = checked_add(total, checked_mul(product(evaluate(t.shape, sizes)), size_of(t.dtype)));
   return total;
 }
 
 }  // namespace
 
-Summary summary(const Module& model, const Function& forward, const std::vector<Spec>& args, const Bindings& sizes) {
+Summary summary(const Module& model, const Function& forward, const std::vector<Spec>& args,
+                const Bindings& sizes) {
   const auto module = trace(forward, args);
   const Graph& graph = module->function("main");
   Summary s;
@@ -66,11 +68,13 @@ Summary summary(const Module& model, const Function& forward, const std::vector<
 
 std::string Summary::str() const {
   size_t path = 6, output = 6;
-  for (const SummaryRow& r : rows) path = std::max(path, r.path.size()), output = std::max(output, r.output.size());
-  std::string text = fmt::format("{:<{}}  {:<{}}  {:>14}  {:>18}  {:>16}\n", "module", path, "output", output, "parameters", "flops", "bytes");
   for (const SummaryRow& r : rows)
-    text += fmt::format("{:<{}}  {:<{}}  {:>14}  {:>18}  {:>16}\n", r.path.empty() ? "(all)" : r.path, path, r.output, output,
-                        thousands(r.parameters), thousands(r.flops), thousands(r.bytes));
+    path = std::max(path, r.path.size()), output = std::max(output, r.output.size());
+  std::string text = fmt::format("{:<{}}  {:<{}}  {:>14}  {:>18}  {:>16}\n", "module", path, "output", output,
+                                 "parameters", "flops", "bytes");
+  for (const SummaryRow& r : rows)
+    text += fmt::format("{:<{}}  {:<{}}  {:>14}  {:>18}  {:>16}\n", r.path.empty() ? "(all)" : r.path, path,
+                        r.output, output, thousands(r.parameters), thousands(r.flops), thousands(r.bytes));
   return text;
 }
 

@@ -22,9 +22,11 @@ struct Summary {
   std::string str() const;
 };
 
-/// What `forward` does with arguments of these types, by the modules it calls. `sizes` gives numbers to the symbols in the
-/// shapes: {{"B", 32}}.
-///   summary(model, [&](auto& in) { return std::vector{model(in[0])}; }, {{DType::i64, {sym("B"), 256}}}, {{"B", 8}})
-Summary summary(const Module& model, const Function& forward, const std::vector<Spec>& args, const Bindings& sizes = {});
+/// What `forward` does with arguments of these types, by the modules it calls. `sizes` gives numbers to the
+/// symbols in the shapes: {{"B", 32}}.
+///   summary(model, [&](auto& in) { return std::vector{model(in[0])}; }, {{DType::i64, {sym("B"), 256}}},
+///   {{"B", 8}})
+Summary summary(const Module& model, const Function& forward, const std::vector<Spec>& args,
+                const Bindings& sizes = {});
 
 }  // namespace fovea::nn

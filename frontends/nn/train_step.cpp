@@ -54,8 +54,18 @@ struct TrainStep::Impl {
 
 void TrainStep::Impl::make_slots() {
   auto zeros = [](const NamedParameter& p) { return Array::zeros(p.parameter.dtype(), p.parameter.shape()); };
-  for (const NamedParameter& p : trained) slots.push_back({"param/" + p.name, p.parameter.value().copy()});
-  for (const NamedParameter& p : buffers) slots.push_back({"buffer/" + p.name, p.parameter.value().copy()});
+  // Trained in place: the module sees its parameters change. Memory that others hold, too, is left to them.
+  auto own = [](const NamedParameter& p) {
+    Array value = p.parameter.value();
+    constexpr long kParameterAndHere = 2;
+    if (value.buffer().use_count() > kParameterAndHere || !value.is_contiguous() || value.offset() != 0) {
+      value = value.copy();
+      Parameter(p.parameter).set_value(value);
+    }
+    return value;
+  };
+  for (const NamedParameter& p : trained) slots.push_back({"param/" + p.name, own(p)});
+  for (const NamedParameter& p : buffers) slots.push_back({"buffer/" + p.name, own(p)});
   optimiser_at = slots.size();
   for (const NamedParameter& p : trained)
     for (const std::string& s : state_names(options.optimizer)) slots.push_back({"optimizer." + s + "/" + p.name, zeros(p)});
@@ -125,7 +135,7 @@ void TrainStep::Impl::append_updates(const std::vector<Tensor>& state, std::vect
         append_update(options.optimizer, state[i], gradients[i], own, lr_scale == 1 ? lr_in : lr_in * lr_scale, step_in, scale, decay);
     next[i] = updated[0];
     for (size_t k = 0; k < per; ++k) next[optimiser_at + i * per + k] = updated[1 + k];
-    if (options.ema > 0) next[ema_at + i] = state[ema_at + i] * options.ema + updated[0] * (1 - options.ema);
+    if (options.ema > 0) next[ema_at + i] = ema_update(state[ema_at + i], updated[0], options.ema);
   }
 }
 

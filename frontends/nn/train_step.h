@@ -55,8 +55,8 @@ class TrainStep {
   std::vector<std::pair<std::string, Array>> state() const;
   /// Takes over what state() gave, copying; InvalidArgument where a name or shape does not fit.
   void load_state(const std::map<std::string, Array>& state);
-  /// Hands the trained values (or their moving average) to the module's parameters. They share memory with the live
-  /// training state until the next step moves on; copy() them to keep.
+  /// Sets the module's parameters to the live trained values, which change with every step (they do so from the start), or to
+  /// their moving average. copy() values to keep them.
   void publish(bool average = false) const;
 
   const Program& program() const;

@@ -12,6 +12,7 @@
 #include "frontends/models/workloads.h"
 #include "frontends/nn/train_step.h"
 #include "frontends/tools/command.h"
+#include "frontends/tools/dump_step.h"
 #include "frontends/tools/profile.h"
 
 namespace fovea::tools {
@@ -21,7 +22,8 @@ struct BenchOptions {
   std::string workload;
   int steps = 20, threads = 0;
   bool json = false;
-  std::string profile;
+  uint64_t seed = 0;
+  std::string profile, dump;
 };
 
 int64_t peak_rss_mib() {
@@ -37,10 +39,14 @@ double seconds() {
 void bench(const BenchOptions& options) {
   if (options.threads > 0) set_num_threads(options.threads);
   if (options.steps < 1) invalid(fmt::format("--steps is {}, less than 1", options.steps));
+  if (!options.dump.empty()) {
+    dump_step(models::make_workload(options.workload, 0, models::WorkloadSize::full, 0.0), options.seed, options.dump);
+    return;
+  }
   const int64_t base = peak_rss_mib();
   const double begin = seconds();
   models::Workload w = models::make_workload(options.workload, 0);
-  const models::Batch batch = w.make_batch(0);
+  const models::Batch batch = w.make_batch(options.seed);
   std::vector<Array> arrays = batch.inputs;
   arrays.push_back(batch.labels);
   std::vector<Spec> specs;
@@ -52,6 +58,7 @@ void bench(const BenchOptions& options) {
   };
   const double made = seconds();
   nn::TrainStep step(*w.model, loss, specs, train);
+  const double traced = seconds();
   const double first_loss = step(arrays)[0];
   const double first = seconds() - made;
   for (int i = 0; i < 2; ++i) step(arrays);
@@ -65,18 +72,20 @@ void bench(const BenchOptions& options) {
   if (!options.profile.empty()) write_profile(options.profile, [&] { step(arrays); });
   std::sort(times.begin(), times.end());
   const double median = times.size() % 2 ? times[times.size() / 2] : (times[times.size() / 2 - 1] + times[times.size() / 2]) / 2;
-  auto rounded = [](double x, double unit) { return std::round(x / unit) * unit; };
+  // Decimal places, not multiples: 0.1 * 3 would print as 0.30000000000000004.
+  auto rounded = [](double x, int places) { return std::stod(fmt::format("{:.{}f}", x, places)); };
   if (options.json) {
     fmt::print("{}\n", nlohmann::ordered_json{{"workload", options.workload},
                                               {"threads", num_threads()},
-                                              {"step_ms", {{"min", rounded(times[0], 0.01)}, {"median", rounded(median, 0.01)}}},
-                                              {"first_step_s", rounded(first, 0.001)},
-                                              {"build_s", rounded(made - begin, 0.001)},
-                                              {"items_per_s", rounded(static_cast<double>(w.items) / median * 1e3, 0.1)},
+                                              {"step_ms", {{"min", rounded(times[0], 2)}, {"median", rounded(median, 2)}}},
+                                              {"first_step_s", rounded(first, 3)},
+                                              {"build_s", rounded(made - begin, 3)},
+                                              {"trace_s", rounded(traced - made, 3)},
+                                              {"items_per_s", rounded(static_cast<double>(w.items) / median * 1e3, 1)},
                                               {"base_rss_mib", base},
                                               {"peak_rss_mib", peak_rss_mib()},
                                               {"params", w.model->parameter_count()},
-                                              {"loss", {rounded(first_loss, 1e-4), rounded(last_loss, 1e-4)}}}.dump());
+                                              {"loss", {rounded(first_loss, 4), rounded(last_loss, 4)}}}.dump());
     return;
   }
   fmt::print("{}: {:.2f} ms a step (least {:.2f}), first {:.2f} s, {:.0f} items/s, memory {} MiB above {} MiB, {} parameters, loss {:.4f} -> {:.4f}\n",
@@ -92,8 +101,11 @@ void add_bench(CLI::App& app) {
   cmd->add_option("workload", options->workload, fmt::format("one of: {}", fmt::join(models::workload_names(), ", ")))->required();
   cmd->add_option("--steps", options->steps, "steps timed, after three to warm up")->capture_default_str();
   cmd->add_option("--threads", options->threads, "threads (default: one for each core)");
+  cmd->add_option("--seed", options->seed, "of the batch")->capture_default_str();
   cmd->add_flag("--json", options->json, "one JSON line instead of text");
   cmd->add_option("--profile", options->profile, "also write a trace of one step that Perfetto opens, and print the heaviest kernels");
+  cmd->add_option("--dump", options->dump,
+                  "write weights, a batch, gradients and the weights after three steps as safetensors instead (no dropout)");
   cmd->footer("example:\n  fovea bench gpt-char --steps 20 --threads 2 --json");
   cmd->callback([options] { bench(*options); });
 }

@@ -8,6 +8,11 @@ class App;
 namespace fovea::tools {
 
 void add_train(CLI::App& app);
+// Below train.
+void add_train_gpt(CLI::App& train_app);
+void add_train_bert(CLI::App& train_app);
+void add_train_vision(CLI::App& train_app);
+
 void add_translate(CLI::App& app);
 void add_evaluate(CLI::App& app);
 void add_inspect(CLI::App& app);

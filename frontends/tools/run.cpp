@@ -10,6 +10,12 @@ int run(int argc, char** argv) {
   CLI::App app("Fovea: train, inspect, evaluate and serve attention models.", "fovea");
   app.require_subcommand(1);
   app.add_flag_callback("-V,--version", [] {}, "print the version");
+  add_train(app);
+  add_translate(app);
+  add_evaluate(app);
+  add_inspect(app);
+  add_graph(app);
+  add_ops(app);
   add_bench(app);
   try {
     app.parse(argc, argv);

@@ -28,17 +28,19 @@ inline constexpr Ellipsis ellipsis{};
 struct Index {
   enum class Kind : uint8_t { all, newaxis, ellipsis, at, range };
   Kind kind;
-  std::optional<Dim> start, stop;  ///< at: start; range: where it begins and ends, or nothing for the end of the axis
+  std::optional<Dim> start,
+      stop;  ///< at: start; range: where it begins and ends, or nothing for the end of the axis
   int64_t step = 1;
   Source source;
 
-  Index(All, Source s = Source::here()) : kind(Kind::all), source(s) {}            // NOLINT: read best implicit
-  Index(NewAxis, Source s = Source::here()) : kind(Kind::newaxis), source(s) {}    // NOLINT
+  Index(All, Source s = Source::here()) : kind(Kind::all), source(s) {}          // NOLINT: read best implicit
+  Index(NewAxis, Source s = Source::here()) : kind(Kind::newaxis), source(s) {}  // NOLINT
   Index(Ellipsis, Source s = Source::here()) : kind(Kind::ellipsis), source(s) {}  // NOLINT
   /// One element; the axis is left out of the result. Negative numbers count from the end.
   template <std::integral T>
-  Index(T at, Source s = Source::here()) : kind(Kind::at), start(Dim(static_cast<int64_t>(at))), source(s) {}  // NOLINT
-  Index(Dim at, Source s = Source::here()) : kind(Kind::at), start(std::move(at)), source(s) {}                // NOLINT
+  Index(T at, Source s = Source::here())
+      : kind(Kind::at), start(Dim(static_cast<int64_t>(at))), source(s) {}                       // NOLINT
+  Index(Dim at, Source s = Source::here()) : kind(Kind::at), start(std::move(at)), source(s) {}  // NOLINT
   Index(std::optional<Dim> from, std::optional<Dim> to, int64_t by, Source s)
       : kind(Kind::range), start(std::move(from)), stop(std::move(to)), step(by), source(s) {}
 };

@@ -16,7 +16,8 @@ namespace {
 // `reader`: the node that reads v, or the number of nodes for the function's result.
 void check_value(const Graph& graph, Value v, int64_t reader) {
   auto who = [&] {
-    return reader == static_cast<int64_t>(graph.nodes.size()) ? "the result" : "node " + std::to_string(reader);
+    return reader == static_cast<int64_t>(graph.nodes.size()) ? "the result"
+                                                              : "node " + std::to_string(reader);
   };
   if (v.node < 0 || v.node >= reader)
     broken(graph, who() + " reads node " + std::to_string(v.node) + ", which does not come before it");
@@ -87,8 +88,10 @@ std::vector<std::string> callees_first(const Module& module) {
       const Graph* next = top.left.back();
       top.left.pop_back();
       const auto mark = marks.find(next);
-      if (mark == marks.end()) enter(next);
-      else if (mark->second == Mark::open) broken(*next, "calls itself");
+      if (mark == marks.end())
+        enter(next);
+      else if (mark->second == Mark::open)
+        broken(*next, "calls itself");
     }
   }
   return order;

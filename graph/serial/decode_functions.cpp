@@ -42,13 +42,15 @@ class ModelParts::Decoder {
       rest += f.whole;
       ++fields;
     }
-    parts_.budget_.require(parsed_size(static_cast<int64_t>(rest.size()), fields), field.offset, "a function");
+    parts_.budget_.require(parsed_size(static_cast<int64_t>(rest.size()), fields), field.offset,
+                           "a function");
     if (!out.rest.ParseFromString(rest)) corrupt(field.offset, "a function", "its bytes are no such message");
     const file::Function& f = out.rest;
     if (f.output_names_size() != f.output_nodes_size() ||
         (f.output_indices_size() != 0 && f.output_indices_size() != f.output_nodes_size()))
-      corrupt(field.offset, name(out), std::to_string(f.output_nodes_size()) + " outputs, " + std::to_string(f.output_names_size()) +
-                                           " names and " + std::to_string(f.output_indices_size()) + " indices");
+      corrupt(field.offset, name(out),
+              std::to_string(f.output_nodes_size()) + " outputs, " + std::to_string(f.output_names_size()) +
+                  " names and " + std::to_string(f.output_indices_size()) + " indices");
     return out;
   }
 
@@ -70,18 +72,24 @@ class ModelParts::Decoder {
     graph->name = rest.name();
     parts_.budget_.charge(function.nodes * static_cast<int64_t>(sizeof(Node)), at, name(function));
     graph->nodes.reserve(static_cast<size_t>(function.nodes));
-    each_node(function, [](int64_t) { return true; }, [&](int64_t id, const file::Node& node, int64_t offset) {
-      graph->nodes.push_back(make_node(node, id, offset, graph->name));
-    });
+    each_node(
+        function, [](int64_t) { return true; },
+        [&](int64_t id, const file::Node& node, int64_t offset) {
+          graph->nodes.push_back(make_node(node, id, offset, graph->name));
+        });
     parts_.budget_.charge(4 * rest.inputs_size() + 48 * rest.output_nodes_size() + 256 * rest.guards_size() +
-                              2 * static_cast<int64_t>(rest.ByteSizeLong()), at, name(function));
+                              2 * static_cast<int64_t>(rest.ByteSizeLong()),
+                          at, name(function));
     graph->inputs.assign(rest.inputs().begin(), rest.inputs().end());
     for (int i = 0; i < rest.output_nodes_size(); ++i)
-      graph->outputs.push_back({rest.output_nodes(i), rest.output_indices_size() ? static_cast<int32_t>(rest.output_indices(i)) : 0});
+      graph->outputs.push_back({rest.output_nodes(i), rest.output_indices_size()
+                                                          ? static_cast<int32_t>(rest.output_indices(i))
+                                                          : 0});
     graph->output_names.assign(rest.output_names().begin(), rest.output_names().end());
     for (const file::Guard& g : rest.guards()) {
       const Shape sizes = shape(g.sizes(), at, "a guard");
-      if (sizes.size() != 2) corrupt(at, "a guard", "relates " + std::to_string(sizes.size()) + " sizes, not 2");
+      if (sizes.size() != 2)
+        corrupt(at, "a guard", "relates " + std::to_string(sizes.size()) + " sizes, not 2");
       graph->guards.push_back({sizes[0], sizes[1], g.divides(), g.what(), source(g.file(), g.line(), at)});
     }
     return graph;
@@ -105,8 +113,10 @@ class ModelParts::Decoder {
       (known ? newer : unknown) += line;
     }
     const std::string head = "\"" + path_ + "\": ";
-    if (unknown.empty()) fail(ErrorKind::VersionMismatch, head + "ops of newer versions:" + newer + "\n  use a newer Fovea");
-    fail(ErrorKind::Unsupported, head + "ops that are unknown here:" + unknown + (newer.empty() ? "" : "\n  and newer ones:") + newer +
+    if (unknown.empty())
+      fail(ErrorKind::VersionMismatch, head + "ops of newer versions:" + newer + "\n  use a newer Fovea");
+    fail(ErrorKind::Unsupported, head + "ops that are unknown here:" + unknown +
+                                     (newer.empty() ? "" : "\n  and newer ones:") + newer +
                                      "\n  register them before loading");
   }
 
@@ -132,7 +142,8 @@ class ModelParts::Decoder {
     if (large_) node_ = file::Node();  // a message keeps its memory when it is read again
     large_ = size > kLarge;
     if (!node_.ParseFromArray(field.payload.data(), static_cast<int>(field.payload.size())))
-      corrupt(field.offset, "a node", "its " + std::to_string(field.payload.size()) + " bytes are no such message");
+      corrupt(field.offset, "a node",
+              "its " + std::to_string(field.payload.size()) + " bytes are no such message");
     return node_;
   }
 
@@ -143,29 +154,43 @@ class ModelParts::Decoder {
       corrupt(offset, field, "op " + std::to_string(n.op()) + " of " + std::to_string(parts_.ops.size()));
     out.op = op(n.op() - 1, id, function);
     if (n.input_indices_size() != 0 && n.input_indices_size() != n.inputs_size())
-      corrupt(offset, field, std::to_string(n.inputs_size()) + " inputs and " + std::to_string(n.input_indices_size()) + " indices");
-    int64_t memory = 48 + 8 * n.inputs_size() + 80 * static_cast<int64_t>(std::bit_ceil(static_cast<unsigned>(n.attrs_size())));
-    for (const file::Type& t : n.outputs()) memory += 48 + 24 * t.sizes_size();
-    for (const file::Attr& a : n.attrs())
-      if (a.value_case() > file::Attr::kNumber) memory += 64 + 24 * static_cast<int64_t>(a.shape().sizes_size()) +
-                                                          8 * a.integers().values_size() + 8 * a.numbers().values_size() +
-                                                          static_cast<int64_t>(a.text().size() + a.function().size());
-    parts_.budget_.charge(memory, offset, field);
+      corrupt(offset, field,
+              std::to_string(n.inputs_size()) + " inputs and " + std::to_string(n.input_indices_size()) +
+                  " indices");
+    parts_.budget_.charge(memory_of(n), offset, field);
     out.inputs.reserve(static_cast<size_t>(n.inputs_size()));
     for (int i = 0; i < n.inputs_size(); ++i)
-      out.inputs.push_back({n.inputs(i), n.input_indices_size() ? static_cast<int32_t>(n.input_indices(i)) : 0});
+      out.inputs.push_back(
+          {n.inputs(i), n.input_indices_size() ? static_cast<int32_t>(n.input_indices(i)) : 0});
     for (const file::Attr& a : n.attrs()) {
       const std::string_view attr_name = parts_.text(a.name(), offset, field);
-      if (out.attrs.has(attr_name)) corrupt(offset, field, "attribute '" + std::string(attr_name.substr(0, 64)) + "' is given twice");
+      if (out.attrs.has(attr_name))
+        corrupt(offset, field, "attribute '" + std::string(attr_name.substr(0, 64)) + "' is given twice");
       out.attrs.set(attr_name, attr(a, offset, field));
     }
     out.outputs.reserve(static_cast<size_t>(n.outputs_size()));
     for (const file::Type& t : n.outputs()) out.outputs.push_back(type(t, offset, field));
     out.source = source(n.file(), n.line(), offset);
     if (n.scope() >= parts_.scopes.size())
-      corrupt(offset, field, "scope " + std::to_string(n.scope()) + " of " + std::to_string(parts_.scopes.size()));
+      corrupt(offset, field,
+              "scope " + std::to_string(n.scope()) + " of " + std::to_string(parts_.scopes.size()));
     out.scope = static_cast<int32_t>(n.scope());
     return out;
+  }
+
+  // What a Node takes beside its own size, as malloc rounds it.
+  static int64_t memory_of(const file::Node& n) {
+    auto list = [](int64_t count, int64_t size) { return count > 0 ? 16 + count * size : 0; };
+    int64_t bytes = list(n.inputs_size(), sizeof(Value)) + 8 + list(n.outputs_size(), sizeof(TensorType));
+    for (const file::Type& t : n.outputs()) bytes += list(t.sizes_size(), sizeof(Dim));
+    if (n.attrs_size() > 0)
+      bytes += list(static_cast<int64_t>(std::bit_ceil(static_cast<unsigned>(n.attrs_size()))),
+                    sizeof(std::pair<std::string, AttrValue>));
+    for (const file::Attr& a : n.attrs())
+      bytes += list(a.shape().sizes_size(), sizeof(Dim)) + list(a.integers().values_size(), sizeof(int64_t)) +
+               list(a.numbers().values_size(), sizeof(double)) +
+               list(static_cast<int64_t>(a.text().size() + a.function().size()), 1);
+    return bytes;
   }
 
   const OpDecl* op(uint32_t number, int64_t id, const std::string& function) {
@@ -184,34 +209,49 @@ class ModelParts::Decoder {
 
   AttrValue attr(const file::Attr& a, int64_t offset, std::string_view field) {
     switch (a.value_case()) {
-      case file::Attr::kFlag: return a.flag();
-      case file::Attr::kInteger: return static_cast<int64_t>(a.integer());
-      case file::Attr::kNumber: return a.number();
-      case file::Attr::kText: return a.text();
-      case file::Attr::kDtype: return dtype(a.dtype(), offset, field);
-      case file::Attr::kIntegers: return Ints(a.integers().values().begin(), a.integers().values().end());
-      case file::Attr::kNumbers: return Floats(a.numbers().values().begin(), a.numbers().values().end());
-      case file::Attr::kShape: return shape(a.shape(), offset, field);
-      case file::Attr::kFunction: return FunctionRef{a.function()};
-      case file::Attr::VALUE_NOT_SET: break;
+      case file::Attr::kFlag:
+        return a.flag();
+      case file::Attr::kInteger:
+        return static_cast<int64_t>(a.integer());
+      case file::Attr::kNumber:
+        return a.number();
+      case file::Attr::kText:
+        return a.text();
+      case file::Attr::kDtype:
+        return dtype(a.dtype(), offset, field);
+      case file::Attr::kIntegers:
+        return Ints(a.integers().values().begin(), a.integers().values().end());
+      case file::Attr::kNumbers:
+        return Floats(a.numbers().values().begin(), a.numbers().values().end());
+      case file::Attr::kShape:
+        return shape(a.shape(), offset, field);
+      case file::Attr::kFunction:
+        return FunctionRef{a.function()};
+      case file::Attr::VALUE_NOT_SET:
+        break;
     }
     corrupt(offset, field, "an attribute has no value of a known kind");
   }
 
   DType dtype(uint32_t number, int64_t offset, std::string_view field) const {
-    if (number >= static_cast<uint32_t>(kDTypeCount)) corrupt(offset, field, "element type " + std::to_string(number));
+    if (number >= static_cast<uint32_t>(kDTypeCount))
+      corrupt(offset, field, "element type " + std::to_string(number));
     return static_cast<DType>(number);
   }
 
   Shape shape(const file::Type& t, int64_t offset, std::string_view field) {
     if (t.expressions_size() != 0 && t.expressions_size() != t.sizes_size())
-      corrupt(offset, field, std::to_string(t.sizes_size()) + " sizes and " + std::to_string(t.expressions_size()) + " expressions");
+      corrupt(offset, field,
+              std::to_string(t.sizes_size()) + " sizes and " + std::to_string(t.expressions_size()) +
+                  " expressions");
     Shape out;
     out.reserve(static_cast<size_t>(t.sizes_size()));
     for (int i = 0; i < t.sizes_size(); ++i) {
       const uint32_t number = t.expressions_size() ? t.expressions(i) : 0;
-      if (number) out.push_back(parts_.expression(number, offset, field));
-      else out.emplace_back(static_cast<int64_t>(t.sizes(i)));
+      if (number)
+        out.push_back(parts_.expression(number, offset, field));
+      else
+        out.emplace_back(static_cast<int64_t>(t.sizes(i)));
     }
     return out;
   }
@@ -235,7 +275,8 @@ class ModelParts::Decoder {
 
 std::shared_ptr<Module> ModelParts::module() {
   auto module = std::make_shared<Module>();
-  if (scopes.empty() || !scopes[0].empty()) fail_at(ErrorKind::Corrupt, path_, kHeaderBytes, "the scopes", "the first one is not \"\"");
+  if (scopes.empty() || !scopes[0].empty())
+    fail_at(ErrorKind::Corrupt, path_, kHeaderBytes, "the scopes", "the first one is not \"\"");
   module->scopes = scopes;
   Decoder decoder(*this);
   for (const WireField& field : functions_) {
@@ -258,22 +299,29 @@ std::vector<FunctionSummary> ModelParts::functions() {
     for (int id : rest.inputs()) ends[id];
     for (int id : rest.output_nodes()) ends[id];
     budget_.require(512 * static_cast<int64_t>(ends.size()), field.offset, decoder.name(f));
-    decoder.each_node(f, [&](int64_t id) { return ends.count(id) > 0; }, [&](int64_t id, const file::Node& node, int64_t offset) {
-      auto& [name, types] = ends[id];
-      for (const file::Type& t : node.outputs()) types.push_back(decoder.type(t, offset, decoder.name(f)));
-      for (const file::Attr& a : node.attrs())
-        if (text(a.name(), offset, "an attribute") == "name") name = a.text();
-    });
+    decoder.each_node(
+        f, [&](int64_t id) { return ends.count(id) > 0; },
+        [&](int64_t id, const file::Node& node, int64_t offset) {
+          auto& [name, types] = ends[id];
+          for (const file::Type& t : node.outputs())
+            types.push_back(decoder.type(t, offset, decoder.name(f)));
+          for (const file::Attr& a : node.attrs())
+            if (text(a.name(), offset, "an attribute") == "name") name = a.text();
+        });
     auto type = [&](int64_t id, int64_t index) -> const TensorType& {
       const auto& types = ends[id].second;
       if (index >= static_cast<int64_t>(types.size()))
-        fail_at(ErrorKind::Corrupt, path_, field.offset, decoder.name(f), "names output " + std::to_string(index) + " of node " + std::to_string(id) + ", which does not exist");
+        fail_at(ErrorKind::Corrupt, path_, field.offset, decoder.name(f),
+                "names output " + std::to_string(index) + " of node " + std::to_string(id) +
+                    ", which does not exist");
       return types[static_cast<size_t>(index)];
     };
     FunctionSummary& s = out.emplace_back(FunctionSummary{rest.name(), {}, {}, f.nodes, rest.entry_point()});
     for (int id : rest.inputs()) s.inputs.emplace_back(ends[id].first, type(id, 0));
     for (int i = 0; i < rest.output_nodes_size(); ++i)
-      s.outputs.emplace_back(rest.output_names(i), type(rest.output_nodes(i), rest.output_indices_size() ? rest.output_indices(i) : 0));
+      s.outputs.emplace_back(
+          rest.output_names(i),
+          type(rest.output_nodes(i), rest.output_indices_size() ? rest.output_indices(i) : 0));
   }
   return out;
 }

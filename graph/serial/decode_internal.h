@@ -47,7 +47,8 @@ GraphBytes read_graph(const FileReader& file);
 /// The parts of a Model. Views point into the GraphBytes.
 class ModelParts {
  public:
-  ModelParts(const FileReader& file, const GraphBytes& graph);
+  /// `memory`: what all of the file may take in memory, where that is more than twice the file and 256 MiB.
+  ModelParts(const FileReader& file, const GraphBytes& graph, int64_t memory);
 
   /// The module without constants. Unknown and newer ops are thrown all at once.
   std::shared_ptr<Module> module();

@@ -21,7 +21,10 @@
 
 namespace fovea::serial {
 
-inline constexpr std::string_view kMagic("\x89" "FOVEA\r\n", 8);  // not text, and broken by programs that treat it as text
+inline constexpr std::string_view kMagic(
+    "\x89"
+    "FOVEA\r\n",
+    8);  // not text, and broken by programs that treat it as text
 inline constexpr int kFormatMajor = 1, kFormatMinor = 0;
 inline constexpr int64_t kHeaderBytes = 64, kSignedHeaderBytes = 48, kAlignment = 64;
 /// What Protobuf can hold in one message.
@@ -31,16 +34,19 @@ struct Header {
   int major = kFormatMajor, minor = kFormatMinor;
   int64_t graph_bytes = 0, file_bytes = 0;
 
-  int64_t raw_start() const { return (kHeaderBytes + graph_bytes + kAlignment - 1) / kAlignment * kAlignment; }
+  int64_t raw_start() const {
+    return (kHeaderBytes + graph_bytes + kAlignment - 1) / kAlignment * kAlignment;
+  }
 };
 
 /// The 64 bytes of the header of this graph.
 std::string write_header(const Header& header, std::string_view graph);
 
 /// `"path": field at offset 12: what`, thrown as `kind`.
-[[noreturn]] inline void fail_at(ErrorKind kind, const std::string& path, int64_t offset, std::string_view field,
-                                 const std::string& what) {
-  fail(kind, "\"" + path + "\": " + std::string(field) + " at offset " + std::to_string(offset) + ": " + what);
+[[noreturn]] inline void fail_at(ErrorKind kind, const std::string& path, int64_t offset,
+                                 std::string_view field, const std::string& what) {
+  fail(kind,
+       "\"" + path + "\": " + std::string(field) + " at offset " + std::to_string(offset) + ": " + what);
 }
 
 }  // namespace fovea::serial

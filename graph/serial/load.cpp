@@ -1,5 +1,7 @@
 #include <sys/mman.h>
 
+#include <cerrno>
+#include <cstring>
 #include <new>
 
 #include "framework/base/file.h"
@@ -14,7 +16,8 @@ namespace {
 void check_digest(const FileReader& file, const Entry& entry, const Digest& found) {
   if (found == entry.digest) return;
   fail_at(ErrorKind::Corrupt, file.path(), entry.offset, "the tensor '" + entry.name.substr(0, 200) + "'",
-          "its " + std::to_string(entry.bytes) + " bytes have the digest " + found.hex() + ", not " + entry.digest.hex() + " as when they were saved");
+          "its " + std::to_string(entry.bytes) + " bytes have the digest " + found.hex() + ", not " +
+              entry.digest.hex() + " as when they were saved");
 }
 
 // Reads arrays, or makes views of one mapping. Entries at the same place give arrays that share memory.
@@ -23,11 +26,13 @@ class Weights {
   Weights(const FileReader& file, bool map) : file_(file) {
     if (!map) return;
     mapping_ = std::make_shared<MappedFile>(file.path());
-    if (mapping_->size() != file.size())
+    // The header holds the digest of all that says where weights lie.
+    const std::string header = file.read_text(0, kHeaderBytes, "the header");
+    if (mapping_->size() != file.size() || std::memcmp(mapping_->data(), header.data(), header.size()) != 0)
       fail_at(ErrorKind::Corrupt, file.path(), 0, "the file", "was replaced while it was read: map it again");
     // A private mapping: what is written stays in this process.
-    if (mapping_->size() > 0 &&
-        mprotect(const_cast<std::byte*>(mapping_->data()), static_cast<size_t>(mapping_->size()), PROT_READ | PROT_WRITE) != 0)
+    if (mapping_->size() > 0 && mprotect(const_cast<std::byte*>(mapping_->data()),
+                                         static_cast<size_t>(mapping_->size()), PROT_READ | PROT_WRITE) != 0)
       fail_errno(errno, "map for writing", file.path());
   }
 
@@ -46,7 +51,8 @@ class Weights {
  private:
   Array mapped(const Entry& entry) {
     const auto bytes = mapping_->range(entry.offset, entry.bytes, "a tensor");
-    auto buffer = Buffer::adopt(const_cast<std::byte*>(bytes.data()), entry.bytes, [keep = mapping_](void*) {});
+    auto buffer =
+        Buffer::adopt(const_cast<std::byte*>(bytes.data()), entry.bytes, [keep = mapping_](void*) {});
     return Array(std::move(buffer), entry.dtype, entry.shape, contiguous_strides(entry.shape), 0);
   }
 
@@ -64,7 +70,7 @@ auto as_file_error(const std::string& path, F&& f) {
     if (e.kind() != ErrorKind::InvalidArgument) throw;
     fail(ErrorKind::Corrupt, "\"" + path + "\": " + e.message());
   } catch (const std::bad_alloc&) {
-    fail(ErrorKind::ResourceExhausted, "\"" + path + "\": no memory left to load it");
+    fail(ErrorKind::ResourceExhausted, "\"" + path + "\": no memory is left to load it");
   }
 }
 
@@ -74,7 +80,7 @@ ModelFile load(const std::string& path, const LoadOptions& options) {
   std::vector<Entry> tensors, constants, metadata;
   {
     const GraphBytes graph = read_graph(file);
-    ModelParts parts(file, graph);
+    ModelParts parts(file, graph, options.memory);
     out.module = parts.module();
     tensors = std::move(parts.tensors);
     constants = std::move(parts.constants);
@@ -97,7 +103,7 @@ ModelFile load(const std::string& path, const LoadOptions& options) {
 FileSummary inspect(const std::string& path) {
   const FileReader file(path);
   const GraphBytes graph = read_graph(file);
-  ModelParts parts(file, graph);
+  ModelParts parts(file, graph, 0);
   FileSummary out{};
   out.version_major = graph.header.major;
   out.version_minor = graph.header.minor;
@@ -106,7 +112,8 @@ FileSummary inspect(const std::string& path) {
   out.producer = parts.producer;
   out.functions = parts.functions();
   for (const Entry& e : parts.tensors) out.tensors.push_back({e.name, e.dtype, e.shape, e.offset, e.bytes});
-  for (const Entry& e : parts.constants) out.constants.push_back({e.name, e.dtype, e.shape, e.offset, e.bytes});
+  for (const Entry& e : parts.constants)
+    out.constants.push_back({e.name, e.dtype, e.shape, e.offset, e.bytes});
   for (const Entry& e : parts.metadata) out.metadata.emplace_back(e.name, e.bytes);
   out.ops = parts.ops;
   return out;

@@ -62,7 +62,8 @@ class StringTable {
 class RawPart {
  public:
   void place(const Array& array, file::Place* out) {
-    const auto key = std::make_tuple(static_cast<const void*>(array.raw()), array.dtype(), array.shape(), array.strides());
+    const auto key =
+        std::make_tuple(static_cast<const void*>(array.raw()), array.dtype(), array.shape(), array.strides());
     if (auto at = known_.find(key); at != known_.end()) {
       *out = at->second;
       return;
@@ -135,7 +136,8 @@ class Encoder {
       entry->set_key(key);
       raw_.place(value, entry->mutable_place());
     }
-    for (const std::string* text : strings_.list()) append_field(out, file::Model::kStringsFieldNumber, *text);
+    for (const std::string* text : strings_.list())
+      append_field(out, file::Model::kStringsFieldNumber, *text);
     rest.AppendToString(&out);
     return out;
   }
@@ -153,7 +155,8 @@ class Encoder {
     rest.set_name(graph.name);
     rest.set_entry_point(entry_point);
     rest.mutable_inputs()->Add(graph.inputs.begin(), graph.inputs.end());
-    const bool indices = std::any_of(graph.outputs.begin(), graph.outputs.end(), [](Value v) { return v.index != 0; });
+    const bool indices =
+        std::any_of(graph.outputs.begin(), graph.outputs.end(), [](Value v) { return v.index != 0; });
     for (const Value& v : graph.outputs) {
       rest.add_output_nodes(v.node);
       if (indices) rest.add_output_indices(static_cast<uint32_t>(v.index));
@@ -197,8 +200,10 @@ class Encoder {
     if (const auto* v = std::get_if<double>(&value)) out->set_number(*v);
     if (const auto* v = std::get_if<std::string>(&value)) out->set_text(*v);
     if (const auto* v = std::get_if<DType>(&value)) out->set_dtype(static_cast<uint32_t>(*v));
-    if (const auto* v = std::get_if<Ints>(&value)) out->mutable_integers()->mutable_values()->Add(v->begin(), v->end());
-    if (const auto* v = std::get_if<Floats>(&value)) out->mutable_numbers()->mutable_values()->Add(v->begin(), v->end());
+    if (const auto* v = std::get_if<Ints>(&value))
+      out->mutable_integers()->mutable_values()->Add(v->begin(), v->end());
+    if (const auto* v = std::get_if<Floats>(&value))
+      out->mutable_numbers()->mutable_values()->Add(v->begin(), v->end());
     if (const auto* v = std::get_if<Shape>(&value)) shape(*v, out->mutable_shape());
     if (const auto* v = std::get_if<FunctionRef>(&value)) out->set_function(v->name);
   }
@@ -252,7 +257,8 @@ void save(const std::string& path, const ModelFile& model) {
   header.graph_bytes = static_cast<int64_t>(graph.size());
   if (header.graph_bytes > serial::kMaxGraphBytes)
     fail(ErrorKind::Unsupported, "save \"" + path + "\": the graph takes " + std::to_string(graph.size()) +
-                                     " bytes, at most " + std::to_string(serial::kMaxGraphBytes) + " can be saved");
+                                     " bytes, at most " + std::to_string(serial::kMaxGraphBytes) +
+                                     " can be saved");
   header.file_bytes = header.raw_start() + encoder.raw().bytes();
   AtomicFile file(path);
   file.write(serial::write_header(header, graph));

@@ -1,5 +1,5 @@
-// A walk over one message in Protobuf's wire format, without parsing what is inside its fields. Files are walked first,
-// so that nothing is allocated that the file does not pay for with bytes of its own.
+// A walk over one message in Protobuf's wire format, without parsing what is inside its fields. Files are
+// walked first, so that nothing is allocated that the file does not pay for with bytes of its own.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,8 @@
 
 namespace fovea::serial {
 
-/// One field: its number, its bytes with the tag, and for text, bytes, messages and packed lists the contents.
+/// One field: its number, its bytes with the tag, and for text, bytes, messages and packed lists the
+/// contents.
 struct WireField {
   uint32_t number = 0;
   std::string_view whole, payload;
@@ -31,11 +32,20 @@ class WireReader {
     field.number = static_cast<uint32_t>(tag >> 3);
     uint64_t length = 0;
     switch (tag & 7) {
-      case 0: varint(); break;
-      case 1: length = 8; break;
-      case 2: length = varint(); break;
-      case 5: length = 4; break;
-      default: error("field " + std::to_string(field.number) + " is of wire type " + std::to_string(tag & 7));
+      case 0:
+        varint();
+        break;
+      case 1:
+        length = 8;
+        break;
+      case 2:
+        length = varint();
+        break;
+      case 5:
+        length = 4;
+        break;
+      default:
+        error("field " + std::to_string(field.number) + " is of wire type " + std::to_string(tag & 7));
     }
     if (length > message_.size() - at_)
       error("field " + std::to_string(field.number) + " has " + std::to_string(length) + " bytes, " +

@@ -27,9 +27,12 @@ class Parser {
 
   std::shared_ptr<Module> module() {
     while (!in_.done()) {
-      if (in_.take("constant")) constant();
-      else if (in_.take("func")) function();
-      else in_.error(in_.position(), "expected 'constant' or 'func', found " + in_.found());
+      if (in_.take("constant"))
+        constant();
+      else if (in_.take("func"))
+        function();
+      else
+        in_.error(in_.position(), "expected 'constant' or 'func', found " + in_.found());
     }
     for (const std::string& name : callees_first(*module_)) infer(functions_.at(name));
     verify_structure(*module_);
@@ -58,7 +61,8 @@ class Parser {
   void constant() {
     const size_t at = in_.position();
     if (in_.number<uint64_t>("the constant's number") != module_->constants.size())
-      in_.error(at, "expected constant " + std::to_string(module_->constants.size()) + ": they are numbered in order");
+      in_.error(at, "expected constant " + std::to_string(module_->constants.size()) +
+                        ": they are numbered in order");
     in_.expect(":");
     const TensorType t = type();
     const Dims shape = located(at, [&] { return evaluate(t.shape, {}); });
@@ -68,7 +72,8 @@ class Parser {
     std::vector<std::pair<size_t, std::string_view>> elements;
     in_.items("]", [&] {
       const size_t where = in_.position();
-      elements.emplace_back(where, in_.run([](char c) { return Scanner::is_word(c) || c == '-' || c == '+' || c == ':'; }));
+      elements.emplace_back(
+          where, in_.run([](char c) { return Scanner::is_word(c) || c == '-' || c == '+' || c == ':'; }));
     });
     const int64_t size = located(at, [&] { return product(shape); });
     if (size != static_cast<int64_t>(elements.size()))
@@ -76,7 +81,8 @@ class Parser {
     Array array = located(at, [&] { return Array(t.dtype, shape); });
     dispatch(t.dtype, [&](auto zero) {
       using T = decltype(zero);
-      for (size_t i = 0; i < elements.size(); ++i) static_cast<T*>(array.raw())[i] = element<T>(elements[i].second, elements[i].first);
+      for (size_t i = 0; i < elements.size(); ++i)
+        static_cast<T*>(array.raw())[i] = element<T>(elements[i].second, elements[i].first);
     });
     module_->constants.push_back(std::move(array));
   }
@@ -90,8 +96,9 @@ class Parser {
       module_->constants.push_back(array);
       return;
     }
-    in_.error(at, "none of the " + std::to_string(supplied_.size()) + " arrays given is this constant: " + std::string(to_string(dtype)) +
-                      to_string(shape) + " with digest " + std::string(digest.substr(0, 32)));
+    in_.error(at, "none of the " + std::to_string(supplied_.size()) +
+                      " arrays given is this constant: " + std::string(to_string(dtype)) + to_string(shape) +
+                      " with digest " + std::string(digest.substr(0, 32)));
   }
 
   template <class T>
@@ -106,7 +113,8 @@ class Parser {
       if (word.substr(0, 4) == "nan:") {
         text::BitsOf<T> bits{};
         const auto [end, code] = std::from_chars(word.data() + 4, word.data() + word.size(), bits, 16);
-        if (code != std::errc{} || end != word.data() + word.size()) in_.error(at, "expected the bits of a NaN behind 'nan:'");
+        if (code != std::errc{} || end != word.data() + word.size())
+          in_.error(at, "expected the bits of a NaN behind 'nan:'");
         return std::bit_cast<T>(bits);
       }
       using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
@@ -137,7 +145,8 @@ class Parser {
       parsed.positions.push_back(where);
     };
     auto add_arguments = [&] {
-      for (auto next = arguments.begin(); next != arguments.end() && next->first == static_cast<NodeId>(graph->nodes.size());
+      for (auto next = arguments.begin();
+           next != arguments.end() && next->first == static_cast<NodeId>(graph->nodes.size());
            next = arguments.erase(next))
         add(std::move(next->second.first), next->second.second);
     };
@@ -150,9 +159,11 @@ class Parser {
       add(node(static_cast<NodeId>(graph->nodes.size())), where);
     }
     if (!arguments.empty())
-      in_.error(arguments.begin()->second.second, "argument %" + std::to_string(arguments.begin()->first) + " of a function of " +
+      in_.error(arguments.begin()->second.second, "argument %" + std::to_string(arguments.begin()->first) +
+                                                      " of a function of " +
                                                       std::to_string(graph->nodes.size()) + " nodes");
-    if (!module_->functions.emplace(graph->name, graph).second) in_.error(at, "function '" + graph->name + "' is there twice");
+    if (!module_->functions.emplace(graph->name, graph).second)
+      in_.error(at, "function '" + graph->name + "' is there twice");
     functions_.emplace(graph->name, std::move(parsed));
   }
 
@@ -175,7 +186,8 @@ class Parser {
   // %1 = exp(%0) {axis = 1} : f32[B] @"model.cpp":3 in "encoder"
   Node node(NodeId id) {
     const size_t at = in_.position();
-    if (!(value() == Value{id, 0})) in_.error(at, "expected node %" + std::to_string(id) + " here: nodes are numbered in order");
+    if (!(value() == Value{id, 0}))
+      in_.error(at, "expected node %" + std::to_string(id) + " here: nodes are numbered in order");
     in_.expect("=");
     Node node;
     const size_t op_at = in_.position();
@@ -299,7 +311,9 @@ class Parser {
   std::string_view scalar_word() {
     return in_.run([](char c) { return Scanner::is_word(c) || c == '-' || c == '+'; });
   }
-  static bool is_fractional(std::string_view word) { return word.find_first_of(".einf") != std::string_view::npos; }
+  static bool is_fractional(std::string_view word) {
+    return word.find_first_of(".einf") != std::string_view::npos;
+  }
 
   // Types of all nodes; those that are written must be what the ops infer.
   void infer(Parsed& parsed) {
@@ -307,7 +321,8 @@ class Parser {
     auto check_value = [&](Value v, size_t before, size_t at) {
       if (v.node < 0 || static_cast<size_t>(v.node) >= before || v.index < 0 ||
           static_cast<size_t>(v.index) >= graph.nodes[v.node].outputs.size())
-        in_.error(at, "%" + std::to_string(v.node) + (v.index ? "#" + std::to_string(v.index) : "") + " does not exist here");
+        in_.error(at, "%" + std::to_string(v.node) + (v.index ? "#" + std::to_string(v.index) : "") +
+                          " does not exist here");
     };
     for (size_t id = 0; id < graph.nodes.size(); ++id) {
       Node& node = graph.nodes[id];
@@ -319,7 +334,9 @@ class Parser {
       }
       const bool written = !node.outputs.empty();
       const size_t guards = graph.guards.size();
-      auto out = located(at, [&] { return node.op->check(node.attrs, in, module_.get(), written ? nullptr : &graph.guards); });
+      auto out = located(at, [&] {
+        return node.op->check(node.attrs, in, module_.get(), written ? nullptr : &graph.guards);
+      });
       for (size_t i = guards; i < graph.guards.size(); ++i) graph.guards[i].source = node.source;
       for (size_t i = 0; written && i < std::max(out.size(), node.outputs.size()); ++i)
         if (out.size() != node.outputs.size() || !(out[i] == node.outputs[i]))

@@ -33,7 +33,8 @@ std::string attr_text(const AttrValue& value) {
 std::string origin(const Module& module, const Source& source, int32_t scope) {
   std::string out;
   if (*source.file || source.line != 0) out += fmt::format(" @{}:{}", quoted(source.file), source.line);
-  if (scope > 0 && static_cast<size_t>(scope) < module.scopes.size()) out += " in " + quoted(module.scopes[scope]);
+  if (scope > 0 && static_cast<size_t>(scope) < module.scopes.size())
+    out += " in " + quoted(module.scopes[scope]);
   return out;
 }
 
@@ -48,7 +49,8 @@ std::string element_text(T x) {
     const Wide wide = static_cast<Wide>(x);
     if (!std::isnan(wide)) return fmt::format("{}", wide);  // shortest text that reads back to the same bits
     const auto bits = std::bit_cast<text::BitsOf<T>>(x);
-    return bits == std::bit_cast<text::BitsOf<T>>(text::standard_nan<T>()) ? "nan" : fmt::format("nan:{:x}", bits);
+    return bits == std::bit_cast<text::BitsOf<T>>(text::standard_nan<T>()) ? "nan"
+                                                                           : fmt::format("nan:{:x}", bits);
   }
 }
 
@@ -91,8 +93,9 @@ void print_function(std::string& out, const Module& module, const Graph& graph) 
     const Node& node = graph.nodes[id];
     const std::string& name = graph.input_name(i);
     argument[id] = true;
-    out += fmt::format("{}%{}{}{}: {}{}", i ? ", " : "", id, name.empty() ? "" : " ", name.empty() ? "" : quoted(name),
-                       to_string(node.outputs[0]), origin(module, node.source, node.scope));
+    out += fmt::format("{}%{}{}{}: {}{}", i ? ", " : "", id, name.empty() ? "" : " ",
+                       name.empty() ? "" : quoted(name), to_string(node.outputs[0]),
+                       origin(module, node.source, node.scope));
   }
   out += ") -> (";
   for (size_t i = 0; i < graph.outputs.size(); ++i) {
@@ -101,8 +104,8 @@ void print_function(std::string& out, const Module& module, const Graph& graph) 
   }
   out += ") {\n";
   for (const Guard& g : graph.guards)
-    out += fmt::format("  guard {} <{}, {}> {}{}\n", g.divides ? "divides" : "equal", g.a.str(), g.b.str(), quoted(g.what),
-                       origin(module, g.source, 0));
+    out += fmt::format("  guard {} <{}, {}> {}{}\n", g.divides ? "divides" : "equal", g.a.str(), g.b.str(),
+                       quoted(g.what), origin(module, g.source, 0));
   for (size_t id = 0; id < graph.nodes.size(); ++id)
     if (!argument[id]) print_node(out, module, graph.nodes[id], id);
   out += "}\n";

@@ -74,7 +74,8 @@ class Scanner {
       if (escaped == '"' || escaped == '\\') {
         out += escaped;
       } else if (const char* hex = text_.data() + at_;
-                 escaped == 'x' && text_.size() - at_ >= 2 && std::from_chars(hex, hex + 2, byte, 16).ptr == hex + 2) {
+                 escaped == 'x' && text_.size() - at_ >= 2 &&
+                 std::from_chars(hex, hex + 2, byte, 16).ptr == hex + 2) {
         out += static_cast<char>(byte);
         at_ += 2;
       } else {
@@ -125,8 +126,10 @@ class Scanner {
   void skip() {
     for (; at_ < text_.size(); ++at_) {
       const char c = text_[at_];
-      if (c == '/' && text_.substr(at_, 2) == "//") at_ = std::min(text_.find('\n', at_), text_.size() - 1);
-      else if (c != ' ' && c != '\n' && c != '\t' && c != '\r') return;
+      if (c == '/' && text_.substr(at_, 2) == "//")
+        at_ = std::min(text_.find('\n', at_), text_.size() - 1);
+      else if (c != ' ' && c != '\n' && c != '\t' && c != '\r')
+        return;
     }
   }
   std::string_view text_;

@@ -7,8 +7,9 @@
 //     %3 = mul(%1, %2) : f32[B, 2]
 //   }
 //
-// Nodes are numbered as they lie in the function, arguments included; %4#1 is the second output of node 4. The types behind
-// the colon, attributes with their default value and source lines may be left out. // begins a comment.
+// Nodes are numbered as they lie in the function, arguments included; %4#1 is the second output of node 4.
+// The types behind the colon, attributes with their default value and source lines may be left out. // begins
+// a comment.
 #pragma once
 
 #include <memory>
@@ -25,8 +26,9 @@ std::string print(const Module& module);
 /// One of its functions, without the constants.
 std::string print(const Module& module, const Graph& graph);
 
-/// Reads what print() writes, and checks it as verify() does. `constants`: arrays, in any order, among which those that
-/// the text knows by digest are found. InvalidArgument with line and column ("text:3:14: ...") for what is not right.
+/// Reads what print() writes, and checks it as verify() does. `constants`: arrays, in any order, among which
+/// those that the text knows by digest are found. InvalidArgument with line and column ("text:3:14: ...") for
+/// what is not right.
 std::shared_ptr<Module> parse(std::string_view text, const std::vector<Array>& constants = {});
 
 }  // namespace fovea

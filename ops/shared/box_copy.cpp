@@ -19,7 +19,8 @@ Walk walk_of(const KernelRequest& r, const ViewFn& view) {
     w = {r.in[0].shape, r.in[0].strides, 0};
   }
   if (product(w.shape) != r.out[0].size())
-    invalid(r.op + ": " + std::to_string(product(w.shape)) + " elements cannot fill " + std::to_string(r.out[0].size()));
+    invalid(r.op + ": " + std::to_string(product(w.shape)) + " elements cannot fill " +
+            std::to_string(r.out[0].size()));
   return w;
 }
 
@@ -49,14 +50,15 @@ void reference_view_copy(Kernel& kernel, ViewFn view) {
 }
 
 void cpu_view_copy(Kernel& kernel, ViewFn view) {
-  kernel.strided().prepare([view = std::move(view)](const KernelRequest& r) -> std::unique_ptr<PreparedKernel> {
-    const Walk w = walk_of(r, view);
-    const int64_t bytes = size_of(r.out[0].dtype);
-    const BoxCopy copy(bytes, w.shape, w.strides, contiguous_strides(w.shape));
-    return make_prepared([copy, skip = w.offset * bytes](const KernelArgs& args) {
-      copy.run(args.input<char>(0) + skip, args.out[0], args.pool);
-    });
-  });
+  kernel.strided().prepare(
+      [view = std::move(view)](const KernelRequest& r) -> std::unique_ptr<PreparedKernel> {
+        const Walk w = walk_of(r, view);
+        const int64_t bytes = size_of(r.out[0].dtype);
+        const BoxCopy copy(bytes, w.shape, w.strides, contiguous_strides(w.shape));
+        return make_prepared([copy, skip = w.offset * bytes](const KernelArgs& args) {
+          copy.run(args.input<char>(0) + skip, args.out[0], args.pool);
+        });
+      });
 }
 
 }  // namespace fovea

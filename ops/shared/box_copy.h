@@ -9,7 +9,8 @@
 
 namespace fovea {
 
-/// Copies `shape` elements of `bytes` bytes each from strides `from` to strides `to` (in elements), in blocks.
+/// Copies `shape` elements of `bytes` bytes each from strides `from` to strides `to` (in elements), in
+/// blocks.
 class BoxCopy {
  public:
   BoxCopy(int64_t bytes, const Dims& shape, const Dims& from, const Dims& to);
@@ -24,15 +25,19 @@ class BoxCopy {
 template <class F>
 decltype(auto) dispatch_bytes(int64_t bytes, F&& f) {
   switch (bytes) {
-    case 1: return f(uint8_t{});
-    case 2: return f(uint16_t{});
-    case 4: return f(uint32_t{});
-    default: return f(uint64_t{});
+    case 1:
+      return f(uint8_t{});
+    case 2:
+      return f(uint16_t{});
+    case 4:
+      return f(uint32_t{});
+    default:
+      return f(uint64_t{});
   }
 }
 
-/// Kernels of a view op, for where its result must lie in memory of its own. Without a view function, or where that
-/// returns false, the operand's elements are copied in row-major order.
+/// Kernels of a view op, for where its result must lie in memory of its own. Without a view function, or
+/// where that returns false, the operand's elements are copied in row-major order.
 void reference_view_copy(Kernel& kernel, ViewFn view);
 void cpu_view_copy(Kernel& kernel, ViewFn view);
 

@@ -18,7 +18,8 @@ Dims sizes_of(const Attrs& attrs, std::string_view name) {
 
 int64_t normal_axis(std::string_view op, int64_t axis, int64_t rank) {
   if (axis < -rank || axis >= rank)
-    invalid(std::string(op) + ": axis " + std::to_string(axis) + " is out of range for rank " + std::to_string(rank));
+    invalid(std::string(op) + ": axis " + std::to_string(axis) + " is out of range for rank " +
+            std::to_string(rank));
   return axis < 0 ? axis + rank : axis;
 }
 
@@ -39,7 +40,8 @@ void infer_along_axis(InferContext& c, size_t i, size_t j, int64_t axis) {
   if (c.rank(i) != c.rank(j))
     c.fail("indices have rank " + std::to_string(c.rank(j)) + ", x has " + std::to_string(c.rank(i)));
   for (int64_t d = 0; d < c.rank(i); ++d)
-    if (d != axis) c.same(c.shape(j)[d], c.shape(i)[d], "axis " + std::to_string(d) + " of the indices is {a}, of x {b}");
+    if (d != axis)
+      c.same(c.shape(j)[d], c.shape(i)[d], "axis " + std::to_string(d) + " of the indices is {a}, of x {b}");
 }
 
 }  // namespace fovea

@@ -5,8 +5,8 @@
 
 namespace fovea {
 
-/// `loop` visits the first element of each lane; element i of a lane is i * step[k] further on in operand k. Operands
-/// may differ in their size at `axis`; `length` is that of `shape`.
+/// `loop` visits the first element of each lane; element i of a lane is i * step[k] further on in operand k.
+/// Operands may differ in their size at `axis`; `length` is that of `shape`.
 template <int N>
 struct Lanes {
   Lanes(int64_t axis, const Dims& shape, const std::array<Dims, N>& strides) : length(shape[axis]) {

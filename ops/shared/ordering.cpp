@@ -17,8 +17,8 @@ bool less(V a, V b) {
   return a < b || (b != b && a == a);
 }
 
-// Positions 0..n-1 in `order`, the first `keep` of them sorted by their values; ties by position, which makes the
-// result unique, and so independent of the algorithm.
+// Positions 0..n-1 in `order`, the first `keep` of them sorted by their values; ties by position, which makes
+// the result unique, and so independent of the algorithm.
 template <class At>
 void sort_positions(int64_t* order, int64_t n, int64_t keep, bool descending, At at) {
   for (int64_t i = 0; i < n; ++i) order[i] = i;
@@ -28,18 +28,23 @@ void sort_positions(int64_t* order, int64_t n, int64_t keep, bool descending, At
     if (descending ? less(a, b) : less(b, a)) return false;
     return i < j;
   };
-  if (keep < n) std::partial_sort(order, order + keep, order + n, before);
-  else std::sort(order, order + n, before);
+  if (keep < n)
+    std::partial_sort(order, order + keep, order + n, before);
+  else
+    std::sort(order, order + n, before);
 }
 
 }  // namespace
 
-void ordering_kernel(Kernel& kernel, int64_t (*keep)(const KernelRequest&), bool (*descending)(const KernelRequest&)) {
+void ordering_kernel(Kernel& kernel, int64_t (*keep)(const KernelRequest&),
+                     bool (*descending)(const KernelRequest&)) {
   kernel.prepare([keep, descending](const KernelRequest& r) {
     const Lanes<1> from(r.attrs.integer("axis"), r.in[0].shape, {r.in[0].strides});
     const Lanes<1> to(r.attrs.integer("axis"), r.out[0].shape, {contiguous_strides(r.out[0].shape)});
     const int64_t n = from.length, k = keep(r);
-    if (k < 0 || k > n) invalid(r.op + ": k = " + std::to_string(k) + " is out of range for an axis of size " + std::to_string(n));
+    if (k < 0 || k > n)
+      invalid(r.op + ": k = " + std::to_string(k) + " is out of range for an axis of size " +
+              std::to_string(n));
     const bool down = descending(r);
     const Blocks blocks(from.count(), 4096 / std::max<int64_t>(1, n), 64);
     return dispatch(r.in[0].dtype, [&](auto zero) -> std::unique_ptr<PreparedKernel> {

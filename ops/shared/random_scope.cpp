@@ -24,8 +24,8 @@ int64_t next_ordinal(const Tensor& key) {
   const Builder* builder = Builder::current();
   if (!builder && key.traced()) builder = key.builder().get();
   if (!builder) return eager++;
-  // Graphs around this one that are still being built are not in the module yet: this thread remembers the last number
-  // it gave out there.
+  // Graphs around this one that are still being built are not in the module yet: this thread remembers the
+  // last number it gave out there.
   thread_local std::weak_ptr<Module> last_module;
   thread_local int64_t last = 0;
   int64_t next = first_free(*builder->module(), builder->graph());
@@ -45,7 +45,8 @@ OpDecl& declare_random(OpDecl& op) {
 void infer_random(InferContext& c, DType dtype) {
   if (c.dtype(0) != DType::i64 || c.rank(0) != 1) c.fail("key must be i64[2], got " + to_string(c.in[0]));
   c.same(c.shape(0)[0], 2, "key must have 2 elements (key, step), got {a}");
-  if (c.attrs.integer("ordinal") < 0) c.fail("ordinal " + std::to_string(c.attrs.integer("ordinal")) + " is negative");
+  if (c.attrs.integer("ordinal") < 0)
+    c.fail("ordinal " + std::to_string(c.attrs.integer("ordinal")) + " is negative");
   c.output(dtype, c.attrs.shape("shape"));
 }
 

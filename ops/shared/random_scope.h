@@ -10,9 +10,9 @@
 
 namespace fovea {
 
-/// A stream number that no random op of the trace that `key` belongs to (or of the open trace) has yet. Each trace of
-/// a fresh module counts from 0, so that the same code gives the same numbers; outside traces it counts on in this
-/// thread.
+/// A stream number that no random op of the trace that `key` belongs to (or of the open trace) has yet. Each
+/// trace of a fresh module counts from 0, so that the same code gives the same numbers; outside traces it
+/// counts on in this thread.
 int64_t next_ordinal(const Tensor& key);
 
 /// Infer of random ops: key i64 [2], attributes shape and ordinal.

@@ -14,8 +14,10 @@ Shape reduced_shape(const Shape& shape, const Ints& axes, bool keepdims) {
   for (size_t d = 0; d < shape.size(); ++d) {
     bool reduced = false;
     for (int64_t a : axes) reduced = reduced || a == static_cast<int64_t>(d);
-    if (!reduced) out.push_back(shape[d]);
-    else if (keepdims) out.push_back(1);
+    if (!reduced)
+      out.push_back(shape[d]);
+    else if (keepdims)
+      out.push_back(1);
   }
   return out;
 }

@@ -12,11 +12,13 @@
 
 namespace fovea {
 
-/// Infer for attributes `axes` (sorted; all where empty) and `keepdims`: the operand's type without those axes.
+/// Infer for attributes `axes` (sorted; all where empty) and `keepdims`: the operand's type without those
+/// axes.
 void infer_reduction(InferContext& c);
 /// The shape that is left of `shape`.
 Shape reduced_shape(const Shape& shape, const Ints& axes, bool keepdims);
-/// How many elements of x go into one result, as a 0-d tensor of x's type; x's size at `axes` may hold symbols.
+/// How many elements of x go into one result, as a 0-d tensor of x's type; x's size at `axes` may hold
+/// symbols.
 Tensor reduced_count(const Tensor& x, const Ints& axes);
 /// f16 and bf16 as f32, other types as they are.
 Tensor widen_half(const Tensor& x);
@@ -46,7 +48,7 @@ void reference_reduction(Kernel& kernel, double init, F combine) {
           start = init;
         } else {
           start = init == -std::numeric_limits<double>::infinity() ? std::numeric_limits<int64_t>::min()
-                                                                  : static_cast<int64_t>(init);
+                                                                   : static_cast<int64_t>(init);
         }
         loops.kept.each([&](const auto& at) {
           Wide<T> acc = start;

@@ -12,8 +12,8 @@ namespace {
 constexpr int64_t kBlockElements = 16384;
 constexpr int64_t kColumns = 256;  // of one block
 
-// [outer, n, inner] -> [outer, inner]. Where few results are made of many elements, n is cut into `parts` pieces of
-// `piece` that are reduced on their own, and then among each other.
+// [outer, n, inner] -> [outer, inner]. Where few results are made of many elements, n is cut into `parts`
+// pieces of `piece` that are reduced on their own, and then among each other.
 struct Pass {
   int64_t outer, n, inner;
   int64_t piece = 0, parts = 1;
@@ -27,8 +27,8 @@ struct Functions {
 };
 
 // Reduces x, `outer` matrices of n rows (whole_n apart) and `inner` columns.
-void reduce(const Functions& f, const char* x, int64_t outer, int64_t stride, int64_t n, int64_t inner, char* y,
-            int64_t y_stride, ThreadPool& pool) {
+void reduce(const Functions& f, const char* x, int64_t outer, int64_t stride, int64_t n, int64_t inner,
+            char* y, int64_t y_stride, ThreadPool& pool) {
   if (inner == 1 && stride == n && y_stride == 1) {
     const Blocks blocks(outer, std::max<int64_t>(1, kBlockElements / std::max<int64_t>(1, n)));
     for_blocks(pool, blocks, [&](int64_t, int64_t begin, int64_t end) {
@@ -42,7 +42,8 @@ void reduce(const Functions& f, const char* x, int64_t outer, int64_t stride, in
   for_blocks(pool, blocks, [&](int64_t, int64_t begin, int64_t end) {
     for (int64_t u = begin; u < end; ++u) {
       const int64_t o = u / columns.count, c = u % columns.count, first = columns.begin(c);
-      f.columns(x + (o * stride + first) * f.bytes, inner, y + (o * y_stride + first) * f.bytes, n, columns.end(c) - first);
+      f.columns(x + (o * stride + first) * f.bytes, inner, y + (o * y_stride + first) * f.bytes, n,
+                columns.end(c) - first);
     }
   });
 }
@@ -54,8 +55,10 @@ void run_pass(const Functions& f, const Pass& p, const char* x, char* y, char* s
     const int64_t o = b / p.parts, begin = b % p.parts * p.piece, end = std::min(p.n, begin + p.piece);
     const char* from = x + (o * p.n + begin) * p.inner * f.bytes;
     char* to = scratch + b * p.inner * f.bytes;
-    if (p.inner == 1) f.rows(from, to, 1, end - begin);
-    else f.columns(from, p.inner, to, end - begin, p.inner);
+    if (p.inner == 1)
+      f.rows(from, to, 1, end - begin);
+    else
+      f.columns(from, p.inner, to, end - begin, p.inner);
   });
   reduce(f, scratch, p.outer, p.parts * p.inner, p.parts, p.inner, y, p.inner, pool);
 }
@@ -97,7 +100,8 @@ void simd_reduction(Kernel& kernel) {
               "there is no vector loop for this element type");
   kernel.prepare([](const KernelRequest& r) -> std::unique_ptr<PreparedKernel> {
     const DType dtype = r.in[0].dtype;
-    const Functions f{simd::find_reduce_rows(r.op, dtype), simd::find_reduce_columns(r.op, dtype), size_of(dtype)};
+    const Functions f{simd::find_reduce_rows(r.op, dtype), simd::find_reduce_columns(r.op, dtype),
+                      size_of(dtype)};
     std::vector<Pass> passes = passes_of(r.in[0].shape, r.attrs.ints("axes"));
     // Workspace: two buffers between passes, taken in turn, and one for the pieces.
     int64_t between = 0, scratch = 0;
@@ -112,7 +116,8 @@ void simd_reduction(Kernel& kernel) {
           char* work = static_cast<char*>(args.workspace);
           const char* x = args.input<char>(0);
           for (size_t i = 0; i < passes.size(); ++i) {
-            char* y = i + 1 == passes.size() ? args.output<char>(0) : work + static_cast<int64_t>(i % 2) * between;
+            char* y =
+                i + 1 == passes.size() ? args.output<char>(0) : work + static_cast<int64_t>(i % 2) * between;
             run_pass(f, passes[i], x, y, work + 2 * between, args.pool);
             x = y;
           }
@@ -143,11 +148,13 @@ void simd_arg_reduction(Kernel& kernel) {
       });
     }
     const Blocks cuts(inner, kColumns);
-    const Blocks blocks(outer * cuts.count, kBlockElements / (n * std::max<int64_t>(1, std::min(inner, kColumns))));
+    const Blocks blocks(outer * cuts.count,
+                        kBlockElements / (n * std::max<int64_t>(1, std::min(inner, kColumns))));
     return make_prepared([=](const KernelArgs& args) {
       for_blocks(args.pool, blocks, [&](int64_t, int64_t begin, int64_t end) {
         for (int64_t u = begin; u < end; ++u) {
-          const int64_t o = u / cuts.count, first = cuts.begin(u % cuts.count), last = cuts.end(u % cuts.count);
+          const int64_t o = u / cuts.count, first = cuts.begin(u % cuts.count),
+                        last = cuts.end(u % cuts.count);
           columns(args.input<char>(0) + (o * n * inner + first) * bytes, inner,
                   args.output<int64_t>(0) + o * inner + first, n, last - first);
         }

@@ -10,8 +10,8 @@ namespace fovea {
 
 inline constexpr int kMaxRank = 8;
 
-/// The positions of one shape with an element offset for each of N operands. Neighbouring dims that every operand
-/// walks as one are merged, dims of size 1 dropped.
+/// The positions of one shape with an element offset for each of N operands. Neighbouring dims that every
+/// operand walks as one are merged, dims of size 1 dropped.
 template <int N>
 class StridedLoop {
  public:

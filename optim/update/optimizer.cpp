@@ -1,5 +1,8 @@
 #include "optim/update/optimizer.h"
 
+#include "ops/composite/adam_update/adam_update.h"
+#include "ops/composite/sgd_update/sgd_update.h"
+
 namespace fovea {
 namespace {
 
@@ -7,11 +10,6 @@ template <class... F>
 struct Overloaded : F... {
   using F::operator()...;
 };
-
-std::vector<Tensor> adam(const Attrs& attrs, std::vector<Tensor> operands, const Tensor& grad_scale) {
-  if (grad_scale.defined()) operands.push_back(grad_scale);
-  return apply("adam_update", std::move(operands), attrs);
-}
 
 }  // namespace
 
@@ -30,17 +28,18 @@ std::vector<std::string> state_names(const Optimizer& optimizer) {
 
 std::vector<Tensor> append_update(const Optimizer& optimizer, const Tensor& p, const Tensor& g, const std::vector<Tensor>& state, const Tensor& lr,
                                   const Tensor& step, const Tensor& grad_scale, double decay) {
-  auto adam_attrs = [&](const auto& o, bool decoupled) {
-    return Attrs{{"beta1", o.beta1}, {"beta2", o.beta2}, {"eps", o.eps}, {"weight_decay", decay}, {"decoupled", decoupled}};
+  auto adam = [&](const auto& o, bool decoupled) -> std::vector<Tensor> {
+    const AdamOptions options = {o.beta1, o.beta2, o.eps, decay, decoupled};
+    const AdamResult r = adam_update(p, g, state[0], state[1], lr, step, options, grad_scale);
+    return {r.param, r.m, r.v};
   };
-  return std::visit(Overloaded{[&](const Adam& o) { return adam(adam_attrs(o, false), {p, g, state[0], state[1], lr, step}, grad_scale); },
-                               [&](const AdamW& o) { return adam(adam_attrs(o, true), {p, g, state[0], state[1], lr, step}, grad_scale); },
-                               [&](const Sgd& o) {
-                                 const Tensor scaled = grad_scale.defined() ? apply1("mul", {g, grad_scale}) : g;
-                                 std::vector<Tensor> operands{p, scaled, lr, step};
-                                 operands.insert(operands.end(), state.begin(), state.end());
-                                 return apply("sgd_update", operands,
-                                              {{"momentum", o.momentum}, {"dampening", o.dampening}, {"nesterov", o.nesterov}, {"weight_decay", decay}});
+  return std::visit(Overloaded{[&](const Adam& o) { return adam(o, false); },
+                               [&](const AdamW& o) { return adam(o, true); },
+                               [&](const Sgd& o) -> std::vector<Tensor> {
+                                 const SgdOptions options = {o.momentum, o.dampening, decay, o.nesterov};
+                                 if (state.empty()) return {sgd_update(p, g, lr, options, {}, {}, grad_scale).param};
+                                 const SgdResult r = sgd_update(p, g, lr, options, state[0], step, grad_scale);
+                                 return {r.param, r.velocity};
                                }},
                     optimizer);
 }

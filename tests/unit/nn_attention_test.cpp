@@ -15,16 +15,20 @@ std::vector<double> project(const Linear& l, const Array& x, int64_t b, int64_t 
   std::vector<double> y(l.weight.shape()[0]);
   for (size_t o = 0; o < y.size(); ++o) {
     y[o] = l.bias.value().get_flat(static_cast<int64_t>(o));
-    for (int64_t i = 0; i < x.dim(2); ++i) y[o] += l.weight.value().at({static_cast<int64_t>(o), i}) * x.at({b, t, i});
+    for (int64_t i = 0; i < x.dim(2); ++i)
+      y[o] += l.weight.value().at({static_cast<int64_t>(o), i}) * x.at({b, t, i});
   }
   return y;
 }
 
-// Attention of every query of x to the keys of m that `allowed(b, i, j)`; weights[b][h][i][j] behind the output.
+// Attention of every query of x to the keys of m that `allowed(b, i, j)`; weights[b][h][i][j] behind the
+// output.
 template <class Allowed>
-std::pair<Array, Array> reference(const MultiHeadAttention& a, const Array& x, const Array& m, Allowed allowed) {
+std::pair<Array, Array> reference(const MultiHeadAttention& a, const Array& x, const Array& m,
+                                  Allowed allowed) {
   const int64_t batch = x.dim(0), lq = x.dim(1), lk = m.dim(1), dim = x.dim(2), d = dim / a.heads();
-  Array merged(DType::f64, {batch, lq, dim}), weights(DType::f64, {batch, a.heads(), lq, lk}), out(DType::f64, {batch, lq, dim});
+  Array merged(DType::f64, {batch, lq, dim}), weights(DType::f64, {batch, a.heads(), lq, lk}),
+      out(DType::f64, {batch, lq, dim});
   for (int64_t b = 0; b < batch; ++b)
     for (int64_t i = 0; i < lq; ++i) {
       const auto q = project(a.q, x, b, i);
@@ -73,7 +77,8 @@ TEST(Attention, CausalAndMaskTogether) {
   const bool keep[2][4] = {{true, true, true, false}, {true, true, false, true}};
   Array mask(DType::boolean, {2, 1, 1, 4});
   for (int64_t i = 0; i < 8; ++i) mask.data<bool>()[i] = keep[i / 4][i % 4];
-  const auto [want, weights] = reference(a, x, x, [&](int64_t b, int64_t i, int64_t j) { return j <= i && keep[b][j]; });
+  const auto [want, weights] =
+      reference(a, x, x, [&](int64_t b, int64_t i, int64_t j) { return j <= i && keep[b][j]; });
   const AttentionResult got = a.with_weights(x, {}, {.mask = mask, .causal = true, .offset = {}});
   expect_near(got.output.array(), want, 1e-5);
   expect_near(got.weights.array(), weights, 1e-5);
@@ -83,8 +88,9 @@ TEST(Attention, CrossAttentionWithSymbolicSizes) {
   const auto a = make();
   const Array x = normal({2, 3, 6}, 1), m = normal({2, 5, 6}, 2);
   const auto [want, weights] = reference(a, x, m, [](int64_t, int64_t, int64_t) { return true; });
-  const auto got = run_traced([&](const std::vector<Tensor>& in) { return std::vector{a(in[0], in[1])}; },
-                              {{DType::f32, {sym("B"), sym("T"), 6}}, {DType::f32, {sym("B"), sym("S"), 6}}}, {x, m});
+  const auto got =
+      run_traced([&](const std::vector<Tensor>& in) { return std::vector{a(in[0], in[1])}; },
+                 {{DType::f32, {sym("B"), sym("T"), 6}}, {DType::f32, {sym("B"), sym("S"), 6}}}, {x, m});
   expect_near(got[0], want, 1e-5);
 }
 
@@ -95,10 +101,15 @@ TEST(Attention, StepsOverACacheGiveTheCausalResult) {
   const Tensor full = a(x, {}, {.mask = {}, .causal = true, .offset = {}});
   KeyValue cache{zeros({2, 2, 7, 3}), zeros({2, 2, 7, 3})};
   // A prompt of two tokens first, then one at a time.
-  expect_near(a.step(x.slice(1, 0, 2).contiguous(), cache, Array::scalar<int64_t>(0)).array(), full.array().slice(1, 0, 2), 1e-5);
+  expect_near(a.step(x.slice(1, 0, 2).contiguous(), cache, Array::scalar<int64_t>(0)).array(),
+              full.array().slice(1, 0, 2), 1e-5);
   for (int64_t t = 2; t < length; ++t)
-    expect_near(a.step(x.slice(1, t, t + 1).contiguous(), cache, Array::scalar<int64_t>(t)).array(), full.array().slice(1, t, t + 1), 1e-5);
-  EXPECT_NE(message_of([&] { a.step(x.slice(1, 0, 1).contiguous(), cache, Array::scalar<int64_t>(7)); }).find("position 7"), std::string::npos);
+    expect_near(a.step(x.slice(1, t, t + 1).contiguous(), cache, Array::scalar<int64_t>(t)).array(),
+                full.array().slice(1, t, t + 1), 1e-5);
+  EXPECT_NE(message_of([&] {
+              a.step(x.slice(1, 0, 1).contiguous(), cache, Array::scalar<int64_t>(7));
+            }).find("position 7"),
+            std::string::npos);
 }
 
 TEST(Attention, AdditiveByHand) {
@@ -119,11 +130,13 @@ TEST(Attention, AdditiveByHand) {
   }
   for (int64_t j = 0; j < 3; ++j) EXPECT_NEAR(got.weights.array().get_flat(j), p[j] / total, 1e-6);
   for (int64_t e = 0; e < 3; ++e)
-    EXPECT_NEAR(got.output.array().get_flat(e), (p[0] * memory.at({0, 0, e}) + p[2] * memory.at({0, 2, e})) / total, 1e-6);
+    EXPECT_NEAR(got.output.array().get_flat(e),
+                (p[0] * memory.at({0, 0, e}) + p[2] * memory.at({0, 2, e})) / total, 1e-6);
 }
 
 TEST(Attention, HeadsMustDivideTheWidth) {
-  EXPECT_NE(message_of([] { MultiHeadAttention(6, 4); }).find("6 is not a multiple of the 4 heads"), std::string::npos);
+  EXPECT_NE(message_of([] { MultiHeadAttention(6, 4); }).find("6 is not a multiple of the 4 heads"),
+            std::string::npos);
   EXPECT_NE(message_of([] { make()(Array::zeros(DType::f32, {4, 6})); }).find("[4, 6]"), std::string::npos);
 }
 

@@ -21,7 +21,8 @@ Moments moments(const Array& a) {
   const double n = static_cast<double>(x.size()), mean = std::accumulate(x.begin(), x.end(), 0.0) / n;
   double square = 0;
   for (double v : x) square += (v - mean) * (v - mean);
-  return {mean, std::sqrt(square / n), *std::min_element(x.begin(), x.end()), *std::max_element(x.begin(), x.end())};
+  return {mean, std::sqrt(square / n), *std::min_element(x.begin(), x.end()),
+          *std::max_element(x.begin(), x.end())};
 }
 
 TEST(Init, NormalHasItsMeanAndDeviation) {
@@ -56,7 +57,8 @@ TEST(Init, VarianceFollowsTheFans) {
   EXPECT_LE(moments(init::xavier_uniform(2)(DType::f32, weight, 1)).high, 2 * std::sqrt(6.0 / 864));
   EXPECT_NEAR(moments(init::xavier_uniform(2)(DType::f32, weight, 1)).std, 2 * std::sqrt(2.0 / 864), 0.002);
   EXPECT_NEAR(moments(init::kaiming_normal()(DType::f32, weight, 1)).std, std::sqrt(2.0 / 288), 0.002);
-  EXPECT_NEAR(moments(init::kaiming_uniform(1, init::Fan::out)(DType::f32, weight, 1)).std, std::sqrt(1.0 / 576), 0.001);
+  EXPECT_NEAR(moments(init::kaiming_uniform(1, init::Fan::out)(DType::f32, weight, 1)).std,
+              std::sqrt(1.0 / 576), 0.001);
   EXPECT_THROW(init::xavier_normal()(DType::f32, {5}, 1), Error);
 }
 

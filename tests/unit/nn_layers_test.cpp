@@ -1,8 +1,8 @@
 // Layers against hand computations.
 #include "frontends/nn/layers.h"
 
-#include "nn_test_util.h"
 #include "graph/ir/op.h"
+#include "nn_test_util.h"
 #include "ops/core/sum/sum.h"
 
 namespace fovea {
@@ -31,12 +31,14 @@ TEST(Layers, EmbeddingLooksUpRowsAndScoresThem) {
   Embedding e(3, 2);
   e.weight.set_value(Array::of<float>({1, 2, 3, 4, 5, 6}, {3, 2}));
   EXPECT_EQ(e(Array::of<int64_t>({2, 0}, {2})).array().to_vector<float>(), (std::vector<float>{5, 6, 1, 2}));
-  EXPECT_EQ(e.logits(Array::of<float>({1, 1}, {1, 2})).array().to_vector<float>(), (std::vector<float>{3, 7, 11}));
+  EXPECT_EQ(e.logits(Array::of<float>({1, 1}, {1, 2})).array().to_vector<float>(),
+            (std::vector<float>{3, 7, 11}));
   EXPECT_THROW(e(Array::of<int64_t>({3}, {1})), Error);
 }
 
 TEST(Layers, SequentialNamesItsStepsByNumber) {
-  Sequential net(Linear(2, 2), Relu(), [](const Arg& x) { return sum(x, {1}); }, Identity());
+  Sequential net(
+      Linear(2, 2), Relu(), [](const Arg& x) { return sum(x, {1}); }, Identity());
   EXPECT_EQ(names(net), (std::vector<std::string>{"0.weight", "0.bias"}));
   net.parameter("0.weight").set_value(Array::of<float>({1, 0, 0, -1}, {2, 2}));
   net.parameter("0.bias").set_value(Array::of<float>({0, 0}, {2}));
@@ -46,10 +48,18 @@ TEST(Layers, SequentialNamesItsStepsByNumber) {
 TEST(Layers, NodesCarryTheModulesPathAndTheUsersLine) {
   struct Net : nn::Module {
     Sequential layers{Sequential(Linear(2, 2), Relu())};
-    Net() { layers = {}; layers.push_back(Sequential(Linear(2, 2), Relu())); add("layers", layers); }
-    Tensor operator()(const Arg& x) const { const ModuleScope scope(*this, x.source); return layers(x); }
+    Net() {
+      layers = {};
+      layers.push_back(Sequential(Linear(2, 2), Relu()));
+      add("layers", layers);
+    }
+    Tensor operator()(const Arg& x) const {
+      const ModuleScope scope(*this, x.source);
+      return layers(x);
+    }
   } net;
-  const auto module = trace([&](const std::vector<Tensor>& in) { return std::vector{net(in[0])}; }, {{DType::f32, {sym("B"), 2}}});
+  const auto module = trace([&](const std::vector<Tensor>& in) { return std::vector{net(in[0])}; },
+                            {{DType::f32, {sym("B"), 2}}});
   std::vector<std::string> seen;
   for (const Node& n : module->function("main").nodes)
     if (n.op->name() == "linear" || n.op->name() == "relu") {
@@ -77,7 +87,8 @@ TEST(Layers, BatchNormUsesTheBatchInTrainingAndMovesTheRunningValues) {
   {
     const Scope scope(true);
     const Tensor y = norm(x);
-    for (int64_t i = 0; i < 3; ++i) EXPECT_NEAR(y.array().get_flat(i), (x.get_flat(i) - 3) / std::sqrt(14.0 / 3 + 1e-5), 1e-5);
+    for (int64_t i = 0; i < 3; ++i)
+      EXPECT_NEAR(y.array().get_flat(i), (x.get_flat(i) - 3) / std::sqrt(14.0 / 3 + 1e-5), 1e-5);
     EXPECT_NEAR(scope.current(norm.running_mean).item(), 0.3, 1e-6);
     EXPECT_NEAR(scope.current(norm.running_var).item(), 0.9 + 0.7, 1e-6);
   }
@@ -143,12 +154,14 @@ TEST(Layers, ConvolutionsByHand) {
 
   Conv1d row(1, 1, 3, {.stride = 2, .padding = 1, .bias = false});
   row.weight.set_value(Array::of<float>({1, 10, 100}, {1, 1, 3}));
-  EXPECT_EQ(row(Array::of<float>({1, 2, 3, 4}, {1, 1, 4})).array().to_vector<float>(), (std::vector<float>{210, 432}));
+  EXPECT_EQ(row(Array::of<float>({1, 2, 3, 4}, {1, 1, 4})).array().to_vector<float>(),
+            (std::vector<float>{210, 432}));
 
   // Each element spreads its kernel; stride 2 leaves no overlap.
   ConvTranspose2d up(1, 1, 2, {.stride = 2, .bias = false});
   up.weight.set_value(Array::of<float>({1, 2, 3, 4}, {1, 1, 2, 2}));
-  EXPECT_EQ(up(Array::of<float>({1, 10}, {1, 1, 1, 2})).array().to_vector<float>(), (std::vector<float>{1, 2, 10, 20, 3, 4, 30, 40}));
+  EXPECT_EQ(up(Array::of<float>({1, 10}, {1, 1, 1, 2})).array().to_vector<float>(),
+            (std::vector<float>{1, 2, 10, 20, 3, 4, 30, 40}));
 }
 
 }  // namespace

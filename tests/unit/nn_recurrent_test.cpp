@@ -18,7 +18,8 @@ struct Weights {
 };
 
 // One sequence x [L][in] from state zero; gates as PyTorch documents them. Returns h of every step.
-std::vector<std::vector<double>> reference(const Weights& w, bool lstm, const std::vector<std::vector<double>>& x, bool reverse) {
+std::vector<std::vector<double>> reference(const Weights& w, bool lstm,
+                                           const std::vector<std::vector<double>>& x, bool reverse) {
   const int64_t hidden = w.wh.dim(1);
   std::vector<double> h(hidden, 0), c(hidden, 0);
   std::vector<std::vector<double>> out(x.size());
@@ -102,7 +103,8 @@ TEST(Recurrent, CellsAreOneStep) {
   const Array x = normal({1, 3}, 5);
   const std::vector<std::vector<double>> one = {{x.get_flat(0), x.get_flat(1), x.get_flat(2)}};
   const Tensor zero = Array::zeros(DType::f32, {1, 2});
-  const auto g = reference(weights_of(gru, ""), false, one, false), l = reference(weights_of(lstm, ""), true, one, false);
+  const auto g = reference(weights_of(gru, ""), false, one, false),
+             l = reference(weights_of(lstm, ""), true, one, false);
   for (int64_t j = 0; j < 2; ++j) {
     EXPECT_NEAR(gru(x, zero).array().get_flat(j), g[0][j], 1e-6);
     EXPECT_NEAR(lstm(x, {zero, zero}).h.array().get_flat(j), l[0][j], 1e-6);
@@ -128,7 +130,10 @@ TEST(Recurrent, GRUScanEqualsUnrolled) { check_scan<GRU>(); }
 TEST(Recurrent, LSTMScanEqualsUnrolled) { check_scan<LSTM>(); }
 
 TEST(Recurrent, WrongRankIsAnError) {
-  EXPECT_NE(message_of([] { GRU(2, 2)(Array::zeros(DType::f32, {3, 2})); }).find("[3, 2]"), std::string::npos);
+  EXPECT_NE(message_of([] {
+              GRU(2, 2)(Array::zeros(DType::f32, {3, 2}));
+            }).find("[3, 2]"),
+            std::string::npos);
 }
 
 }  // namespace

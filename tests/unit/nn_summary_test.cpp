@@ -27,9 +27,11 @@ struct Mlp : nn::Module {
 
 TEST(Summary, RowsOfAPerceptron) {
   const Mlp net;
-  const Summary s = summary(net, [&](const std::vector<Tensor>& in) { return std::vector{net(in[0])}; }, {{DType::f32, {sym("B"), 3}}}, {{"B", 4}});
+  const Summary s = summary(net, [&](const std::vector<Tensor>& in) { return std::vector{net(in[0])}; },
+                            {{DType::f32, {sym("B"), 3}}}, {{"B", 4}});
   ASSERT_EQ(s.rows.size(), 4u);
-  const auto expect = [](const SummaryRow& r, const std::string& path, const std::string& output, int64_t parameters, int64_t flops, int64_t bytes) {
+  const auto expect = [](const SummaryRow& r, const std::string& path, const std::string& output,
+                         int64_t parameters, int64_t flops, int64_t bytes) {
     EXPECT_EQ(r.path, path);
     EXPECT_EQ(r.output, output);
     EXPECT_EQ(r.parameters, parameters) << path;
@@ -46,7 +48,10 @@ TEST(Summary, RowsOfAPerceptron) {
 
 TEST(Summary, AnUnboundSymbolIsAnError) {
   const Mlp net;
-  EXPECT_NE(message_of([&] { summary(net, [&](const std::vector<Tensor>& in) { return std::vector{net(in[0])}; }, {{DType::f32, {sym("B"), 3}}}); }).find("B"),
+  EXPECT_NE(message_of([&] {
+              summary(net, [&](const std::vector<Tensor>& in) { return std::vector{net(in[0])}; },
+                      {{DType::f32, {sym("B"), 3}}});
+            }).find("B"),
             std::string::npos);
 }
 
@@ -56,11 +61,15 @@ int64_t count(const Function& fn, const std::vector<Spec>& specs) {
 }
 
 TEST(Flops, Contractions) {
-  EXPECT_EQ(count([](auto& in) { return std::vector{matmul(in[0], in[1])}; }, {{DType::f32, {7, 2, 3}}, {DType::f32, {3, 5}}}), 7 * 2 * 5 * 2 * 3);
+  EXPECT_EQ(count([](auto& in) { return std::vector{matmul(in[0], in[1])}; },
+                  {{DType::f32, {7, 2, 3}}, {DType::f32, {3, 5}}}),
+            7 * 2 * 5 * 2 * 3);
   const Conv2d conv(4, 6, 3, {.stride = 2, .padding = 1, .groups = 2, .bias = false});
-  EXPECT_EQ(count([&](auto& in) { return std::vector{conv(in[0])}; }, {{DType::f32, {2, 4, 8, 8}}}), 2 * 6 * 4 * 4 * 2 * (2 * 9));
+  EXPECT_EQ(count([&](auto& in) { return std::vector{conv(in[0])}; }, {{DType::f32, {2, 4, 8, 8}}}),
+            2 * 6 * 4 * 4 * 2 * (2 * 9));
   const ConvTranspose2d up(4, 6, 2, {.stride = 2, .bias = false});
-  EXPECT_EQ(count([&](auto& in) { return std::vector{up(in[0])}; }, {{DType::f32, {2, 4, 8, 8}}}), 2 * 4 * 8 * 8 * 2 * (6 * 4));
+  EXPECT_EQ(count([&](auto& in) { return std::vector{up(in[0])}; }, {{DType::f32, {2, 4, 8, 8}}}),
+            2 * 4 * 8 * 8 * 2 * (6 * 4));
 }
 
 TEST(Flops, CompositesCountAsTheirDecomposition) {
@@ -70,7 +79,9 @@ TEST(Flops, CompositesCountAsTheirDecomposition) {
 
 TEST(Flops, AScanCountsItsBodyOnceAStep) {
   const GRU gru(3, 4);
-  const auto at = [&](int64_t length) { return count([&](auto& in) { return std::vector{gru(in[0]).output}; }, {{DType::f32, {2, length, 3}}}); };
+  const auto at = [&](int64_t length) {
+    return count([&](auto& in) { return std::vector{gru(in[0]).output}; }, {{DType::f32, {2, length, 3}}});
+  };
   EXPECT_EQ(at(200) - at(100), at(400) / 4);
   const int64_t products = 2 * 12 * 2 * (3 + 4);  // one step: both linear layers of two rows
   EXPECT_GT(at(100), 100 * products);

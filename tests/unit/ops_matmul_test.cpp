@@ -34,7 +34,8 @@ int64_t place(const Array& x, const Dims& batch, int64_t i, int64_t j) {
   return flat(x.shape(), index);
 }
 
-void expect_product(const Array& a, const Array& b, const Array& got, double tolerance, const std::string& what) {
+void expect_product(const Array& a, const Array& b, const Array& got, double tolerance,
+                    const std::string& what) {
   const int64_t m = a.dim(-2), k = a.dim(-1), n = b.dim(-1);
   const Dims batch = batch_of(a, b);
   const Array fa = a.cast(DType::f64).copy(), fb = b.cast(DType::f64).copy();
@@ -55,15 +56,25 @@ void expect_product(const Array& a, const Array& b, const Array& got, double tol
 
 TEST(Matmul, ValuesAndBroadcasting) {
   const std::pair<Dims, Dims> shapes[] = {
-      {{3, 4}, {4, 5}},       {{1, 1}, {1, 1}},       {{17, 33}, {33, 9}},          {{2, 3, 4}, {4, 5}},
-      {{3, 4}, {6, 4, 5}},    {{2, 1, 3, 4}, {5, 4, 2}}, {{2, 3, 7, 4}, {2, 3, 4, 6}}, {{4, 1, 70}, {70, 65}},
+      {{3, 4}, {4, 5}},
+      {{1, 1}, {1, 1}},
+      {{17, 33}, {33, 9}},
+      {{2, 3, 4}, {4, 5}},
+      {{3, 4}, {6, 4, 5}},
+      {{2, 1, 3, 4}, {5, 4, 2}},
+      {{2, 3, 7, 4}, {2, 3, 4, 6}},
+      {{4, 1, 70}, {70, 65}},
       {{2, 1, 2, 3}, {1, 3, 3, 2}},
   };
   for (const auto& [sa, sb] : shapes)
     for (DType dtype : {DType::f32, DType::f64, DType::bf16, DType::f16, DType::i32}) {
       const double range = is_floating(dtype) ? 1 : 9;
-      const Array a = random_array(sa, 1, dtype, -range, range), b = random_array(sb, 2, dtype, -range, range);
-      const double tolerance = dtype == DType::f64 ? 1e-13 : dtype == DType::f32 ? 3e-6 : dtype == DType::i32 ? 0 : 1e-2;
+      const Array a = random_array(sa, 1, dtype, -range, range),
+                  b = random_array(sb, 2, dtype, -range, range);
+      const double tolerance = dtype == DType::f64   ? 1e-13
+                               : dtype == DType::f32 ? 3e-6
+                               : dtype == DType::i32 ? 0
+                                                     : 1e-2;
       const std::string what = to_string(sa) + " x " + to_string(sb) + " " + std::string(to_string(dtype));
       for (const char* backend : {"cpu", "reference"})
         expect_product(a, b, run_op_on(backend, "matmul", {a, b})[0], tolerance, what + " on " + backend);
@@ -73,19 +84,21 @@ TEST(Matmul, ValuesAndBroadcasting) {
 TEST(Matmul, StridedOperands) {
   const Array a = random_array({5, 3, 4, 6}, 3), b = random_array({5, 3, 6, 4}, 4);
   const std::pair<Array, Array> views[] = {
-      {a.transpose(2, 3), b.transpose(2, 3)},                      // both transposed
-      {a.permute({0, 2, 1, 3}), a.permute({0, 2, 3, 1})},          // heads split off
-      {a.slice(3, 0, 6, 2), b.slice(2, 0, 6, 2)},                  // gaps
-      {a.slice(0, 4, -6, -1), b.broadcast_to({5, 3, 6, 4})},       // backwards
-      {a.slice(2, 0, 1).broadcast_to({5, 3, 2, 6}), b},            // repeated rows
+      {a.transpose(2, 3), b.transpose(2, 3)},                 // both transposed
+      {a.permute({0, 2, 1, 3}), a.permute({0, 2, 3, 1})},     // heads split off
+      {a.slice(3, 0, 6, 2), b.slice(2, 0, 6, 2)},             // gaps
+      {a.slice(0, 4, -6, -1), b.broadcast_to({5, 3, 6, 4})},  // backwards
+      {a.slice(2, 0, 1).broadcast_to({5, 3, 2, 6}), b},       // repeated rows
   };
   for (const auto& [x, y] : views)
     for (const char* backend : {"cpu", "reference"})
-      expect_product(x, y, run_op_on(backend, "matmul", {x, y})[0], 3e-6, to_string(x.strides()) + " on " + backend);
+      expect_product(x, y, run_op_on(backend, "matmul", {x, y})[0], 3e-6,
+                     to_string(x.strides()) + " on " + backend);
 }
 
 TEST(Matmul, Vectors) {
-  const Array m = Array::of<float>({1, 2, 3, 4, 5, 6}, {2, 3}), v = Array::of<float>({1, 0, -1}, {3}), w = Array::of<float>({1, 2}, {2});
+  const Array m = Array::of<float>({1, 2, 3, 4, 5, 6}, {2, 3}), v = Array::of<float>({1, 0, -1}, {3}),
+              w = Array::of<float>({1, 2}, {2});
   expect_values(matmul(m, v).array(), {2}, {-2, -2}, 0, "matrix by vector");
   expect_values(matmul(w, m).array(), {3}, {9, 12, 15}, 0, "vector by matrix");
   expect_values(dot(v, v).array(), {}, {2}, 0, "dot");
@@ -99,10 +112,13 @@ TEST(Matmul, Vectors) {
 
 TEST(Matmul, EmptyOperands) {
   for (const char* backend : {"cpu", "reference"}) {
-    expect_values(run_op_on(backend, "matmul", {Array(DType::f32, {2, 0}), Array(DType::f32, {0, 3})})[0], {2, 3},
-                  {0, 0, 0, 0, 0, 0}, 0, "nothing to sum");
-    EXPECT_EQ(run_op_on(backend, "matmul", {Array(DType::f32, {0, 2}), Array(DType::f32, {2, 3})})[0].shape(), (Dims{0, 3}));
-    EXPECT_EQ(run_op_on(backend, "matmul", {Array(DType::f32, {0, 4, 2}), Array(DType::f32, {2, 3})})[0].shape(), (Dims{0, 4, 3}));
+    expect_values(run_op_on(backend, "matmul", {Array(DType::f32, {2, 0}), Array(DType::f32, {0, 3})})[0],
+                  {2, 3}, {0, 0, 0, 0, 0, 0}, 0, "nothing to sum");
+    EXPECT_EQ(run_op_on(backend, "matmul", {Array(DType::f32, {0, 2}), Array(DType::f32, {2, 3})})[0].shape(),
+              (Dims{0, 3}));
+    EXPECT_EQ(
+        run_op_on(backend, "matmul", {Array(DType::f32, {0, 4, 2}), Array(DType::f32, {2, 3})})[0].shape(),
+        (Dims{0, 4, 3}));
   }
 }
 
@@ -121,22 +137,33 @@ TEST(Matmul, EqualBitsForAnyNumberOfThreads) {
 
 TEST(Matmul, SymbolicShapes) {
   const Dim b = Dim::symbol("B"), l = Dim::symbol("L");
-  const TensorType q{DType::f32, {b, 4, l, 8}}, k{DType::f32, {b, 4, 8, l}}, w{DType::f32, {8, 3}}, x{DType::f32, {b, l, 3}};
+  const TensorType q{DType::f32, {b, 4, l, 8}}, k{DType::f32, {b, 4, 8, l}}, w{DType::f32, {8, 3}},
+      x{DType::f32, {b, l, 3}};
   EXPECT_EQ(infer("matmul", {q, k})[0], "f32[B, 4, L, L]");
   EXPECT_EQ(infer("matmul", {q, w})[0], "f32[B, 4, L, 3]");
   EXPECT_EQ(infer("linear", {x, w})[0], "f32[B, L, 8]");
   EXPECT_EQ(infer("einsum", {q, q}, {{"equation", "bhqd,bhkd->bhqk"}})[0], "f32[B, 4, L, L]");
-  expect_error([&] { infer("matmul", {q, TensorType{DType::f32, {l, 8, 2}}}); }, "do not broadcast: axis 1 is 4 against L");
+  expect_error(
+      [&] {
+        infer("matmul", {q, TensorType{DType::f32, {l, 8, 2}}});
+      },
+      "do not broadcast: axis 1 is 4 against L");
   // Sizes that may or may not be equal are checked when the program runs.
   auto program = test::program_of("matmul", {{DType::f32, {2, b}}, {DType::f32, {l, 2}}}, {}, "cpu");
-  EXPECT_EQ(program.run({Array::zeros(DType::f32, {2, 3}), Array::zeros(DType::f32, {3, 2})})[0].shape(), (Dims{2, 2}));
-  expect_error([&] { program.run({Array::zeros(DType::f32, {2, 3}), Array::zeros(DType::f32, {4, 2})}); }, "inner dimensions differ");
+  EXPECT_EQ(program.run({Array::zeros(DType::f32, {2, 3}), Array::zeros(DType::f32, {3, 2})})[0].shape(),
+            (Dims{2, 2}));
+  expect_error(
+      [&] {
+        program.run({Array::zeros(DType::f32, {2, 3}), Array::zeros(DType::f32, {4, 2})});
+      },
+      "inner dimensions differ");
 }
 
 TEST(Linear, ValuesWithAndWithoutBias) {
   for (const Dims& shape : {Dims{5}, Dims{4, 5}, Dims{2, 3, 5}, Dims{0, 5}})
     for (DType dtype : {DType::f32, DType::f64}) {
-      const Array x = random_array(shape, 8, dtype), w = random_array({7, 5}, 9, dtype), bias = random_array({7}, 10, dtype);
+      const Array x = random_array(shape, 8, dtype), w = random_array({7, 5}, 9, dtype),
+                  bias = random_array({7}, 10, dtype);
       Dims to = shape;
       to.back() = 7;
       std::vector<double> with, without;
@@ -150,15 +177,19 @@ TEST(Linear, ValuesWithAndWithoutBias) {
       });
       const double tolerance = dtype == DType::f64 ? 1e-13 : 2e-6;
       for (const char* backend : {"cpu", "reference"}) {
-        expect_values(run_op_on(backend, "linear", {x, w, bias})[0], to, with, tolerance, std::string("bias ") + backend);
-        expect_values(run_op_on(backend, "linear", {x, w})[0], to, without, tolerance, std::string("no bias ") + backend);
+        expect_values(run_op_on(backend, "linear", {x, w, bias})[0], to, with, tolerance,
+                      std::string("bias ") + backend);
+        expect_values(run_op_on(backend, "linear", {x, w})[0], to, without, tolerance,
+                      std::string("no bias ") + backend);
       }
-      expect_values(linear(x, Tensor(w.transpose(0, 1).copy().transpose(0, 1)), bias).array(), to, with, tolerance, "strided weight");
+      expect_values(linear(x, Tensor(w.transpose(0, 1).copy().transpose(0, 1)), bias).array(), to, with,
+                    tolerance, "strided weight");
     }
 }
 
 TEST(Einsum, AgreesWithSums) {
-  const Array a = random_array({2, 3}, 11, DType::f64), b = random_array({3, 4}, 12, DType::f64), c = random_array({2, 4}, 13, DType::f64);
+  const Array a = random_array({2, 3}, 11, DType::f64), b = random_array({3, 4}, 12, DType::f64),
+              c = random_array({2, 4}, 13, DType::f64);
   double all = 0;
   std::vector<double> product(8, 0), row(2, 0), outer_sum(3 * 4, 0);
   for (int i = 0; i < 2; ++i)
@@ -200,8 +231,7 @@ TEST(Matmul, SamplesOnBothBackends) {
   for (const char* op : kOps) test::check_samples(op);
 }
 TEST(Matmul, GradientsAgainstDifferences) {
-  for (const char* op : kOps)
-    EXPECT_EQ(test::check_gradients(op) > 0, find_op(op).is_differentiable()) << op;
+  for (const char* op : kOps) EXPECT_EQ(test::check_gradients(op) > 0, find_op(op).is_differentiable()) << op;
 }
 
 }  // namespace

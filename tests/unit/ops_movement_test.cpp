@@ -1,5 +1,5 @@
-// Ops that move elements, make them, or draw them: values against index arithmetic, layouts, shapes with symbols,
-// gradients.
+// Ops that move elements, make them, or draw them: values against index arithmetic, layouts, shapes with
+// symbols, gradients.
 #include <cmath>
 #include <cstdint>
 #include <numeric>
@@ -19,10 +19,11 @@ using test::random_array;
 using test::run_op_on;
 
 // y[index] = x[from(index)] for every index of the result.
-void expect_moved(const Array& y, const Dims& shape, const Array& x, const std::function<Dims(const Dims&)>& from,
-                  const std::string& what) {
+void expect_moved(const Array& y, const Dims& shape, const Array& x,
+                  const std::function<Dims(const Dims&)>& from, const std::string& what) {
   std::vector<double> want;
-  each_index(shape, [&](const Dims& index, int64_t) { want.push_back(x.get_flat(flat(x.shape(), from(index)))); });
+  each_index(shape,
+             [&](const Dims& index, int64_t) { want.push_back(x.get_flat(flat(x.shape(), from(index)))); });
   expect_values(y, shape, want, 0, what);
 }
 
@@ -42,7 +43,8 @@ TEST(Movement, ReshapeOfContiguousAndStridedOperands) {
       const int64_t n = view.size();
       std::vector<double> want;
       for (int64_t i = 0; i < n; ++i) want.push_back(view.get_flat(i));
-      expect_values(run_op_on(backend, "reshape", {view}, {{"shape", Shape{2, -1}}})[0], {2, n / 2}, want, 0, backend);
+      expect_values(run_op_on(backend, "reshape", {view}, {{"shape", Shape{2, -1}}})[0], {2, n / 2}, want, 0,
+                    backend);
     }
   EXPECT_EQ(reshape(counting({0, 3}), {3, 0}).array().shape(), (Dims{3, 0}));
   EXPECT_EQ(squeeze(counting({1, 3, 1})).array().shape(), (Dims{3}));
@@ -50,7 +52,11 @@ TEST(Movement, ReshapeOfContiguousAndStridedOperands) {
   EXPECT_EQ(unsqueeze(counting({3}), -1).array().shape(), (Dims{3, 1}));
   EXPECT_EQ(flatten(x, 1).array().shape(), (Dims{2, 12}));
   expect_error([&] { squeeze(x, {1}); }, "axis 1 has size 3, not 1");
-  expect_error([&] { reshape(x, {5, -1}); }, "[2, 3, 4] with 24 elements cannot take shape [5, -1]: 5 does not divide them");
+  expect_error(
+      [&] {
+        reshape(x, {5, -1});
+      },
+      "[2, 3, 4] with 24 elements cannot take shape [5, -1]: 5 does not divide them");
   expect_error([&] { reshape(counting({0, 3}), {0, -1}); }, "the size -1 of [0, -1] is not determined");
 }
 
@@ -58,45 +64,90 @@ TEST(Movement, PermuteEveryElementType) {
   for (DType dtype : kAllTypes) {
     const Array x = counting({2, 3, 4}, dtype);
     for (const char* backend : {"cpu", "reference"})
-      expect_moved(run_op_on(backend, "permute", {x}, {{"axes", Ints{2, 0, 1}}})[0], {4, 2, 3}, x,
-                   [](const Dims& i) { return Dims{i[1], i[2], i[0]}; }, std::string(to_string(dtype)));
+      expect_moved(
+          run_op_on(backend, "permute", {x}, {{"axes", Ints{2, 0, 1}}})[0], {4, 2, 3}, x,
+          [](const Dims& i) {
+            return Dims{i[1], i[2], i[0]};
+          },
+          std::string(to_string(dtype)));
   }
   const Array x = counting({2, 3, 4});
-  expect_moved(transpose(x, 0, -1).array(), {4, 3, 2}, x, [](const Dims& i) { return Dims{i[2], i[1], i[0]}; }, "transpose");
-  expect_moved(move_axis(x, 0, 2).array(), {3, 4, 2}, x, [](const Dims& i) { return Dims{i[2], i[0], i[1]}; }, "move_axis");
+  expect_moved(
+      transpose(x, 0, -1).array(), {4, 3, 2}, x,
+      [](const Dims& i) {
+        return Dims{i[2], i[1], i[0]};
+      },
+      "transpose");
+  expect_moved(
+      move_axis(x, 0, 2).array(), {3, 4, 2}, x,
+      [](const Dims& i) {
+        return Dims{i[2], i[0], i[1]};
+      },
+      "move_axis");
 }
 
 TEST(Movement, LargeTransposesInBlocks) {
   const Array x = random_array({3, 517, 261}, 1);
-  expect_moved(copy(x.transpose(1, 2)).array(), {3, 261, 517}, x, [](const Dims& i) { return Dims{i[0], i[2], i[1]}; }, "copy");
+  expect_moved(
+      copy(x.transpose(1, 2)).array(), {3, 261, 517}, x,
+      [](const Dims& i) {
+        return Dims{i[0], i[2], i[1]};
+      },
+      "copy");
   EXPECT_TRUE(copy(x.transpose(1, 2)).array().is_contiguous());
 }
 
 TEST(Movement, BroadcastTo) {
   const Array x = counting({3, 1});
   for (const char* backend : {"cpu", "reference"})
-    expect_moved(run_op_on(backend, "broadcast_to", {x}, {{"shape", Shape{2, 3, 4}}})[0], {2, 3, 4}, x,
-                 [](const Dims& i) { return Dims{i[1], 0}; }, backend);
+    expect_moved(
+        run_op_on(backend, "broadcast_to", {x}, {{"shape", Shape{2, 3, 4}}})[0], {2, 3, 4}, x,
+        [](const Dims& i) {
+          return Dims{i[1], 0};
+        },
+        backend);
   EXPECT_EQ(broadcast_to(counting({1}), {0}).array().size(), 0);
 }
 
 TEST(Movement, SliceAsPythonDoes) {
   const Array x = counting({7, 5});
   const auto rows = [&](Dim start, Dim stop, int64_t step) { return slice(x, 0, start, stop, step).array(); };
-  const auto first = [](int64_t begin, int64_t step) { return [=](const Dims& i) { return Dims{begin + i[0] * step, i[1]}; }; };
+  const auto first = [](int64_t begin, int64_t step) {
+    return [=](const Dims& i) { return Dims{begin + i[0] * step, i[1]}; };
+  };
   expect_moved(rows(1, 4, 1), {3, 5}, x, first(1, 1), "1:4");
   expect_moved(rows(-3, 100, 1), {3, 5}, x, first(4, 1), "-3:100");
   expect_moved(rows(0, 7, 3), {3, 5}, x, first(0, 3), "::3");
   expect_moved(rows(100, -100, -1), {7, 5}, x, first(6, -1), "100:-100:-1");
   expect_moved(rows(5, 1, -2), {2, 5}, x, first(5, -2), "5:1:-2");
   EXPECT_EQ(rows(4, 2, 1).shape(), (Dims{0, 5}));
-  expect_moved(flip(x, {0, 1}).array(), {7, 5}, x, [](const Dims& i) { return Dims{6 - i[0], 4 - i[1]}; }, "flip");
-  expect_moved(select_index(x, 1, -2).array(), {7}, x, [](const Dims& i) { return Dims{i[0], 3}; }, "select_index");
+  expect_moved(
+      flip(x, {0, 1}).array(), {7, 5}, x,
+      [](const Dims& i) {
+        return Dims{6 - i[0], 4 - i[1]};
+      },
+      "flip");
+  expect_moved(
+      select_index(x, 1, -2).array(), {7}, x,
+      [](const Dims& i) {
+        return Dims{i[0], 3};
+      },
+      "select_index");
   const auto parts = split(x, {2, 0, 5}, 0);
   expect_moved(parts[2].array(), {5, 5}, x, first(2, 1), "split");
   EXPECT_EQ(parts[1].array().shape(), (Dims{0, 5}));
-  expect_moved(chunk(x, 5, 1)[3].array(), {7, 1}, x, [](const Dims& i) { return Dims{i[0], 3}; }, "chunk");
-  expect_moved(unbind(x)[6].array(), {5}, x, [](const Dims& i) { return Dims{6, i[0]}; }, "unbind");
+  expect_moved(
+      chunk(x, 5, 1)[3].array(), {7, 1}, x,
+      [](const Dims& i) {
+        return Dims{i[0], 3};
+      },
+      "chunk");
+  expect_moved(
+      unbind(x)[6].array(), {5}, x,
+      [](const Dims& i) {
+        return Dims{6, i[0]};
+      },
+      "unbind");
   expect_error([&] { split(x, {2, 4}, 0); }, "sizes [2, 4] add up to 6, axis 0 has 7");
   expect_error([&] { chunk(x, 2, 0); }, "axis 0 of size 7 does not divide into 2 equal pieces");
   expect_error([&] { slice(x, 0, 0, 7, 0); }, "the step of axis 0 is 0");
@@ -105,16 +156,48 @@ TEST(Movement, SliceAsPythonDoes) {
 TEST(Movement, Indexing) {
   const Tensor x = counting({4, 5, 6});
   const Array a = x.array();
-  expect_moved(x[{2}].array(), {5, 6}, a, [](const Dims& i) { return Dims{2, i[0], i[1]}; }, "[2]");
-  expect_moved(x[{all, -1}].array(), {4, 6}, a, [](const Dims& i) { return Dims{i[0], 4, i[1]}; }, "[:, -1]");
-  expect_moved(x[{ellipsis, 3}].array(), {4, 5}, a, [](const Dims& i) { return Dims{i[0], i[1], 3}; }, "[..., 3]");
-  expect_moved(x[{all, newaxis, newaxis, all}].array(), {4, 1, 1, 5, 6}, a, [](const Dims& i) { return Dims{i[0], i[3], i[4]}; },
-               "newaxis");
-  expect_moved(x[{range(1, -1), 0, range(std::nullopt, std::nullopt, -2)}].array(), {2, 3}, a,
-               [](const Dims& i) { return Dims{1 + i[0], 0, 5 - 2 * i[1]}; }, "[1:-1, 0, ::-2]");
-  expect_moved(x[{newaxis, ellipsis, range(2), newaxis}].array(), {1, 4, 5, 4, 1}, a,
-               [](const Dims& i) { return Dims{i[1], i[2], 2 + i[3]}; }, "[None, ..., 2:, None]");
-  expect_moved(x[{1, 2, 3}].array(), {}, a, [](const Dims&) { return Dims{1, 2, 3}; }, "[1, 2, 3]");
+  expect_moved(
+      x[{2}].array(), {5, 6}, a,
+      [](const Dims& i) {
+        return Dims{2, i[0], i[1]};
+      },
+      "[2]");
+  expect_moved(
+      x[{all, -1}].array(), {4, 6}, a,
+      [](const Dims& i) {
+        return Dims{i[0], 4, i[1]};
+      },
+      "[:, -1]");
+  expect_moved(
+      x[{ellipsis, 3}].array(), {4, 5}, a,
+      [](const Dims& i) {
+        return Dims{i[0], i[1], 3};
+      },
+      "[..., 3]");
+  expect_moved(
+      x[{all, newaxis, newaxis, all}].array(), {4, 1, 1, 5, 6}, a,
+      [](const Dims& i) {
+        return Dims{i[0], i[3], i[4]};
+      },
+      "newaxis");
+  expect_moved(
+      x[{range(1, -1), 0, range(std::nullopt, std::nullopt, -2)}].array(), {2, 3}, a,
+      [](const Dims& i) {
+        return Dims{1 + i[0], 0, 5 - 2 * i[1]};
+      },
+      "[1:-1, 0, ::-2]");
+  expect_moved(
+      x[{newaxis, ellipsis, range(2), newaxis}].array(), {1, 4, 5, 4, 1}, a,
+      [](const Dims& i) {
+        return Dims{i[1], i[2], 2 + i[3]};
+      },
+      "[None, ..., 2:, None]");
+  expect_moved(
+      x[{1, 2, 3}].array(), {}, a,
+      [](const Dims&) {
+        return Dims{1, 2, 3};
+      },
+      "[1, 2, 3]");
   expect_error([&] { x[{4}]; }, "4 is out of range for axis 0 of size 4");
   expect_error([&] { x[{all, -6}]; }, "-6 is out of range for axis 1 of size 5");
   expect_error([&] { x[{0, 0, 0, 0}]; }, "4 axes are indexed, the tensor has rank 3");
@@ -143,8 +226,8 @@ TEST(Movement, IndexingOfUnknownSizes) {
 TEST(Movement, Concat) {
   for (const char* backend : {"cpu", "reference"}) {
     const Array a = counting({2, 3}), b = counting({3, 2}).transpose(0, 1), none(DType::f32, {2, 0});
-    expect_values(run_op_on(backend, "concat", {a, none, b}, {{"axis", -1}})[0], {2, 6}, {0, 1, 2, 0, 2, 4, 3, 4, 5, 1, 3, 5}, 0,
-                  backend);
+    expect_values(run_op_on(backend, "concat", {a, none, b}, {{"axis", -1}})[0], {2, 6},
+                  {0, 1, 2, 0, 2, 4, 3, 4, 5, 1, 3, 5}, 0, backend);
   }
   const Array a = Array::of<float>({1, 2}, {2}), b = Array::of<float>({3, 4}, {2});
   expect_values(stack({a, b}).array(), {2, 2}, {1, 2, 3, 4}, 0, "stack");
@@ -152,16 +235,19 @@ TEST(Movement, Concat) {
   EXPECT_EQ(concat({a, Array::of<double>({5}, {1})}).dtype(), DType::f64);
   expect_values(roll(counting({5}), 2, 0).array(), {5}, {3, 4, 0, 1, 2}, 0, "roll");
   expect_values(roll(counting({5}), -7, 0).array(), {5}, {2, 3, 4, 0, 1}, 0, "roll back");
-  expect_values(tile(counting({2, 2}), {2, 2}).array(), {4, 4}, {0, 1, 0, 1, 2, 3, 2, 3, 0, 1, 0, 1, 2, 3, 2, 3}, 0, "tile");
+  expect_values(tile(counting({2, 2}), {2, 2}).array(), {4, 4},
+                {0, 1, 0, 1, 2, 3, 2, 3, 0, 1, 0, 1, 2, 3, 2, 3}, 0, "tile");
   expect_values(tile(counting({2}), {2, 1}).array(), {2, 2}, {0, 1, 0, 1}, 0, "tile with a new axis");
   expect_values(repeat(counting({2, 2}), 2, 0).array(), {4, 2}, {0, 1, 0, 1, 2, 3, 2, 3}, 0, "repeat rows");
-  expect_values(repeat(counting({2, 2}), 2, 1).array(), {2, 4}, {0, 0, 1, 1, 2, 2, 3, 3}, 0, "repeat columns");
+  expect_values(repeat(counting({2, 2}), 2, 1).array(), {2, 4}, {0, 0, 1, 1, 2, 2, 3, 3}, 0,
+                "repeat columns");
   expect_error([&] { concat({}); }, "takes 1 or more operands, got 0");
 }
 
 TEST(Movement, PadGrowsCropsAndSpreads) {
   const Array x = counting({2, 3});
-  const std::vector<std::pair<Ints, Ints>> sides = {{{1, 2}, {0, 1}}, {{-1, 0}, {1, -2}}, {{0, -2}, {0, 4}}, {{-2, -5}, {3, 9}}};
+  const std::vector<std::pair<Ints, Ints>> sides = {
+      {{1, 2}, {0, 1}}, {{-1, 0}, {1, -2}}, {{0, -2}, {0, 4}}, {{-2, -5}, {3, 9}}};
   for (const auto& [low, high] : sides)
     for (const Ints& interior : {Ints{0, 0}, Ints{1, 2}}) {
       Dims shape, spread;
@@ -181,7 +267,11 @@ TEST(Movement, PadGrowsCropsAndSpreads) {
         want.push_back(inside ? x.get_flat(flat(x.shape(), from)) : 9.5);
       });
       for (const char* backend : {"cpu", "reference"})
-        expect_values(run_op_on(backend, "pad", {x}, {{"low", to_shape(low)}, {"high", to_shape(high)}, {"interior", interior}, {"value", 9.5}})[0],
+        expect_values(run_op_on(backend, "pad", {x},
+                                {{"low", to_shape(low)},
+                                 {"high", to_shape(high)},
+                                 {"interior", interior},
+                                 {"value", 9.5}})[0],
                       shape, want, 0, to_string(low) + to_string(high) + to_string(interior) + backend);
     }
 }
@@ -191,13 +281,24 @@ TEST(Movement, Gather) {
   for (DType id_type : {DType::i32, DType::i64})
     for (const char* backend : {"cpu", "reference"}) {
       const Array ids = Array::of<int64_t>({3, 0, 3, 1, 2, 2}, {2, 3}).cast(id_type);
-      expect_moved(run_op_on(backend, "gather", {x, ids}, {{"axis", 1}})[0], {3, 2, 3, 2}, x,
-                   [&](const Dims& i) { return Dims{i[0], static_cast<int64_t>(ids.at({i[1], i[2]})), i[3]}; }, backend);
-      const Array outside = Array::of<int64_t>({0, 4}, {2}).cast(id_type), negative = Array::of<int64_t>({-1}, {1}).cast(id_type);
-      expect_error([&] { run_op_on(backend, "gather", {x, outside}, {{"axis", 1}}); },
-                   "gather: index 4 at position 1 is out of range for axis of size 4");
-      expect_error([&] { run_op_on(backend, "gather", {x, negative}, {{"axis", 0}}); },
-                   "gather: index -1 at position 0 is out of range for axis of size 3");
+      expect_moved(
+          run_op_on(backend, "gather", {x, ids}, {{"axis", 1}})[0], {3, 2, 3, 2}, x,
+          [&](const Dims& i) {
+            return Dims{i[0], static_cast<int64_t>(ids.at({i[1], i[2]})), i[3]};
+          },
+          backend);
+      const Array outside = Array::of<int64_t>({0, 4}, {2}).cast(id_type),
+                  negative = Array::of<int64_t>({-1}, {1}).cast(id_type);
+      expect_error(
+          [&] {
+            run_op_on(backend, "gather", {x, outside}, {{"axis", 1}});
+          },
+          "gather: index 4 at position 1 is out of range for axis of size 4");
+      expect_error(
+          [&] {
+            run_op_on(backend, "gather", {x, negative}, {{"axis", 0}});
+          },
+          "gather: index -1 at position 0 is out of range for axis of size 3");
     }
   expect_values(gather(x, Array::of<int64_t>({}, {0}), 0).array(), {0, 4, 2}, {}, 0, "no indices");
 }
@@ -207,7 +308,8 @@ TEST(Movement, ScatterAddRepeatsAndThreads) {
   std::vector<int64_t> ids;
   for (int64_t i = 0; i < rows; ++i) ids.push_back(i * i % n);
   for (DType dtype : {DType::f32, DType::f64, DType::i32}) {
-    const Array x = random_array({n, columns}, 2, dtype, -9, 9), u = random_array({rows, columns}, 3, dtype, -9, 9);
+    const Array x = random_array({n, columns}, 2, dtype, -9, 9),
+                u = random_array({rows, columns}, 3, dtype, -9, 9);
     std::vector<double> want = x.to_vector<double>();
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t c = 0; c < columns; ++c) want[ids[i] * columns + c] += u.get_flat(i * columns + c);
@@ -216,23 +318,34 @@ TEST(Movement, ScatterAddRepeatsAndThreads) {
                     dtype == DType::f32 ? 4e-5 : 1e-12, std::string(to_string(dtype)) + backend);
   }
   for (const char* backend : {"cpu", "reference"})
-    expect_error([&] { run_op_on(backend, "scatter_add", {counting({3}), Array::of<int64_t>({3}, {1}), counting({1})}); },
-                 "scatter_add: index 3 at position 0 is out of range for axis of size 3");
+    expect_error(
+        [&] {
+          run_op_on(backend, "scatter_add", {counting({3}), Array::of<int64_t>({3}, {1}), counting({1})});
+        },
+        "scatter_add: index 3 at position 0 is out of range for axis of size 3");
 }
 
 TEST(Movement, AlongAxis) {
   const Array x = counting({2, 3, 4}), ids = Array::of<int64_t>({0, 2, 1, 1, 2, 2, 0, 1}, {2, 1, 4});
   for (const char* backend : {"cpu", "reference"})
-    expect_moved(run_op_on(backend, "take_along_axis", {x, ids}, {{"axis", 1}})[0], {2, 1, 4}, x,
-                 [&](const Dims& i) { return Dims{i[0], static_cast<int64_t>(ids.at({i[0], 0, i[2]})), i[2]}; }, backend);
+    expect_moved(
+        run_op_on(backend, "take_along_axis", {x, ids}, {{"axis", 1}})[0], {2, 1, 4}, x,
+        [&](const Dims& i) {
+          return Dims{i[0], static_cast<int64_t>(ids.at({i[0], 0, i[2]})), i[2]};
+        },
+        backend);
   std::vector<double> want = x.to_vector<double>();
   for (int64_t b = 0; b < 2; ++b)
     for (int64_t c = 0; c < 4; ++c) want[b * 12 + static_cast<int64_t>(ids.at({b, 0, c})) * 4 + c] += 10;
   for (const char* backend : {"cpu", "reference"})
-    expect_values(run_op_on(backend, "scatter_along_axis", {x, ids, Array::full(DType::f32, {2, 1, 4}, 10)}, {{"axis", 1}})[0],
+    expect_values(run_op_on(backend, "scatter_along_axis", {x, ids, Array::full(DType::f32, {2, 1, 4}, 10)},
+                            {{"axis", 1}})[0],
                   {2, 3, 4}, want, 0, backend);
-  expect_error([&] { take_along_axis(x, Array::full(DType::i64, {2, 1, 4}, 3), 1); },
-               "take_along_axis: index 3 at position 0 is out of range for axis of size 3");
+  expect_error(
+      [&] {
+        take_along_axis(x, Array::full(DType::i64, {2, 1, 4}, 3), 1);
+      },
+      "take_along_axis: index 3 at position 0 is out of range for axis of size 3");
 }
 
 TEST(Movement, MakersAndMasks) {
@@ -243,7 +356,8 @@ TEST(Movement, MakersAndMasks) {
   expect_values(extent({2, 3}).array(), {}, {6}, 0, "extent");
   expect_values(tril(counting({2, 3}), 1).array(), {2, 3}, {0, 1, 0, 3, 4, 5}, 0, "tril");
   expect_values(triu(counting({3, 2})).array(), {3, 2}, {0, 1, 0, 3, 0, 0}, 0, "triu");
-  expect_values(one_hot(Array::of<int64_t>({2, -1, 0, 3}, {4}), 3).array(), {4, 3}, {0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0}, 0, "one_hot");
+  expect_values(one_hot(Array::of<int64_t>({2, -1, 0, 3}, {4}), 3).array(), {4, 3},
+                {0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0}, 0, "one_hot");
 }
 
 TEST(Movement, SymbolicShapes) {
@@ -256,7 +370,11 @@ TEST(Movement, SymbolicShapes) {
   EXPECT_EQ(infer("gather", {{DType::f32, {100, 8}}, {DType::i64, {b, l}}})[0], "f32[B, L, 8]");
   EXPECT_EQ(infer("pad", {x}, {{"low", Shape{0, 1, 0}}, {"high", Shape{0, l, 0}}})[0], "f32[B, 2*L + 1, 12]");
   EXPECT_EQ(infer("broadcast_to", {{DType::f32, {1, 12}}}, {{"shape", x.shape}})[0], "f32[B, L, 12]");
-  expect_error([&] { infer("broadcast_to", {{DType::f32, {b, 3}}}, {{"shape", Shape{4, 4}}}); }, "axis 1 is 3 against 4");
+  expect_error(
+      [&] {
+        infer("broadcast_to", {{DType::f32, {b, 3}}}, {{"shape", Shape{4, 4}}});
+      },
+      "axis 1 is 3 against 4");
   // A size that must divide is checked when the program runs.
   auto program = test::program_of("reshape", {{DType::f32, {b}}}, {{"shape", Shape{-1, 4}}}, "cpu");
   EXPECT_EQ(program.run({counting({8})})[0].shape(), (Dims{2, 4}));
@@ -295,7 +413,8 @@ TEST(Random, BitsAreThoseOfThePaper) {
   }
   want.pop_back();
   for (const char* backend : {"cpu", "reference"})
-    expect_values(run_op_on(backend, "rand_bits", {key}, {{"shape", Shape{11}}, {"ordinal", 6}})[0], {11}, want, 0, backend);
+    expect_values(run_op_on(backend, "rand_bits", {key}, {{"shape", Shape{11}}, {"ordinal", 6}})[0], {11},
+                  want, 0, backend);
 }
 
 TEST(Random, KernelsAgreeWithTheirDecompositions) {
@@ -303,7 +422,8 @@ TEST(Random, KernelsAgreeWithTheirDecompositions) {
   for (const Shape& shape : {Shape{5, 7}, Shape{1}, Shape{0, 3}, Shape{40000}})
     for (const char* op : {"uniform", "normal", "bernoulli", "rand_bits"}) {
       const Attrs attrs{{"shape", shape}, {"ordinal", 2}};
-      const Array fast = run_op_on("cpu", op, {key}, attrs)[0], slow = run_op_on("reference", op, {key}, attrs)[0];
+      const Array fast = run_op_on("cpu", op, {key}, attrs)[0],
+                  slow = run_op_on("reference", op, {key}, attrs)[0];
       expect_values(fast, slow.shape(), slow.to_vector<double>(), op == std::string("normal") ? 1e-5 : 0, op);
     }
 }
@@ -350,8 +470,23 @@ TEST(Random, EachCallOfATraceHasItsOwnStream) {
   EXPECT_EQ(trace(), (std::vector<int64_t>{0, 2, 1}));  // the same code, the same streams
 }
 
-const char* const kOps[] = {"copy", "reshape", "permute", "broadcast_to", "slice", "pad", "concat", "gather", "scatter_add",
-                            "take_along_axis", "scatter_along_axis", "iota", "full", "extent", "one_hot", "tril", "triu",
+const char* const kOps[] = {"copy",
+                            "reshape",
+                            "permute",
+                            "broadcast_to",
+                            "slice",
+                            "pad",
+                            "concat",
+                            "gather",
+                            "scatter_add",
+                            "take_along_axis",
+                            "scatter_along_axis",
+                            "iota",
+                            "full",
+                            "extent",
+                            "one_hot",
+                            "tril",
+                            "triu",
                             "debug_print"};
 
 TEST(Movement, SamplesOnBothBackends) {
@@ -361,8 +496,7 @@ TEST(Movement, SamplesOnBothBackends) {
 }
 TEST(Movement, GradientsAgainstDifferences) {
   testing::internal::CaptureStderr();
-  for (const char* op : kOps)
-    EXPECT_EQ(test::check_gradients(op) > 0, find_op(op).is_differentiable()) << op;
+  for (const char* op : kOps) EXPECT_EQ(test::check_gradients(op) > 0, find_op(op).is_differentiable()) << op;
   testing::internal::GetCapturedStderr();
 }
 

@@ -1,5 +1,5 @@
-// Reductions, cumulative ops and sorting: values against plain loops in double, layouts, special values, shapes with
-// symbols, gradients.
+// Reductions, cumulative ops and sorting: values against plain loops in double, layouts, special values,
+// shapes with symbols, gradients.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -23,7 +23,8 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 const float kNan = std::nanf("");
 
 // Reduces x over `axes` with fold(values of one result).
-std::vector<double> folded(const Array& x, const Ints& axes, const std::function<double(const std::vector<double>&)>& fold) {
+std::vector<double> folded(const Array& x, const Ints& axes,
+                           const std::function<double(const std::vector<double>&)>& fold) {
   Dims kept = x.shape();
   for (int64_t a : axes) kept[a] = 1;
   std::vector<std::vector<double>> groups(product(kept));
@@ -63,7 +64,12 @@ const Case kCases[] = {
     {"sum", total},
     {"max", [](auto& v) { return *std::max_element(v.begin(), v.end()); }},
     {"min", [](auto& v) { return *std::min_element(v.begin(), v.end()); }},
-    {"prod", [](auto& v) { double p = 1; for (double x : v) p *= x; return p; }},
+    {"prod",
+     [](auto& v) {
+       double p = 1;
+       for (double x : v) p *= x;
+       return p;
+     }},
     {"mean", mean_of},
     {"var", var_of},
     {"logsumexp", lse_of},
@@ -75,9 +81,21 @@ struct Layout {
   Ints axes;
 };
 const Layout kLayouts[] = {
-    {{7}, {0}},          {{3, 5}, {1}},           {{3, 5}, {0}},         {{3, 5}, {0, 1}},         {{4, 3, 5}, {1}},
-    {{4, 3, 5}, {0, 2}}, {{2, 3, 4, 5}, {1, 3}},  {{2, 3, 4, 5}, {0, 2}}, {{1, 6, 1, 3}, {0, 1, 2}}, {{2, 300, 700}, {1}},
-    {{70001}, {0}},      {{700, 300}, {0}},       {{3, 40001}, {1}},     {{2, 3, 1}, {2}},         {{33, 1000, 7}, {0, 2}},
+    {{7}, {0}},
+    {{3, 5}, {1}},
+    {{3, 5}, {0}},
+    {{3, 5}, {0, 1}},
+    {{4, 3, 5}, {1}},
+    {{4, 3, 5}, {0, 2}},
+    {{2, 3, 4, 5}, {1, 3}},
+    {{2, 3, 4, 5}, {0, 2}},
+    {{1, 6, 1, 3}, {0, 1, 2}},
+    {{2, 300, 700}, {1}},
+    {{70001}, {0}},
+    {{700, 300}, {0}},
+    {{3, 40001}, {1}},
+    {{2, 3, 1}, {2}},
+    {{33, 1000, 7}, {0, 2}},
 };
 
 TEST(Reduce, ValuesOverEveryKindOfAxis) {
@@ -88,15 +106,19 @@ TEST(Reduce, ValuesOverEveryKindOfAxis) {
       const int64_t n = product(l.shape);
       const double spread = product_like ? 2.0 / std::sqrt(static_cast<double>(n)) : 1;
       for (DType dtype : {DType::f32, DType::f64}) {
-        const Array x = random_array(l.shape, 3, dtype, product_like ? 1 - spread / 2 : -spread, 1 + spread / 2);
+        const Array x =
+            random_array(l.shape, 3, dtype, product_like ? 1 - spread / 2 : -spread, 1 + spread / 2);
         const auto want = folded(x, l.axes, c.fold);
-        const double tolerance = dtype == DType::f64 ? 1e-11 : product_like ? 2e-4 : c.op == "sum" ? 3e-6 : 2e-6;
+        const double tolerance = dtype == DType::f64 ? 1e-11
+                                 : product_like      ? 2e-4
+                                 : c.op == "sum"     ? 3e-6
+                                                     : 2e-6;
         const std::string what = c.op + " over " + to_string(l.axes) + " of " + to_string(l.shape);
         Dims kept = l.shape;
         for (int64_t a : l.axes) kept[a] = 1;
         for (const char* backend : {"cpu", "reference"})
-          expect_values(run_op_on(backend, c.op, {x}, {{"axes", l.axes}, {"keepdims", true}})[0], kept, want, tolerance,
-                        what + " on " + backend);
+          expect_values(run_op_on(backend, c.op, {x}, {{"axes", l.axes}, {"keepdims", true}})[0], kept, want,
+                        tolerance, what + " on " + backend);
       }
     }
 }
@@ -106,9 +128,11 @@ TEST(Reduce, StridedOperandsAndNegativeAxes) {
   const Array view = base.transpose(0, 2).slice(1, 4, 0, -2);  // [4, 2, 6]
   const auto want = folded(view, {0, 2}, total);
   expect_values(sum(view, {-3, -1}).array(), {2}, want, 1e-6, "sum of a strided view");
-  expect_values(run_op_on("reference", "sum", {view}, {{"axes", Ints{0, 2}}})[0], {2}, want, 1e-6, "reference");
+  expect_values(run_op_on("reference", "sum", {view}, {{"axes", Ints{0, 2}}})[0], {2}, want, 1e-6,
+                "reference");
   expect_values(max(view.broadcast_to({3, 4, 2, 6}), {0, 1, 3}).array(), {2},
-                folded(view, {0, 2}, [](auto& v) { return *std::max_element(v.begin(), v.end()); }), 0, "max of a broadcast");
+                folded(view, {0, 2}, [](auto& v) { return *std::max_element(v.begin(), v.end()); }), 0,
+                "max of a broadcast");
 }
 
 TEST(Reduce, EmptyAxes) {
@@ -128,8 +152,10 @@ TEST(Reduce, SpecialValues) {
   const Array x = Array::of<float>({1, kNan, 3, -kInf, -kInf, -kInf, kInf, 2, -kInf}, {3, 3});
   for (const char* backend : {"cpu", "reference"}) {
     expect_values(run_op_on(backend, "max", {x}, {{"axes", Ints{1}}})[0], {3}, {kNan, -kInf, kInf}, 0, "max");
-    expect_values(run_op_on(backend, "min", {x}, {{"axes", Ints{1}}})[0], {3}, {kNan, -kInf, -kInf}, 0, "min");
-    expect_values(run_op_on(backend, "logsumexp", {x}, {{"axes", Ints{1}}})[0], {3}, {kNan, -kInf, kInf}, 0, "logsumexp");
+    expect_values(run_op_on(backend, "min", {x}, {{"axes", Ints{1}}})[0], {3}, {kNan, -kInf, -kInf}, 0,
+                  "min");
+    expect_values(run_op_on(backend, "logsumexp", {x}, {{"axes", Ints{1}}})[0], {3}, {kNan, -kInf, kInf}, 0,
+                  "logsumexp");
     expect_values(run_op_on(backend, "argmax", {x})[0], {3}, {1, 0, 0}, 0, "argmax");
     expect_values(run_op_on(backend, "argmin", {x})[0], {3}, {1, 0, 2}, 0, "argmin");
   }
@@ -190,20 +216,22 @@ TEST(Reduce, MeanOverASymbolicAxisDividesByItsSize) {
 TEST(Reduce, TiesShareTheGradientOfMax) {
   const Array x = Array::of<double>({2, 5, 5, 1, 5, 0}, {2, 3});
   const test::Derivatives d("max", {x}, {{"axes", Ints{1}}});
-  expect_values(d.run("g", {x, Array::of<double>({1, 10}, {2})}, "cpu")[0], {2, 3}, {0, 0.5, 0.5, 0, 10, 0}, 1e-12, "ties");
+  expect_values(d.run("g", {x, Array::of<double>({1, 10}, {2})}, "cpu")[0], {2, 3}, {0, 0.5, 0.5, 0, 10, 0},
+                1e-12, "ties");
 }
 
 TEST(Reduce, LogsumexpOfAMaskedRowHasNoGradient) {
   const Array x = Array::of<double>({-kInf, -kInf, 0, 0}, {2, 2});
   const test::Derivatives d("logsumexp", {x}, {{"axes", Ints{1}}});
-  expect_values(d.run("g", {x, Array::of<double>({1, 1}, {2})}, "cpu")[0], {2, 2}, {0, 0, 0.5, 0.5}, 1e-12, "masked");
+  expect_values(d.run("g", {x, Array::of<double>({1, 1}, {2})}, "cpu")[0], {2, 2}, {0, 0, 0.5, 0.5}, 1e-12,
+                "masked");
 }
 
 TEST(Reduce, GradientOfAProductWithZeros) {
   const Array x = Array::of<double>({0, 3, 4, 0, 0, 5, 2, 3, 4}, {3, 3});
   const test::Derivatives d("prod", {x}, {{"axes", Ints{1}}});
-  expect_values(d.run("g", {x, Array::of<double>({1, 1, 1}, {3})}, "cpu")[0], {3, 3}, {12, 0, 0, 0, 0, 0, 12, 8, 6}, 1e-12,
-                "zeros");
+  expect_values(d.run("g", {x, Array::of<double>({1, 1, 1}, {3})}, "cpu")[0], {3, 3},
+                {12, 0, 0, 0, 0, 0, 12, 8, 6}, 1e-12, "zeros");
 }
 
 TEST(Cumulative, SumsAndProductsBothWays) {
@@ -222,8 +250,10 @@ TEST(Cumulative, SumsAndProductsBothWays) {
     });
     for (const char* backend : {"cpu", "reference"}) {
       expect_values(run_op_on(backend, "cumsum", {x}, {{"axis", axis}})[0], x.shape(), up, 1e-6, "cumsum");
-      expect_values(run_op_on(backend, "cumsum", {x}, {{"axis", axis}, {"reverse", true}})[0], x.shape(), down, 1e-6, "reverse");
-      expect_values(run_op_on(backend, "cumprod", {x}, {{"axis", axis}})[0], x.shape(), times, 1e-6, "cumprod");
+      expect_values(run_op_on(backend, "cumsum", {x}, {{"axis", axis}, {"reverse", true}})[0], x.shape(),
+                    down, 1e-6, "reverse");
+      expect_values(run_op_on(backend, "cumprod", {x}, {{"axis", axis}})[0], x.shape(), times, 1e-6,
+                    "cumprod");
     }
   }
 }
@@ -265,18 +295,21 @@ TEST(Sort, TopK) {
   expect_error([&] { top_k(x, 5); }, "k = 5 is out of range for axis 1 of size 4");
   // A symbolic size is only known when the plan is made.
   auto program = test::program_of("top_k", {{DType::f32, {Dim::symbol("N")}}}, {{"k", 3}}, "cpu");
-  expect_error([&] { program.run({Array::of<float>({1, 2}, {2})}); }, "k = 3 is out of range for an axis of size 2");
+  expect_error(
+      [&] {
+        program.run({Array::of<float>({1, 2}, {2})});
+      },
+      "k = 3 is out of range for an axis of size 2");
 }
 
-const char* const kOps[] = {"sum",    "max",    "min",     "prod",    "mean", "var",   "logsumexp", "argmax", "argmin",
-                            "cumsum", "cumprod", "sort", "top_k", "all",  "any"};
+const char* const kOps[] = {"sum",    "max",    "min",     "prod", "mean",  "var", "logsumexp", "argmax",
+                            "argmin", "cumsum", "cumprod", "sort", "top_k", "all", "any"};
 
 TEST(Reduce, SamplesOnBothBackends) {
   for (const char* op : kOps) test::check_samples(op);
 }
 TEST(Reduce, GradientsAgainstDifferences) {
-  for (const char* op : kOps)
-    EXPECT_EQ(test::check_gradients(op) > 0, find_op(op).is_differentiable()) << op;
+  for (const char* op : kOps) EXPECT_EQ(test::check_gradients(op) > 0, find_op(op).is_differentiable()) << op;
 }
 
 }  // namespace

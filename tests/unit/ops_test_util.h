@@ -1,4 +1,5 @@
-// What the tests of ops share: random operands, running one op on a backend, and gradients against differences.
+// What the tests of ops share: random operands, running one op on a backend, and gradients against
+// differences.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -19,7 +20,8 @@ inline Array random_array(Dims shape, int seed, DType dtype = DType::f32, double
   std::mt19937 random(static_cast<unsigned>(seed));
   std::uniform_real_distribution<double> uniform(low, high);
   Array a(DType::f64, std::move(shape));
-  for (int64_t i = 0; i < a.size(); ++i) a.set_flat(i, is_floating(dtype) ? uniform(random) : std::floor(uniform(random)));
+  for (int64_t i = 0; i < a.size(); ++i)
+    a.set_flat(i, is_floating(dtype) ? uniform(random) : std::floor(uniform(random)));
   return a.cast(dtype);
 }
 
@@ -43,13 +45,14 @@ inline std::vector<TensorType> types_of(const std::vector<Array>& in) {
   return types;
 }
 
-inline std::vector<Array> run_op_on(const std::string& backend, const std::string& op, const std::vector<Array>& in,
-                                    const Attrs& attrs = {}) {
+inline std::vector<Array> run_op_on(const std::string& backend, const std::string& op,
+                                    const std::vector<Array>& in, const Attrs& attrs = {}) {
   return program_of(op, types_of(in), attrs, backend).run(in);
 }
 
 /// Result types of an op on operands that may have symbols: "f32[B, 4]".
-inline std::vector<std::string> infer(const std::string& op, const std::vector<TensorType>& in, Attrs attrs = {}) {
+inline std::vector<std::string> infer(const std::string& op, const std::vector<TensorType>& in,
+                                      Attrs attrs = {}) {
   std::vector<std::string> out;
   for (const TensorType& t : find_op(op).check(attrs, in, nullptr, nullptr)) out.push_back(to_string(t));
   return out;
@@ -75,15 +78,18 @@ inline int64_t flat(const Dims& shape, const Dims& index) {
   return at;
 }
 
-inline void expect_values(const Array& got, const Dims& shape, const std::vector<double>& want, double tolerance,
-                          const std::string& what) {
+inline void expect_values(const Array& got, const Dims& shape, const std::vector<double>& want,
+                          double tolerance, const std::string& what) {
   ASSERT_EQ(got.shape(), shape) << what;
   ASSERT_EQ(got.size(), static_cast<int64_t>(want.size())) << what;
   for (int64_t i = 0; i < got.size(); ++i) {
     const double g = got.get_flat(i), w = want[i];
-    if (std::isnan(w)) ASSERT_TRUE(std::isnan(g)) << what << " [" << i << "] gave " << g;
-    else if (std::isinf(w)) ASSERT_EQ(g, w) << what << " [" << i << "]";
-    else ASSERT_NEAR(g, w, tolerance * (1 + std::abs(w))) << what << " [" << i << "]";
+    if (std::isnan(w))
+      ASSERT_TRUE(std::isnan(g)) << what << " [" << i << "] gave " << g;
+    else if (std::isinf(w))
+      ASSERT_EQ(g, w) << what << " [" << i << "]";
+    else
+      ASSERT_NEAR(g, w, tolerance * (1 + std::abs(w))) << what << " [" << i << "]";
   }
 }
 
@@ -98,13 +104,14 @@ inline void expect_error(const std::function<void()>& f, const std::string& part
 
 /// Random operands for a sample; floating ones in f64.
 std::vector<Array> operands_of(const Sample& sample, int seed);
-/// First and second derivatives of every sample of `op` against central differences in fp64, on both backends. Returns
-/// how many samples had a gradient to check.
+/// First and second derivatives of every sample of `op` against central differences in fp64, on both
+/// backends. Returns how many samples had a gradient to check.
 int check_gradients(const std::string& op);
-/// Every sample on the cpu backend in f32, f64 and bf16 against the reference backend in f64; every error sample.
+/// Every sample on the cpu backend in f32, f64 and bf16 against the reference backend in f64; every error
+/// sample.
 void check_samples(const std::string& op);
 
-// ---------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 inline std::vector<Array> operands_of(const Sample& sample, int seed) {
   std::vector<Array> out;
@@ -117,7 +124,8 @@ inline std::vector<Array> operands_of(const Sample& sample, int seed) {
       for (int64_t i = 0; i < a.size(); ++i) order[i] = i;
       std::shuffle(order.begin(), order.end(), random);
       for (int64_t i = 0; i < a.size(); ++i)
-        a.set_flat(i, in.low + (in.high - in.low) * (static_cast<double>(order[i]) + 0.5) / static_cast<double>(a.size()));
+        a.set_flat(i, in.low + (in.high - in.low) * (static_cast<double>(order[i]) + 0.5) /
+                                   static_cast<double>(a.size()));
     } else {
       for (int64_t i = 0; i < a.size(); ++i)
         a.set_flat(i, is_floating(in.type) ? uniform(random) : std::floor(uniform(random)));
@@ -149,7 +157,8 @@ struct Derivatives {
     auto g = Builder::make(module, "g");
     std::vector<TensorType> g_in = in;
     for (int64_t s : seeds) g_in.push_back(out[s]);
-    const auto gs = g->add(find_op("vjp"), inputs(*g, g_in), {{"function", FunctionRef{"f"}}, {"wrt", wrt}, {"seeds", seeds}}, {});
+    const auto gs = g->add(find_op("vjp"), inputs(*g, g_in),
+                           {{"function", FunctionRef{"f"}}, {"wrt", wrt}, {"seeds", seeds}}, {});
     Ints all;
     for (size_t i = out.size(); i < gs.size(); ++i) {
       g->output("", gs[i]);
@@ -161,7 +170,8 @@ struct Derivatives {
     auto h = Builder::make(module, "h");
     std::vector<TensorType> h_in = g_in;
     for (const TensorType& t : first_out) h_in.push_back(t);
-    const auto hs = h->add(find_op("vjp"), inputs(*h, h_in), {{"function", FunctionRef{"g"}}, {"wrt", wrt}, {"seeds", all}}, {});
+    const auto hs = h->add(find_op("vjp"), inputs(*h, h_in),
+                           {{"function", FunctionRef{"g"}}, {"wrt", wrt}, {"seeds", all}}, {});
     for (size_t i = first_out.size(); i < hs.size(); ++i) h->output("", hs[i]);
     h->finish();
   }
@@ -171,7 +181,8 @@ struct Derivatives {
     for (const TensorType& t : types) out.push_back(b.input("", t));
     return out;
   }
-  std::vector<Array> run(const std::string& function, const std::vector<Array>& args, const std::string& backend) const {
+  std::vector<Array> run(const std::string& function, const std::vector<Array>& args,
+                         const std::string& backend) const {
     CompileOptions options;
     options.backend = backend;
     return Program(module, function, options).run(args);
@@ -185,9 +196,9 @@ inline double dot(const Array& a, const Array& b) {
 }
 
 // d sum_i <value_i(x), weights_i> / dx against `gradients`, one direction per element.
-inline void expect_slopes(const std::function<std::vector<Array>(const std::vector<Array>&)>& value, const std::vector<Array>& x,
-                          const Ints& wrt, const std::vector<Array>& weights, const std::vector<Array>& gradients,
-                          const std::string& what) {
+inline void expect_slopes(const std::function<std::vector<Array>(const std::vector<Array>&)>& value,
+                          const std::vector<Array>& x, const Ints& wrt, const std::vector<Array>& weights,
+                          const std::vector<Array>& gradients, const std::string& what) {
   const double step = 1e-5;
   const auto total = [&](const std::vector<Array>& at) {
     const auto y = value(at);
@@ -204,7 +215,8 @@ inline void expect_slopes(const std::function<std::vector<Array>(const std::vect
       up[wrt[k]].set_flat(i, x[wrt[k]].get_flat(i) + step);
       down[wrt[k]].set_flat(i, x[wrt[k]].get_flat(i) - step);
       const double slope = (total(up) - total(down)) / (2 * step);
-      ASSERT_NEAR(gradients[k].get_flat(i), slope, 1e-6 * (1 + std::abs(slope))) << what << ", operand " << wrt[k] << " [" << i << "]";
+      ASSERT_NEAR(gradients[k].get_flat(i), slope, 1e-6 * (1 + std::abs(slope)))
+          << what << ", operand " << wrt[k] << " [" << i << "]";
     }
 }
 
@@ -222,8 +234,10 @@ inline int check_gradients(const std::string& op) {
     const Derivatives d(op, x, sample.attrs);
     if (d.seeds.empty()) continue;
     std::vector<Array> w, v;
-    for (int64_t s : d.seeds) w.push_back(random_array(evaluate(d.out[s].shape, {}), 100 + number, DType::f64));
-    for (const TensorType& t : d.first_out) v.push_back(random_array(evaluate(t.shape, {}), 200 + number, DType::f64));
+    for (int64_t s : d.seeds)
+      w.push_back(random_array(evaluate(d.out[s].shape, {}), 100 + number, DType::f64));
+    for (const TensorType& t : d.first_out)
+      v.push_back(random_array(evaluate(t.shape, {}), 200 + number, DType::f64));
     const auto with = [](std::vector<Array> a, const std::vector<Array>& b) {
       a.insert(a.end(), b.begin(), b.end());
       return a;

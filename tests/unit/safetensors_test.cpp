@@ -22,6 +22,7 @@ class Safetensors : public testing::Test {
   void TearDown() override { std::filesystem::remove_all(folder_); }
   std::string path(const std::string& name) const { return folder_ + "/" + name; }
   std::string stored(const std::string& bytes) const {
+    std::filesystem::remove(path("x.safetensors"));  // writing over a file can wait for the disk
     std::ofstream(path("x.safetensors"), std::ios::binary) << bytes;
     return path("x.safetensors");
   }
@@ -50,7 +51,8 @@ TEST_F(Safetensors, AllTypesComeBack) {
   EXPECT_EQ(metadata, (std::map<std::string, std::string>{{"format", "pt"}}));
   ASSERT_EQ(back.size(), tensors.size());
   for (const auto& [name, array] : tensors) {
-    const auto at = std::find_if(back.begin(), back.end(), [&, n = name](const auto& t) { return t.first == n; });
+    const auto at =
+        std::find_if(back.begin(), back.end(), [&, n = name](const auto& t) { return t.first == n; });
     ASSERT_NE(at, back.end()) << name;
     const Array x = array.contiguous(), &y = at->second;
     ASSERT_EQ(x.dtype(), y.dtype());
@@ -59,7 +61,8 @@ TEST_F(Safetensors, AllTypesComeBack) {
   }
 }
 
-// Written by the format's own Python package: x = [[1, 2, 3]] f32, flag = [True, False] bool, {"format": "pt"}.
+// Written by the format's own Python package: x = [[1, 2, 3]] f32, flag = [True, False] bool, {"format":
+// "pt"}.
 TEST_F(Safetensors, AFileOfAnotherWriterIsRead) {
   const std::string header =
       R"({"__metadata__":{"format":"pt"},"x":{"dtype":"F32","shape":[1,3],"data_offsets":[0,12]},"flag":{"dtype":"BOOL","shape":[2],"data_offsets":[12,14]}})";
@@ -75,7 +78,9 @@ TEST_F(Safetensors, AFileOfAnotherWriterIsRead) {
 }
 
 TEST_F(Safetensors, DataIsAlignedToItsElements) {
-  save_safetensors(path("a"), {{"bytes", Array::zeros(DType::u8, {3})}, {"doubles", Array::zeros(DType::f64, {2})}, {"halves", Array::zeros(DType::f16, {1})}});
+  save_safetensors(path("a"), {{"bytes", Array::zeros(DType::u8, {3})},
+                               {"doubles", Array::zeros(DType::f64, {2})},
+                               {"halves", Array::zeros(DType::f16, {1})}});
   const std::string bytes = read_file(path("a"));
   EXPECT_EQ(static_cast<unsigned char>(bytes[0]) % 8, 0);
   EXPECT_EQ(load_safetensors(path("a"))[0].first, "doubles");
@@ -92,8 +97,10 @@ TEST_F(Safetensors, BadFilesAreTypedErrors) {
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", 4, "takes 8 bytes, the file gives it 4"},
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8, "bytes 8 to 0"},
       {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8, "behind a hole"},
-      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8, "inside the one before"},
-      {R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", 0, "overflows 64 bits"},
+      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+       8, "inside the one before"},
+      {R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", 0,
+       "overflows 64 bits"},
       {R"({"a":{"dtype":"F32","shape":[99999999999999999999],"data_offsets":[0,0]}})", 0, "fraction"},
       {R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,0]}})", 0, "negative number -1"},
       {R"({"a":{"dtype":"F32","shape":[1.5],"data_offsets":[0,0]}})", 0, "fraction 1.5"},
@@ -101,7 +108,8 @@ TEST_F(Safetensors, BadFilesAreTypedErrors) {
       {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0]}})", 4, "holds 1 numbers"},
       {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4,8]}})", 4, "more than 2"},
       {R"({"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4, "given twice"},
-      {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4, "given twice"},
+      {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+       4, "given twice"},
       {R"({"a":{"dtype":"F32","shape":[[1]],"data_offsets":[0,4]}})", 4, "a list where none belongs"},
       {R"({"a":{"dtype":"F32","shape":{"x":1},"data_offsets":[0,4]}})", 4, "an object where none belongs"},
       {R"({"a":{"dtype":7,"shape":[1],"data_offsets":[0,4]}})", 4, "a number where none belongs"},
@@ -115,7 +123,8 @@ TEST_F(Safetensors, BadFilesAreTypedErrors) {
       {"", 0, "does not begin with '{'"},
   };
   for (const auto& c : cases) {
-    const std::string message = error_of(ErrorKind::Corrupt, [&] { load_safetensors(file_of(c.header, c.data)); });
+    const std::string message =
+        error_of(ErrorKind::Corrupt, [&] { load_safetensors(file_of(c.header, c.data)); });
     EXPECT_NE(message.find(c.message), std::string::npos) << c.header << "\n" << message;
     EXPECT_NE(message.find("x.safetensors"), std::string::npos) << message;
   }
@@ -123,15 +132,19 @@ TEST_F(Safetensors, BadFilesAreTypedErrors) {
     load_safetensors(file_of(R"({"a":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]}})", 1));
   });
   EXPECT_NE(other.find("'F8_E4M3'"), std::string::npos) << other;
-  const std::string huge = error_of(ErrorKind::Corrupt, [&] { load_safetensors(stored(std::string(8, '\xFF') + "{}")); });
+  const std::string huge =
+      error_of(ErrorKind::Corrupt, [&] { load_safetensors(stored(std::string(8, '\xFF') + "{}")); });
   EXPECT_NE(huge.find("declared 18446744073709551615"), std::string::npos) << huge;
   error_of(ErrorKind::Corrupt, [&] { load_safetensors(file_of("{\"a\":" + std::string(100000, '['), 0)); });
 }
 
 TEST_F(Safetensors, TruncatedAndDamagedFilesNeverDoMoreThanThrow) {
-  save_safetensors(path("a"), {{"a", Array::full(DType::f32, {2, 2}, 1)}, {"b", Array::zeros(DType::u8, {3})}}, {{"k", "v"}});
+  save_safetensors(path("a"),
+                   {{"a", Array::full(DType::f32, {2, 2}, 1)}, {"b", Array::zeros(DType::u8, {3})}},
+                   {{"k", "v"}});
   const std::string whole = read_file(path("a"));
-  for (size_t n = 0; n < whole.size(); ++n) error_of(ErrorKind::Corrupt, [&] { load_safetensors(stored(whole.substr(0, n))); });
+  for (size_t n = 0; n < whole.size(); ++n)
+    error_of(ErrorKind::Corrupt, [&] { load_safetensors(stored(whole.substr(0, n))); });
   const size_t header = whole.size() - 19;
   int refused = 0;
   for (size_t i = 0; i < header; ++i)
@@ -149,7 +162,8 @@ TEST_F(Safetensors, TruncatedAndDamagedFilesNeverDoMoreThanThrow) {
 
 TEST_F(Safetensors, WhatCannotBeWrittenIsRefusedAndNothingIsLeft) {
   const Array x = Array::scalar(1.0f);
-  for (const Tensors& bad : {Tensors{{"a", x}, {"a", x}}, Tensors{{"__metadata__", x}}, Tensors{{"a", Array()}}, Tensors{{"\xFF", x}}})
+  for (const Tensors& bad : {Tensors{{"a", x}, {"a", x}}, Tensors{{"__metadata__", x}},
+                             Tensors{{"a", Array()}}, Tensors{{"\xFF", x}}})
     error_of(ErrorKind::InvalidArgument, [&] { save_safetensors(path("a"), bad); });
   EXPECT_FALSE(std::filesystem::exists(path("a")));
 }

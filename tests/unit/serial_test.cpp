@@ -1,4 +1,5 @@
-// The .fovea file: what is saved is loaded, and nothing that is wrong with a file does more than throw a typed error.
+// The .fovea file: what is saved is loaded, and nothing that is wrong with a file does more than throw a
+// typed error.
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@ class Serial : public testing::Test {
   std::string path(const std::string& name) const { return folder_ + "/" + name; }
   /// `bytes` as a file.
   std::string stored(const std::string& bytes, const std::string& name = "damaged.fovea") const {
+    std::filesystem::remove(path(name));  // writing over a file can wait for the disk
     std::ofstream(path(name), std::ios::binary) << bytes;
     return path(name);
   }
@@ -54,10 +56,12 @@ ModelFile sample_file(unsigned seed, int nodes = 12) {
   ModelFile file;
   file.module = random_module(seed, nodes);
   for (int t = 0; t < kDTypeCount; ++t)
-    file.tensors.emplace_back("tensor." + std::to_string(t), random_bytes(static_cast<DType>(t), {3, 5}, random));
+    file.tensors.emplace_back("tensor." + std::to_string(t),
+                              random_bytes(static_cast<DType>(t), {3, 5}, random));
   file.tensors.emplace_back("scalar", Array::scalar(2.5f));
   file.tensors.emplace_back("empty", Array(DType::f32, {0, 7}));
-  file.tensors.emplace_back("strided", random_bytes(DType::i32, {4, 6}, random).transpose(0, 1).slice(0, 5, -7, -2));
+  file.tensors.emplace_back("strided",
+                            random_bytes(DType::i32, {4, 6}, random).transpose(0, 1).slice(0, 5, -7, -2));
   file.tensors.emplace_back("", random_bytes(DType::u8, {1}, random));
   file.metadata = {{"tokenizer", std::string("\0\xFF\n{}", 5)}, {"empty", ""}, {"k\xFFy", "value"}};
   return file;
@@ -79,7 +83,8 @@ ModelFile tiny_file() {
 /// The file's digest of header and graph made right again, so that what lies behind that check is reached.
 std::string with_digest(std::string bytes) {
   uint64_t graph = 0;
-  for (int i = 8; i-- > 0;) graph = graph << 8 | static_cast<unsigned char>(bytes[16 + static_cast<size_t>(i)]);
+  for (int i = 8; i-- > 0;)
+    graph = graph << 8 | static_cast<unsigned char>(bytes[16 + static_cast<size_t>(i)]);
   if (graph > bytes.size() - 64) return bytes;
   Digester digester;
   digester.update(bytes.data(), 48);
@@ -91,7 +96,10 @@ std::string with_digest(std::string bytes) {
 
 /// A file with this graph and nothing behind it.
 std::string file_of_graph(const std::string& graph) {
-  std::string bytes("\x89" "FOVEA\r\n\1\0\0\0\0\0\0\0", 16);
+  std::string bytes(
+      "\x89"
+      "FOVEA\r\n\1\0\0\0\0\0\0\0",
+      16);
   const uint64_t whole = (64 + graph.size() + 63) / 64 * 64;
   for (uint64_t v : {uint64_t{graph.size()}, whole})
     for (int i = 0; i < 8; ++i) bytes += static_cast<char>(v >> (8 * i));
@@ -122,7 +130,8 @@ TEST_F(Serial, WeightsAreAligned) {
   const FileSummary s = inspect(path("a"));
   for (const auto& t : s.tensors) EXPECT_EQ(t.offset % 64, 0) << t.name;
   const ModelFile mapped = load(path("a"), {.map = true});
-  for (const auto& [name, array] : mapped.tensors) EXPECT_EQ(reinterpret_cast<uintptr_t>(array.raw()) % 64, 0u) << name;
+  for (const auto& [name, array] : mapped.tensors)
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(array.raw()) % 64, 0u) << name;
 }
 
 TEST_F(Serial, SharedMemoryIsWrittenOnceAndSharedAgain) {
@@ -205,7 +214,9 @@ TEST_F(Serial, EveryFlippedByteIsATypedErrorOrPadding) {
         ++padding;
         ASSERT_GE(static_cast<int64_t>(i), 64 + s.graph_bytes) << "byte " << i << " is no padding";
       } catch (const Error& e) {
-        ASSERT_TRUE(e.kind() == ErrorKind::Corrupt || (e.kind() == ErrorKind::VersionMismatch && (i == 8 || i == 9))) << i << e.what();
+        ASSERT_TRUE(e.kind() == ErrorKind::Corrupt ||
+                    (e.kind() == ErrorKind::VersionMismatch && (i == 8 || i == 9)))
+            << i << e.what();
       }
     }
   EXPECT_LT(padding, 2 * 64 * 4u);
@@ -236,8 +247,11 @@ TEST_F(Serial, DamageBehindARightDigestIsATypedErrorOrAValidModule) {
 }
 
 TEST_F(Serial, OtherFilesAreNamedForWhatTheyAre) {
-  const std::string zip = error_of(ErrorKind::Corrupt, [&] { load(stored(std::string("PK\3\4\x14\0\0\0", 8) + std::string(100, 'x'))); });
-  EXPECT_NE(zip.find("not a .fovea file: begins with \"PK\\x03\\x04\\x14\\x00\\x00\\x00\""), std::string::npos) << zip;
+  const std::string zip = error_of(
+      ErrorKind::Corrupt, [&] { load(stored(std::string("PK\3\4\x14\0\0\0", 8) + std::string(100, 'x'))); });
+  EXPECT_NE(zip.find("not a .fovea file: begins with \"PK\\x03\\x04\\x14\\x00\\x00\\x00\""),
+            std::string::npos)
+      << zip;
   const std::string text = error_of(ErrorKind::Corrupt, [&] { load(stored("hi")); });
   EXPECT_NE(text.find("begins with \"hi\""), std::string::npos) << text;
   error_of(ErrorKind::IO, [&] { load(path("absent")); });
@@ -287,7 +301,8 @@ TEST_F(Serial, WhatVerifyRefusesIsNotSaved) {
 
 TEST_F(Serial, MemoryIsBoundedByTheFile) {
   auto grown = [&](const std::function<void()>& f) {
-    struct rusage before {}, after {};
+    struct rusage before {
+    }, after{};
     getrusage(RUSAGE_SELF, &before);
     f();
     getrusage(RUSAGE_SELF, &after);
@@ -298,7 +313,8 @@ TEST_F(Serial, MemoryIsBoundedByTheFile) {
     while (out.size() < bytes) out += part;
     return out;
   };
-  // Empty nodes, strings, functions, scopes, tensors, metadata; one node of packed integers and of empty attributes.
+  // Empty nodes, strings, functions, scopes, tensors, metadata; one node of packed integers and of empty
+  // attributes.
   const auto field = [](int number, const std::string& payload) {
     std::string out(1, static_cast<char>(number << 3 | 2));
     for (size_t v = payload.size();; v >>= 7) {

@@ -1,4 +1,5 @@
-// Modules as text: what is printed reads back to the same module, and what is wrong is refused with its place.
+// Modules as text: what is printed reads back to the same module, and what is wrong is refused with its
+// place.
 #include "graph/text/text.h"
 
 #include "tests/unit/module_test_util.h"
@@ -75,11 +76,14 @@ TEST(Text, SpecialNumbersKeepTheirBits) {
   auto module = std::make_shared<Module>();
   auto bits = [&](DType dtype, const std::vector<uint64_t>& list) {
     Array a(dtype, {static_cast<int64_t>(list.size())});
-    for (size_t i = 0; i < list.size(); ++i) std::memcpy(static_cast<char*>(a.raw()) + i * static_cast<size_t>(size_of(dtype)), &list[i], static_cast<size_t>(size_of(dtype)));
+    for (size_t i = 0; i < list.size(); ++i)
+      std::memcpy(static_cast<char*>(a.raw()) + i * static_cast<size_t>(size_of(dtype)), &list[i],
+                  static_cast<size_t>(size_of(dtype)));
     module->constants.push_back(a);
   };
   bits(DType::f32, {0x7F800000, 0xFF800000, 0x7FC00000, 0xFFC00000, 0x7F800001, 0x80000000, 1, 0x7F7FFFFF});
-  bits(DType::f64, {0x7FF0000000000000, 0x7FF8000000000000, 0xFFF8000000000001, 0x8000000000000000, 1, 0x3FB999999999999A});
+  bits(DType::f64, {0x7FF0000000000000, 0x7FF8000000000000, 0xFFF8000000000001, 0x8000000000000000, 1,
+                    0x3FB999999999999A});
   bits(DType::f16, {0x7C00, 0x7E00, 0xFE01, 0x8000, 1, 0x7BFF, 0x3555});
   bits(DType::bf16, {0x7F80, 0x7FC0, 0xFFC1, 0x8000, 1, 0x7F7F, 0x3EAB});
   bits(DType::i64, {0x8000000000000000, 0x7FFFFFFFFFFFFFFF});
@@ -87,7 +91,8 @@ TEST(Text, SpecialNumbersKeepTheirBits) {
   module->constants.push_back(Array(DType::f32, {0, 3}));
   module->constants.push_back(Array::scalar(2.5));
   const std::string text = print(*module);
-  EXPECT_NE(text.find("f32[8] = [inf, -inf, nan, nan:ffc00000, nan:7f800001, -0, 1e-45, "), std::string::npos) << text;
+  EXPECT_NE(text.find("f32[8] = [inf, -inf, nan, nan:ffc00000, nan:7f800001, -0, 1e-45, "), std::string::npos)
+      << text;
   EXPECT_EQ(difference(*module, *parse(text)), "") << text;
 }
 
@@ -97,8 +102,11 @@ TEST(Text, LargeConstantsAreKnownByDigest) {
   for (int i = 0; i < 2; ++i) module->constants.push_back(random_bytes(DType::f32, {5, 13}, random));
   const std::string text = print(*module);
   EXPECT_EQ(difference(*module, *parse(text, {module->constants[1], module->constants[0]})), "");
-  const std::string message = error_of(ErrorKind::InvalidArgument, [&] { parse(text, {module->constants[0]}); });
-  EXPECT_NE(message.find("text:2:10: none of the 1 arrays given is this constant: f32[5, 13]"), std::string::npos) << message;
+  const std::string message =
+      error_of(ErrorKind::InvalidArgument, [&] { parse(text, {module->constants[0]}); });
+  EXPECT_NE(message.find("text:2:10: none of the 1 arrays given is this constant: f32[5, 13]"),
+            std::string::npos)
+      << message;
 }
 
 TEST(Text, ErrorsNameLineAndColumn) {
@@ -108,7 +116,8 @@ TEST(Text, ErrorsNameLineAndColumn) {
       {"exp(%0)", "exq(%0)", "text:3:8: there is no op 'exq'"},
       {"exp(%0)", "exp(%2)", "text:3:3: %2 does not exist here"},
       {"exp(%0)", "exp(%0#1)", "text:3:3: %0#1 does not exist here"},
-      {"exp(%0) : f32[B, 2]", "exp(%0) : f32[B, 3]", "text:3:3: the op gives f32[B, 2], the text says f32[B, 3]"},
+      {"exp(%0) : f32[B, 2]", "exp(%0) : f32[B, 3]",
+       "text:3:3: the op gives f32[B, 2], the text says f32[B, 3]"},
       {"%2 = constant", "%4 = constant", "text:4:3: expected node %2 here"},
       {"index = 0", "index = 7", "reads constant 7 of 1"},
       {"index = 0", "index = 0, index = 0", "text:4:44: attribute 'index' is given twice"},
@@ -133,8 +142,9 @@ TEST(Text, ErrorsNameLineAndColumn) {
 
 TEST(Text, FunctionsThatCallThemselvesAreRefused) {
   const std::string message = error_of(ErrorKind::InvalidArgument, [] {
-    parse("func @a(%0: f32[2]) -> (%1) { %1 = call(%0) {function = @b} }\n"
-          "func @b(%0: f32[2]) -> (%1) { %1 = call(%0) {function = @a} }");
+    parse(
+        "func @a(%0: f32[2]) -> (%1) { %1 = call(%0) {function = @b} }\n"
+        "func @b(%0: f32[2]) -> (%1) { %1 = call(%0) {function = @a} }");
   });
   EXPECT_NE(message.find("calls itself"), std::string::npos) << message;
 }
@@ -146,8 +156,10 @@ TEST(Text, DamagedTextNeverDoesMoreThanThrow) {
   int refused = 0;
   for (int i = 0; i < 1500; ++i) {
     std::string damaged = text;
-    if (i % 3 == 0) damaged.resize(random() % damaged.size());
-    else damaged[random() % damaged.size()] = letters[random() % letters.size()];
+    if (i % 3 == 0)
+      damaged.resize(random() % damaged.size());
+    else
+      damaged[random() % damaged.size()] = letters[random() % letters.size()];
     try {
       parse(damaged);
     } catch (const Error&) {

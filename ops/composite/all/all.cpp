@@ -10,13 +10,16 @@
 namespace fovea {
 
 FOVEA_OP(all) {
-  op.doc("True where all elements over axes (all axes where the list is empty) are true; true for no elements.")
+  op.doc(
+        "True where all elements over axes (all axes where the list is empty) are true; true for no "
+        "elements.")
       .input("x", Types::boolean)
       .attr("axes", Ints{}, "axes to reduce; negative ones count from the end")
       .attr("keepdims", false, "leave the reduced axes with size 1")
       .infer(infer_reduction)
       .decompose([](const OpArgs& a) {
-        const Tensor misses = sum(cast(logical_not(a.in[0]), DType::i64), a.attrs.ints("axes"), a.attrs.flag("keepdims"));
+        const Tensor misses =
+            sum(cast(logical_not(a.in[0]), DType::i64), a.attrs.ints("axes"), a.attrs.flag("keepdims"));
         return Tensors{equal(misses, 0)};
       })
       .not_differentiable()

@@ -6,7 +6,9 @@
 namespace fovea {
 
 FOVEA_OP(argmin) {
-  op.doc("Position (i64) of the smallest element along one axis: the first of several. NaN counts as smallest.")
+  op.doc(
+        "Position (i64) of the smallest element along one axis: the first of several. NaN counts as "
+        "smallest.")
       .input("x", Types::numeric)
       .attr("axis", -1, "the axis that is searched")
       .attr("keepdims", false, "leave the axis with size 1")

@@ -16,7 +16,8 @@ FOVEA_OP(bernoulli) {
         infer_random(c, DType::boolean);
       })
       .decompose([](const OpArgs& a) {
-        return Tensors{less(uniform(a.in[0], a.attrs.shape("shape"), 0, 1, a.attrs.integer("ordinal")), a.attrs.number("p"))};
+        return Tensors{less(uniform(a.in[0], a.attrs.shape("shape"), 0, 1, a.attrs.integer("ordinal")),
+                            a.attrs.number("p"))};
       })
       .sample({ints({2}, 0, 100)}, {{"shape", Shape{2, 5}}, {"p", 0.25}})
       .sample_error({ints({2}, 0, 100)}, {{"shape", Shape{2}}, {"p", 1.5}}, "is not in [0, 1]");

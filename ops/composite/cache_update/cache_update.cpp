@@ -25,13 +25,16 @@ void infer(InferContext& c) {
   const int64_t axis = c.axis("axis", c.rank(0));
   c.same_dtype(0, 1);
   if (c.rank(0) != c.rank(1))
-    c.fail("cache has rank " + std::to_string(c.rank(0)) + ", updates have rank " + std::to_string(c.rank(1)));
+    c.fail("cache has rank " + std::to_string(c.rank(0)) + ", updates have rank " +
+           std::to_string(c.rank(1)));
   if (c.rank(2) != 0) c.fail("position must be a scalar, got rank " + std::to_string(c.rank(2)));
   for (int64_t d = 0; d < c.rank(0); ++d)
-    if (d != axis) c.same(c.shape(0)[d], c.shape(1)[d], "axis " + std::to_string(d) + " of cache is {a}, of updates {b}");
+    if (d != axis)
+      c.same(c.shape(0)[d], c.shape(1)[d], "axis " + std::to_string(d) + " of cache is {a}, of updates {b}");
   const Dim room = c.shape(0)[axis] - c.shape(1)[axis];
   if (room.is_const() && room.value() < 0)
-    c.fail(c.shape(1)[axis].str() + " updates do not fit into axis " + std::to_string(axis) + " of size " + c.shape(0)[axis].str());
+    c.fail(c.shape(1)[axis].str() + " updates do not fit into axis " + std::to_string(axis) + " of size " +
+           c.shape(0)[axis].str());
   c.output(c.in[0]);
 }
 
@@ -74,19 +77,21 @@ FOVEA_KERNEL(cpu, cache_update, rows) {
       if (d != axis) (d < axis ? outer : row) *= cache.shape[d];
     return make_prepared([=, bytes = cache.nbytes(), type = r.in[2].dtype](const KernelArgs& args) {
       const int64_t at = index_at(type, args.in[2], 0);
-      if (at < 0 || at > size - count)
+      if (count > 0 && (at < 0 || at > size - count))
         invalid("cache_update: position " + std::to_string(at) + " with " + std::to_string(count) +
                 " new entries is out of range for axis of size " + std::to_string(size));
       if (args.in[0] != args.out[0] && bytes > 0) std::memcpy(args.out[0], args.in[0], bytes);
       if (count * row == 0) return;
       for (int64_t o = 0; o < outer; ++o)
-        std::memcpy(args.output<char>(0) + (o * size + at) * row, args.input<char>(1) + o * count * row, count * row);
+        std::memcpy(args.output<char>(0) + (o * size + at) * row, args.input<char>(1) + o * count * row,
+                    count * row);
     });
   });
 }
 
 Tensor cache_update(const Arg& cache, const Tensor& updates, const Tensor& position, int64_t axis) {
-  return apply1("cache_update", {to_tensor(cache, updates.dtype()), updates, position}, {{"axis", axis}}, cache.source);
+  return apply1("cache_update", {to_tensor(cache, updates.dtype()), updates, position}, {{"axis", axis}},
+                cache.source);
 }
 
 }  // namespace fovea

@@ -40,7 +40,8 @@ Dim part(InferContext& c, const Dim& channels, int64_t groups, std::string_view 
 
 int64_t known(InferContext& c, const Dim& size) {
   if (!size.is_const()) c.fail("the kernel has the size " + size.str() + ", which must be a known number");
-  if (size.value() < 1) c.fail("the kernel has the size " + size.str() + ", it must be at least 1");
+  if (size.value() < 1 || size.value() > INT32_MAX)
+    c.fail("the kernel has the size " + size.str() + ", it must be at least 1 and below 2^31");
   return size.value();
 }
 
@@ -199,10 +200,9 @@ OpDecl& declare(OpDecl& op) {
 FOVEA_OP(conv2d) {
   declare(op)
       .doc(
-          "y[n, o, a, b] = bias[o] + sum over c, i, j of weight[o, c, i, j] x[n, c, a stride + i dilation - "
-          "low, b stride + j "
-          "dilation - low], with zeros around x: x [N, C, H, W], weight [O, C / groups, kh, kw], bias [O] "
-          "(optional).")
+          "y[n, o, a, b] = bias[o] + sum over c, i, j of weight[o, c, i, j] x[n, c, a stride + i dilation"
+          " - low, b stride + j dilation - low], with zeros around x: x [N, C, H, W], weight [O, C / "
+          "groups, kh, kw], bias [O] (optional).")
       .input("x", Types::floating)
       .input("weight", Types::floating)
       .optional_input("bias", Types::floating)
@@ -241,9 +241,9 @@ FOVEA_OP(conv2d) {
 FOVEA_OP(conv2d_backward_input) {
   declare(op)
       .doc(
-          "The adjoint of conv2d in its input: g [N, O, H', W'] and weight [O, C / groups, kh, kw] give [N, "
-          "C, H, W], where "
-          "{H, W} are the sizes of the input. As an operation of its own: transposed convolution.")
+          "The adjoint of conv2d in its input: g [N, O, H', W'] and weight [O, C / groups, kh, kw] give "
+          "[N, C, H, W], where {H, W} are the sizes of the input. As an operation of its own: transposed "
+          "convolution.")
       .input("g", Types::floating)
       .input("weight", Types::floating)
       .required_attr("sizes", Shape{}, "{H, W}")
@@ -266,9 +266,8 @@ FOVEA_OP(conv2d_backward_input) {
 FOVEA_OP(conv2d_backward_weight) {
   declare(op)
       .doc(
-          "The adjoint of conv2d in its weight: x [N, C, H, W] and g [N, O, H', W'] give [O, C / groups, kh, "
-          "kw], where {kh, kw} "
-          "is the size of the kernel.")
+          "The adjoint of conv2d in its weight: x [N, C, H, W] and g [N, O, H', W'] give [O, C / groups, "
+          "kh, kw], where {kh, kw} is the size of the kernel.")
       .input("x", Types::floating)
       .input("g", Types::floating)
       .required_attr("kernel", Ints{}, "{kh, kw}")

@@ -17,6 +17,15 @@ bool not_empty(const KernelRequest& r) {
   return true;
 }
 
+// oneDNN divides by zero for sizes beyond 32 bits.
+bool fits(const KernelRequest& r) {
+  for (const auto* operands : {&r.in, &r.out})
+    for (const OperandSpec& s : *operands)
+      for (int64_t d : s.shape)
+        if (d > INT32_MAX) return false;
+  return true;
+}
+
 onednn::ConvDesc describe(ConvPass pass, const KernelRequest& r, const OperandSpec& x,
                           const OperandSpec& weight) {
   const Windows w = windows_of(r.attrs, weight.shape[2], weight.shape[3]);
@@ -56,7 +65,9 @@ std::unique_ptr<PreparedKernel> prepared(const onednn::ConvDesc& d, Set set) {
 void* read(const KernelArgs& args, int i) { return const_cast<void*>(args.in[i]); }
 
 Kernel& conditions(Kernel& kernel) {
-  return kernel.dtypes({DType::f32, DType::bf16, DType::f16}).when(not_empty, "an operand is empty");
+  return kernel.dtypes({DType::f32, DType::bf16, DType::f16})
+      .when(not_empty, "an operand is empty")
+      .when(fits, "a size exceeds 2^31 - 1");
 }
 
 }  // namespace

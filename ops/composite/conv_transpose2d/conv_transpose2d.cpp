@@ -35,9 +35,9 @@ void infer(InferContext& c) {
     if (extra[d] < 0 || extra[d] >= most)
       c.fail("output_padding is " + str(extra[d]) +
              ", it must be at least 0 and less than the larger of stride and dilation, " + str(most));
-    if (!weight[2 + d].is_const() || weight[2 + d].value() < 1)
+    if (!weight[2 + d].is_const() || weight[2 + d].value() < 1 || weight[2 + d].value() > INT32_MAX)
       c.fail("the kernel has the size " + weight[2 + d].str() +
-             ", which must be a known number of at least 1");
+             ", which must be a known number from 1 to below 2^31");
   }
   c.attrs.set("output_padding", extra);
   const Dim channels = weight[1] * Dim(groups);
@@ -86,10 +86,9 @@ Tensors decompose(const OpArgs& a) {
 FOVEA_OP(conv_transpose2d) {
   declare_windows(op)
       .doc(
-          "The adjoint of conv2d in its input, plus a bias: x [N, O, H, W], weight [O, C / groups, kh, kw], "
-          "bias [C] (optional) "
-          "give [N, C, H', W'] with H' = (H - 1) stride - low - high + dilation (kh - 1) + 1 + "
-          "output_padding.")
+          "The adjoint of conv2d in its input, plus a bias: x [N, O, H, W], weight [O, C / groups, kh, "
+          "kw], bias [C] (optional) give [N, C, H', W'] with H' = (H - 1) stride - low - high + dilation "
+          "(kh - 1) + 1 + output_padding.")
       .input("x", Types::floating)
       .input("weight", Types::floating)
       .optional_input("bias", Types::floating)

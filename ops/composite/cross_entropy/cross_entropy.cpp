@@ -25,7 +25,9 @@ Shape infer_options(InferContext& c) {
   const double smoothing = c.attrs.number("smoothing");
   if (!(smoothing >= 0 && smoothing <= 1))
     c.fail("smoothing " + std::to_string(smoothing) + " is not between 0 and 1");
-  return infer_label_loss(c, 1);
+  const Shape rows = infer_label_loss(c, 1);
+  if (c.shape(0).back() == Dim(0)) c.fail("logits have no classes: their last axis has size 0");
+  return rows;
 }
 
 Tensors decompose(const OpArgs& a) {

@@ -38,7 +38,8 @@ FOVEA_OP(cumprod) {
 
 FOVEA_KERNEL(cpu, cumprod, lanes) {
   kernel.strided().prepare([](const KernelRequest& r) {
-    const Lanes<2> lanes(r.attrs.integer("axis"), r.in[0].shape, {r.in[0].strides, contiguous_strides(r.out[0].shape)});
+    const Lanes<2> lanes(r.attrs.integer("axis"), r.in[0].shape,
+                         {r.in[0].strides, contiguous_strides(r.out[0].shape)});
     const Blocks blocks(lanes.count(), 16384 / std::max<int64_t>(1, lanes.length));
     return dispatch(r.in[0].dtype, [&](auto zero) -> std::unique_ptr<PreparedKernel> {
       using T = decltype(zero);
@@ -57,6 +58,8 @@ FOVEA_KERNEL(cpu, cumprod, lanes) {
   });
 }
 
-Tensor cumprod(const Arg& x, int64_t axis) { return apply1("cumprod", {to_tensor(x, DType::f32)}, {{"axis", axis}}, x.source); }
+Tensor cumprod(const Arg& x, int64_t axis) {
+  return apply1("cumprod", {to_tensor(x, DType::f32)}, {{"axis", axis}}, x.source);
+}
 
 }  // namespace fovea

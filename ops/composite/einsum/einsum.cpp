@@ -22,9 +22,13 @@ struct Equation {
   Labels out;
 };
 
-[[noreturn]] void bad(const std::string& text, const std::string& why) { invalid("einsum: \"" + text + "\": " + why); }
+[[noreturn]] void bad(const std::string& text, const std::string& why) {
+  invalid("einsum: \"" + text + "\": " + why);
+}
 
-bool contains(const Labels& labels, int label) { return std::find(labels.begin(), labels.end(), label) != labels.end(); }
+bool contains(const Labels& labels, int label) {
+  return std::find(labels.begin(), labels.end(), label) != labels.end();
+}
 
 // The labels of one operand of `rank` axes, or of the result (rank -1) with `open` axes for the ellipsis.
 Labels parse_term(const std::string& text, const std::string& term, int64_t rank, int open) {
@@ -33,7 +37,8 @@ Labels parse_term(const std::string& text, const std::string& term, int64_t rank
   const int64_t letters = static_cast<int64_t>(term.size()) - (dots == std::string::npos ? 0 : 3);
   if (rank >= 0) {
     if (dots == std::string::npos ? letters != rank : letters > rank)
-      bad(text, "\"" + term + "\" names " + std::to_string(letters) + " axes, the operand has " + std::to_string(rank));
+      bad(text, "\"" + term + "\" names " + std::to_string(letters) + " axes, the operand has " +
+                    std::to_string(rank));
     open = static_cast<int>(rank - letters);
   }
   for (size_t i = 0; i < term.size(); ++i) {
@@ -43,7 +48,8 @@ Labels parse_term(const std::string& text, const std::string& term, int64_t rank
       continue;
     }
     const char c = term[i];
-    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))) bad(text, std::string("'") + c + "' is not a letter");
+    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')))
+      bad(text, std::string("'") + c + "' is not a letter");
     if (contains(labels, c)) bad(text, std::string("'") + c + "' stands twice in \"" + term + "\"");
     labels.push_back(c);
   }
@@ -58,8 +64,10 @@ Equation parse(const std::string& text, const std::vector<int64_t>& ranks) {
   const std::string left = compact.substr(0, arrow);
   std::vector<std::string> terms(1);
   for (char c : left) {
-    if (c == ',') terms.emplace_back();
-    else terms.back() += c;
+    if (c == ',')
+      terms.emplace_back();
+    else
+      terms.back() += c;
   }
   if (terms.size() != ranks.size())
     bad(text, std::to_string(terms.size()) + " terms for " + std::to_string(ranks.size()) + " operands");
@@ -77,7 +85,8 @@ Equation parse(const std::string& text, const std::vector<int64_t>& ranks) {
   }
   e.out = parse_term(text, compact.substr(arrow + 2), -1, open);
   for (int label : e.out)
-    if (!count.count(label)) bad(text, std::string("'") + static_cast<char>(label) + "' of the result is in no operand");
+    if (!count.count(label))
+      bad(text, std::string("'") + static_cast<char>(label) + "' of the result is in no operand");
   return e;
 }
 
@@ -95,25 +104,28 @@ void infer(InferContext& c) {
   std::map<int, Dim> sizes;
   for (size_t i = 0; i < c.in.size(); ++i) {
     if (c.dtype(i) != c.dtype(0))
-      c.fail("operand " + std::to_string(i) + " is " + std::string(to_string(c.dtype(i))) + ", operand 0 is " +
-             std::string(to_string(c.dtype(0))));
+      c.fail("operand " + std::to_string(i) + " is " + std::string(to_string(c.dtype(i))) +
+             ", operand 0 is " + std::string(to_string(c.dtype(0))));
     for (size_t d = 0; d < shapes[i].size(); ++d) {
       const int label = e.in[i][d];
       const auto [known, fresh] = sizes.emplace(label, shapes[i][d]);
       if (fresh || shapes[i][d] == Dim(1)) continue;
-      if (known->second == Dim(1)) known->second = shapes[i][d];
+      if (known->second == Dim(1))
+        known->second = shapes[i][d];
       else
         c.same(shapes[i][d], known->second,
-               (label < 0 ? std::string("an axis of the ellipsis") : std::string("axis '") + static_cast<char>(label) + "'") +
+               (label < 0 ? std::string("an axis of the ellipsis")
+                          : std::string("axis '") + static_cast<char>(label) + "'") +
                    " is {a} in operand " + std::to_string(i) + ", {b} before");
     }
   }
   // Only the ellipsis broadcasts.
   for (size_t i = 0; i < c.in.size(); ++i)
     for (size_t d = 0; d < shapes[i].size(); ++d)
-      if (e.in[i][d] >= 0) c.same(shapes[i][d], sizes[e.in[i][d]],
-                                  std::string("axis '") + static_cast<char>(e.in[i][d]) + "' is {a} in operand " +
-                                      std::to_string(i) + ", {b} elsewhere");
+      if (e.in[i][d] >= 0)
+        c.same(shapes[i][d], sizes[e.in[i][d]],
+               std::string("axis '") + static_cast<char>(e.in[i][d]) + "' is {a} in operand " +
+                   std::to_string(i) + ", {b} elsewhere");
   Shape shape;
   for (int label : e.out) shape.push_back(sizes[label]);
   c.output(c.dtype(0), shape);
@@ -129,7 +141,8 @@ struct Term {
 Term arranged(const Term& t, const Labels& labels) {
   if (t.labels == labels) return t;
   Ints axes;
-  for (int label : labels) axes.push_back(std::find(t.labels.begin(), t.labels.end(), label) - t.labels.begin());
+  for (int label : labels)
+    axes.push_back(std::find(t.labels.begin(), t.labels.end(), label) - t.labels.begin());
   return {permute(t.x, axes), labels};
 }
 
@@ -138,8 +151,10 @@ Term summed(const Term& t, const Labels& needed) {
   Ints axes;
   Labels rest;
   for (size_t d = 0; d < t.labels.size(); ++d) {
-    if (contains(needed, t.labels[d])) rest.push_back(t.labels[d]);
-    else axes.push_back(static_cast<int64_t>(d));
+    if (contains(needed, t.labels[d]))
+      rest.push_back(t.labels[d]);
+    else
+      axes.push_back(static_cast<int64_t>(d));
   }
   return axes.empty() ? t : Term{sum(t.x, axes), rest};
 }
@@ -149,7 +164,8 @@ Tensor shaped(const Tensor& x, const Shape& shape) { return x.shape() == shape ?
 // One product of two terms; labels that are needed no more are contracted.
 Term multiplied(Term a, Term b, const Labels& needed) {
   Labels batch, inner, rows, columns;
-  for (int label : a.labels) (contains(b.labels, label) ? contains(needed, label) ? batch : inner : rows).push_back(label);
+  for (int label : a.labels)
+    (contains(b.labels, label) ? contains(needed, label) ? batch : inner : rows).push_back(label);
   for (int label : b.labels)
     if (!contains(a.labels, label)) columns.push_back(label);
   Shape shape;
@@ -202,7 +218,8 @@ Tensors decompose(const OpArgs& args) {
   }
   const auto needed_behind = [&](size_t i) {
     Labels needed = e.out;
-    for (size_t j = i + 1; j < terms.size(); ++j) needed.insert(needed.end(), terms[j].labels.begin(), terms[j].labels.end());
+    for (size_t j = i + 1; j < terms.size(); ++j)
+      needed.insert(needed.end(), terms[j].labels.begin(), terms[j].labels.end());
     return needed;
   };
   Term result = summed(terms[0], needed_behind(0));
@@ -220,8 +237,10 @@ Tensors decompose(const OpArgs& args) {
 }  // namespace
 
 FOVEA_OP(einsum) {
-  op.doc("Einstein sums: letters name axes, those that the result leaves out are summed over; ... stands for axes that "
-         "broadcast. Contracted from left to right as matrix products.")
+  op.doc(
+        "Einstein sums: letters name axes, those that the result leaves out are summed over; ... stands for "
+        "axes that "
+        "broadcast. Contracted from left to right as matrix products.")
       .variadic_input("x", Types::numeric)
       .required_attr("equation", std::string())
       .infer(infer)

@@ -1,11 +1,11 @@
 #include "ops/composite/linear/linear.h"
 
+#include "graph/ir/op.h"
 #include "ops/core/add/add.h"
 #include "ops/core/matmul/matmul.h"
 #include "ops/core/permute/permute.h"
 #include "ops/core/reshape/reshape.h"
 #include "ops/core/sum/sum.h"
-#include "graph/ir/op.h"
 
 namespace fovea {
 namespace {
@@ -26,7 +26,9 @@ void infer(InferContext& c) {
 }
 
 // All leading axes in one.
-Tensor rows_of(const Tensor& x) { return x.rank() == 1 ? unsqueeze(x, 0) : x.rank() == 2 ? x : flatten(x, 0, x.rank() - 2); }
+Tensor rows_of(const Tensor& x) {
+  return x.rank() == 1 ? unsqueeze(x, 0) : x.rank() == 2 ? x : flatten(x, 0, x.rank() - 2);
+}
 
 Tensors gradient(const GradArgs& a) {
   const Tensor g = rows_of(a.grad[0]);

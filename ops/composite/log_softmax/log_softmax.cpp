@@ -22,6 +22,7 @@ FOVEA_OP(log_softmax) {
       })
       .decompose([](const OpArgs& a) {
         const int64_t axis = a.attrs.integer("axis");
+        if (a.in[0].dim(axis) == Dim(0)) return Tensors{a.in[0]};  // empty rows have no largest element
         const Tensor shifted = a.in[0] - stop_gradient(max(a.in[0], {axis}, true));
         return Tensors{shifted - log(sum(exp(shifted), {axis}, true))};
       })

@@ -20,7 +20,9 @@ Tensor finite_or_zero(const Tensor& x) { return where(is_inf(x), 0.0, x); }
 }  // namespace
 
 FOVEA_OP(logsumexp) {
-  op.doc("log(sum(exp(x))) over axes (all where the list is empty), shifted by the largest element. Only -inf: -inf.")
+  op.doc(
+        "log(sum(exp(x))) over axes (all where the list is empty), shifted by the largest element. Only "
+        "-inf: -inf.")
       .input("x", Types::floating)
       .attr("axes", Ints{}, "axes to reduce; negative ones count from the end")
       .attr("keepdims", false, "leave the reduced axes with size 1")
@@ -33,7 +35,8 @@ FOVEA_OP(logsumexp) {
         const Ints& axes = a.attrs.ints("axes");
         const Tensor shift = stop_gradient(finite_or_zero(max(a.in[0], axes, true)));
         const Tensor y = log(sum(exp(a.in[0] - shift), axes, true)) + shift;
-        return Tensors{a.attrs.flag("keepdims") ? y : reshape(y, reduced_shape(a.in[0].shape(), axes, false))};
+        return Tensors{a.attrs.flag("keepdims") ? y
+                                                : reshape(y, reduced_shape(a.in[0].shape(), axes, false))};
       })
       .gradient([](const GradArgs& a) {
         const Tensor y = expand_reduced(finite_or_zero(a.out[0]), a.in[0], a.attrs);
@@ -46,7 +49,8 @@ FOVEA_OP(logsumexp) {
 }
 
 Tensor logsumexp(const Arg& x, std::vector<int64_t> axes, bool keepdims) {
-  return apply1("logsumexp", {to_tensor(x, DType::f32)}, {{"axes", std::move(axes)}, {"keepdims", keepdims}}, x.source);
+  return apply1("logsumexp", {to_tensor(x, DType::f32)}, {{"axes", std::move(axes)}, {"keepdims", keepdims}},
+                x.source);
 }
 
 }  // namespace fovea

@@ -16,7 +16,8 @@ FOVEA_OP(mean) {
       .decompose([](const OpArgs& a) {
         const Ints& axes = a.attrs.ints("axes");
         const Tensor x = widen_half(a.in[0]);
-        return Tensors{cast(sum(x, axes, a.attrs.flag("keepdims")) / reduced_count(x, axes), a.in[0].dtype())};
+        return Tensors{
+            cast(sum(x, axes, a.attrs.flag("keepdims")) / reduced_count(x, axes), a.in[0].dtype())};
       })
       .sample({In{2, 3}}, {{"axes", Ints{1}}})
       .sample({In{2, 3, 4}}, {{"axes", Ints{0, 2}}, {"keepdims", true}})

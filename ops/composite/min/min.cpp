@@ -6,14 +6,17 @@
 namespace fovea {
 
 FOVEA_OP(min) {
-  op.doc("Smallest element over axes (all where the list is empty). NaN wins. Ties share the gradient equally.")
+  op.doc(
+        "Smallest element over axes (all where the list is empty). NaN wins. Ties share the gradient "
+        "equally.")
       .input("x", Types::numeric)
       .attr("axes", Ints{}, "axes to reduce; negative ones count from the end")
       .attr("keepdims", false, "leave the reduced axes with size 1")
       .infer([](InferContext& c) {
         infer_reduction(c);
         for (int64_t a : c.attrs.ints("axes"))
-          if (c.shape(0)[a] == Dim(0)) c.fail("axis " + std::to_string(a) + " has size 0: there is no smallest element");
+          if (c.shape(0)[a] == Dim(0))
+            c.fail("axis " + std::to_string(a) + " has size 0: there is no smallest element");
       })
       .decompose([](const OpArgs& a) {
         return Tensors{mirrored(max(mirrored(a.in[0]), a.attrs.ints("axes"), a.attrs.flag("keepdims")))};
@@ -28,7 +31,8 @@ FOVEA_OP(min) {
 FOVEA_KERNEL(cpu, min, simd) { simd_reduction(kernel); }
 
 Tensor min(const Arg& x, std::vector<int64_t> axes, bool keepdims) {
-  return apply1("min", {to_tensor(x, DType::f32)}, {{"axes", std::move(axes)}, {"keepdims", keepdims}}, x.source);
+  return apply1("min", {to_tensor(x, DType::f32)}, {{"axes", std::move(axes)}, {"keepdims", keepdims}},
+                x.source);
 }
 
 }  // namespace fovea

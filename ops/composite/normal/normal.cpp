@@ -20,7 +20,9 @@ namespace fovea {
 
 FOVEA_OP(normal) {
   declare_random(op)
-      .doc("Standard normal, f32: sqrt(-2 log(1 - u)) times cos and sin of 2 pi v, for pairs u, v of uniform values.")
+      .doc(
+          "Standard normal, f32: sqrt(-2 log(1 - u)) times cos and sin of 2 pi v, for pairs u, v of uniform "
+          "values.")
       .infer([](InferContext& c) { infer_random(c, DType::f32); })
       .decompose([](const OpArgs& a) {
         const Shape& shape = a.attrs.shape("shape");
@@ -33,7 +35,8 @@ FOVEA_OP(normal) {
         return Tensors{cast(reshape(slice(both, 0, 0, n), shape), DType::f32)};
       })
       .sample({ints({2}, 0, 100)}, {{"shape", Shape{3, 5}}})
-      .sample_error({ints({3}, 0, 100)}, {{"shape", Shape{2}}}, "key must have 2 elements (key, step), got 3");
+      .sample_error({ints({3}, 0, 100)}, {{"shape", Shape{2}}},
+                    "key must have 2 elements (key, step), got 3");
 }
 
 FOVEA_KERNEL(cpu, normal, simd) { random_kernel(kernel, simd::random_normal); }

@@ -9,7 +9,9 @@
 namespace fovea {
 
 FOVEA_OP(one_hot) {
-  op.doc("y[..., j] = 1 where j equals the index, 0 elsewhere, along a new last axis. Indices outside give zeros.")
+  op.doc(
+        "y[..., j] = 1 where j equals the index, 0 elsewhere, along a new last axis. Indices outside give "
+        "zeros.")
       .input("indices", Types::integer)
       .required_attr("depth", Shape{}, "one size")
       .attr("dtype", DType::f32)
@@ -32,8 +34,8 @@ FOVEA_OP(one_hot) {
 }
 
 Tensor one_hot(const Arg& indices, Dim depth, DType dtype) {
-  return apply1("one_hot", {to_tensor(indices, DType::i64)}, {{"depth", Shape{std::move(depth)}}, {"dtype", dtype}},
-                indices.source);
+  return apply1("one_hot", {to_tensor(indices, DType::i64)},
+                {{"depth", Shape{std::move(depth)}}, {"dtype", dtype}}, indices.source);
 }
 
 }  // namespace fovea

@@ -36,17 +36,20 @@ FOVEA_OP(scatter_along_axis) {
       })
       .sample({In{3, 5}, ints({3, 2}, 0, 5), In{3, 2}})
       .sample({In{2, 4, 3}, ints({2, 6, 3}, 0, 4, DType::i32), In{2, 6, 3}}, {{"axis", 1}})
-      .sample_error({In{3, 5}, ints({3, 2}, 0, 5), In{3, 3}}, {}, "indices and updates differ in shape: axis 1 is 2 against 3")
+      .sample_error({In{3, 5}, ints({3, 2}, 0, 5), In{3, 3}}, {},
+                    "indices and updates differ in shape: axis 1 is 2 against 3")
       .sample_error({In{3, 5}, ints({2, 2}, 0, 5), In{2, 2}}, {}, "axis 0 of the indices is 2, of x 3");
 }
 
 FOVEA_KERNEL(cpu, scatter_along_axis, lanes) {
-  kernel.when([](const KernelRequest& r) { return r.in[0].dtype == DType::f32 || r.in[0].dtype == DType::f64; },
-              "takes f32 and f64 only");
+  kernel.when(
+      [](const KernelRequest& r) { return r.in[0].dtype == DType::f32 || r.in[0].dtype == DType::f64; },
+      "takes f32 and f64 only");
   // Lanes are independent, and each goes through its updates in order.
   kernel.strided(0b110).in_place(0).prepare([](const KernelRequest& r) {
     const int64_t axis = r.attrs.integer("axis"), n = r.in[0].shape[axis];
-    const Lanes<3> lanes(axis, r.in[1].shape, {contiguous_strides(r.out[0].shape), r.in[1].strides, r.in[2].strides});
+    const Lanes<3> lanes(axis, r.in[1].shape,
+                         {contiguous_strides(r.out[0].shape), r.in[1].strides, r.in[2].strides});
     const Blocks blocks(lanes.count(), 16384 / std::max<int64_t>(1, lanes.length));
     return dispatch(r.in[0].dtype, [&](auto zero) -> std::unique_ptr<PreparedKernel> {
       using T = decltype(zero);
@@ -57,7 +60,8 @@ FOVEA_KERNEL(cpu, scatter_along_axis, lanes) {
           for_blocks(args.pool, blocks, [&](int64_t, int64_t begin, int64_t end) {
             lanes.loop.each(begin, end, [&](const auto& at) {
               for (int64_t i = 0; i < lanes.length; ++i) {
-                const int64_t position = at[1] + i * lanes.step[1], index = index_at(id_type, args.in[1], position);
+                const int64_t position = at[1] + i * lanes.step[1],
+                              index = index_at(id_type, args.in[1], position);
                 check_index("scatter_along_axis", index, position, n);
                 y[at[0] + index * lanes.step[0]] += args.input<T>(2)[at[2] + i * lanes.step[2]];
               }
@@ -71,8 +75,8 @@ FOVEA_KERNEL(cpu, scatter_along_axis, lanes) {
 
 Tensor scatter_along_axis(const Arg& x, const Arg& indices, const Arg& updates, int64_t axis) {
   const Tensor t = to_tensor(x, DType::f32);
-  return apply1("scatter_along_axis", {t, to_tensor(indices, DType::i64), to_tensor(updates, t.dtype())}, {{"axis", axis}},
-                x.source);
+  return apply1("scatter_along_axis", {t, to_tensor(indices, DType::i64), to_tensor(updates, t.dtype())},
+                {{"axis", axis}}, x.source);
 }
 
 }  // namespace fovea

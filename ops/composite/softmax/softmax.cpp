@@ -15,6 +15,7 @@ FOVEA_OP(softmax) {
       })
       .decompose([](const OpArgs& a) {
         const int64_t axis = a.attrs.integer("axis");
+        if (a.in[0].dim(axis) == Dim(0)) return Tensors{a.in[0]};  // empty rows have no largest element
         const Tensor e = exp(a.in[0] - stop_gradient(max(a.in[0], {axis}, true)));
         return Tensors{e / sum(e, {axis}, true)};
       })

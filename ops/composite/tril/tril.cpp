@@ -10,7 +10,9 @@
 namespace fovea {
 
 FOVEA_OP(tril) {
-  op.doc("The lower triangle of the matrices in the last two axes: elements with row + diagonal >= column; zeros elsewhere.")
+  op.doc(
+        "The lower triangle of the matrices in the last two axes: elements with row + diagonal >= column; "
+        "zeros elsewhere.")
       .input("x")
       .attr("diagonal", 0)
       .infer([](InferContext& c) {

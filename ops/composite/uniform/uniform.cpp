@@ -20,7 +20,8 @@ FOVEA_OP(uniform) {
         return Tensors{cast(unit_interval(bits), DType::f32)};
       })
       .sample({ints({2}, 0, 100)}, {{"shape", Shape{2, 5}}})
-      .sample_error({ints({3}, 0, 100)}, {{"shape", Shape{2}}}, "key must have 2 elements (key, step), got 3");
+      .sample_error({ints({3}, 0, 100)}, {{"shape", Shape{2}}},
+                    "key must have 2 elements (key, step), got 3");
 }
 
 FOVEA_KERNEL(cpu, uniform, simd) { random_kernel(kernel, simd::random_uniform); }

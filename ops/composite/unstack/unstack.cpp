@@ -14,8 +14,10 @@ FOVEA_OP(unstack) {
       .infer([](InferContext& c) {
         const int64_t axis = c.axis("axis", c.rank(0));
         const Dim& n = c.shape(0)[axis];
-        if (!n.is_const()) c.fail("axis " + std::to_string(axis) + " has size " + n.str() + ", a number is needed: use scan");
-        if (n.value() == 0) c.fail("axis " + std::to_string(axis) + " has size 0: there is nothing to return");
+        if (!n.is_const())
+          c.fail("axis " + std::to_string(axis) + " has size " + n.str() + ", a number is needed: use scan");
+        if (n.value() == 0)
+          c.fail("axis " + std::to_string(axis) + " has size 0: there is nothing to return");
         Shape shape = c.shape(0);
         shape.erase(shape.begin() + axis);
         for (int64_t i = 0; i < n.value(); ++i) c.output(c.dtype(0), shape);
@@ -23,7 +25,8 @@ FOVEA_OP(unstack) {
       .decompose([](const OpArgs& a) { return unbind(a.in[0], a.attrs.integer("axis")); })
       .gradient([](const GradArgs& a) {
         Tensors parts;
-        for (size_t i = 0; i < a.grad.size(); ++i) parts.push_back(a.grad[i].defined() ? a.grad[i] : zeros_like(a.out[i]));
+        for (size_t i = 0; i < a.grad.size(); ++i)
+          parts.push_back(a.grad[i].defined() ? a.grad[i] : zeros_like(a.out[i]));
         return Tensors{stack(parts, a.attrs.integer("axis"))};
       })
       .sample({In{3, 2}})

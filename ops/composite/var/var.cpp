@@ -9,7 +9,9 @@
 namespace fovea {
 
 FOVEA_OP(var) {
-  op.doc("sum (x - mean x)^2 / (n - correction) over axes (all where the list is empty). Half types compute in f32.")
+  op.doc(
+        "sum (x - mean x)^2 / (n - correction) over axes (all where the list is empty). Half types compute "
+        "in f32.")
       .input("x", Types::floating)
       .attr("axes", Ints{}, "axes to reduce; negative ones count from the end")
       .attr("keepdims", false, "leave the reduced axes with size 1")
@@ -31,7 +33,8 @@ FOVEA_OP(var) {
 Tensor var(const Arg& x, std::vector<int64_t> axes, int64_t correction, bool keepdims) {
   Tensor t = to_tensor(x, DType::f32);
   if (!is_floating(t.dtype())) t = cast(Arg(t, x.source), DType::f32);
-  return apply1("var", {t}, {{"axes", std::move(axes)}, {"keepdims", keepdims}, {"correction", correction}}, x.source);
+  return apply1("var", {t}, {{"axes", std::move(axes)}, {"keepdims", keepdims}, {"correction", correction}},
+                x.source);
 }
 
 }  // namespace fovea

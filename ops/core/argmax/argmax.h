@@ -4,7 +4,8 @@
 
 namespace fovea {
 
-/// Position (i64) of the largest element along `axis`: the first one where several tie. NaN counts as largest.
+/// Position (i64) of the largest element along `axis`: the first one where several tie. NaN counts as
+/// largest.
 Tensor argmax(const Arg& x, int64_t axis = -1, bool keepdims = false);
 
 }  // namespace fovea

@@ -26,8 +26,9 @@ FOVEA_OP(broadcast_to) {
         const size_t lead = shape.size() - c.shape(0).size();
         for (size_t d = 0; d < c.shape(0).size(); ++d)
           if (c.shape(0)[d] != Dim(1))
-            c.same(c.shape(0)[d], shape[lead + d], to_string(c.shape(0)) + " does not broadcast to " + to_string(shape) +
-                                                       ": axis " + std::to_string(lead + d) + " is {a} against {b}");
+            c.same(c.shape(0)[d], shape[lead + d],
+                   to_string(c.shape(0)) + " does not broadcast to " + to_string(shape) + ": axis " +
+                       std::to_string(lead + d) + " is {a} against {b}");
         c.output(c.dtype(0), shape);
       })
       .view(view)
@@ -35,7 +36,8 @@ FOVEA_OP(broadcast_to) {
       .sample({In{3}}, {{"shape", Shape{2, 3}}})
       .sample({In{2, 1, 3}}, {{"shape", Shape{2, 4, 3}}})
       .sample({In{}}, {{"shape", Shape{2, 2}}})
-      .sample_error({In{3}}, {{"shape", Shape{2, 4}}}, "[3] does not broadcast to [2, 4]: axis 1 is 3 against 4")
+      .sample_error({In{3}}, {{"shape", Shape{2, 4}}},
+                    "[3] does not broadcast to [2, 4]: axis 1 is 3 against 4")
       .sample_error({In{2, 3}}, {{"shape", Shape{3}}}, "[2, 3] does not broadcast to [3]");
 }
 

@@ -17,11 +17,15 @@ void infer(InferContext& c) {
   for (size_t i = 1; i < c.in.size(); ++i) {
     const std::string which = "operand " + std::to_string(i);
     if (c.dtype(i) != c.dtype(0))
-      c.fail(which + " is " + std::string(to_string(c.dtype(i))) + ", operand 0 is " + std::string(to_string(c.dtype(0))));
+      c.fail(which + " is " + std::string(to_string(c.dtype(i))) + ", operand 0 is " +
+             std::string(to_string(c.dtype(0))));
     if (c.rank(i) != c.rank(0))
-      c.fail(which + " has rank " + std::to_string(c.rank(i)) + ", operand 0 has " + std::to_string(c.rank(0)));
+      c.fail(which + " has rank " + std::to_string(c.rank(i)) + ", operand 0 has " +
+             std::to_string(c.rank(0)));
     for (int64_t d = 0; d < c.rank(0); ++d)
-      if (d != axis) c.same(c.shape(i)[d], shape[d], which + " differs in axis " + std::to_string(d) + ": {a} against {b}");
+      if (d != axis)
+        c.same(c.shape(i)[d], shape[d],
+               which + " differs in axis " + std::to_string(d) + ": {a} against {b}");
     shape[axis] = shape[axis] + c.shape(i)[axis];
   }
   c.output(c.dtype(0), shape);
@@ -118,7 +122,8 @@ Tensor stack(const std::vector<Tensor>& parts, int64_t axis, Source source) {
   Tensors wide;
   for (const Tensor& x : parts) {
     if (x.rank() != parts[0].rank())
-      invalid("stack: operands have ranks " + std::to_string(parts[0].rank()) + " and " + std::to_string(x.rank()));
+      invalid("stack: operands have ranks " + std::to_string(parts[0].rank()) + " and " +
+              std::to_string(x.rank()));
     wide.push_back(unsqueeze(Arg(x, source), axis));
   }
   return concat(wide, normal_axis("stack", axis, parts[0].rank() + 1), source);
@@ -164,9 +169,11 @@ Tensor repeat(const Arg& x, int64_t count, int64_t axis) {
   if (count < 0) invalid("repeat: the count is negative: " + std::to_string(count));
   Shape joined = t.shape();
   Dim before = 1, behind = 1;
-  for (int64_t i = 0; i < t.rank(); ++i) (i <= axis ? before : behind) = (i <= axis ? before : behind) * joined[i];
+  for (int64_t i = 0; i < t.rank(); ++i)
+    (i <= axis ? before : behind) = (i <= axis ? before : behind) * joined[i];
   joined[axis] = joined[axis] * Dim(count);
-  const Tensor wide = broadcast_to(Arg(reshape(Arg(t, x.source), {before, 1, behind}), x.source), {before, count, behind});
+  const Tensor wide =
+      broadcast_to(Arg(reshape(Arg(t, x.source), {before, 1, behind}), x.source), {before, count, behind});
   return reshape(Arg(wide, x.source), joined);
 }
 

@@ -10,7 +10,8 @@ FOVEA_OP(constant) {
       .required_attr("dtype", DType::f32)
       .required_attr("shape", Shape{})
       .infer([](InferContext& c) {
-        if (c.attrs.integer("index") < 0) c.fail("index " + std::to_string(c.attrs.integer("index")) + " is negative");
+        if (c.attrs.integer("index") < 0)
+          c.fail("index " + std::to_string(c.attrs.integer("index")) + " is negative");
         c.output(c.attrs.dtype("dtype"), c.attrs.shape("shape"));
       })
       .sample_error({}, {{"index", -1}, {"dtype", DType::f32}, {"shape", Shape{2}}}, "index -1 is negative");

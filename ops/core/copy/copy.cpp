@@ -10,7 +10,8 @@ FOVEA_OP(copy) {
       .infer([](InferContext& c) { c.output(c.in[0]); })
       .gradient([](const GradArgs& a) { return Tensors{a.grad[0]}; })
       .sample({In{2, 3}})
-      .sample({In{}});
+      .sample({In{}})
+      .sample_error({In{2}, In{2}}, {}, "takes 1 operands, got 2");
 }
 
 FOVEA_KERNEL(reference, copy, loops) { reference_view_copy(kernel, nullptr); }

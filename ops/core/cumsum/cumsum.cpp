@@ -28,7 +28,8 @@ FOVEA_OP(cumsum) {
 
 FOVEA_KERNEL(reference, cumsum, loops) {
   kernel.priority(0).strided().prepare([](const KernelRequest& r) {
-    const Lanes<2> lanes(r.attrs.integer("axis"), r.in[0].shape, {r.in[0].strides, contiguous_strides(r.out[0].shape)});
+    const Lanes<2> lanes(r.attrs.integer("axis"), r.in[0].shape,
+                         {r.in[0].strides, contiguous_strides(r.out[0].shape)});
     const bool reverse = r.attrs.flag("reverse");
     const Blocks blocks(lanes.count(), 16384 / std::max<int64_t>(1, lanes.length));
     return dispatch(r.in[0].dtype, [&](auto zero) -> std::unique_ptr<PreparedKernel> {

@@ -15,13 +15,15 @@ FOVEA_OP(debug_print) {
       .side_effect()
       .infer([](InferContext& c) { c.output(c.in[0]); })
       .gradient([](const GradArgs& a) { return Tensors{a.grad[0]}; })
-      .sample({In{2, 3}}, {{"label", "sample"}});
+      .sample({In{2, 3}}, {{"label", "sample"}})
+      .sample_error({In{2, 3}}, {{"label", 3}}, "is of another kind than");
 }
 
 FOVEA_KERNEL(reference, debug_print, print) {
   kernel.priority(0).in_place(0).prepare([](const KernelRequest& r) -> std::unique_ptr<PreparedKernel> {
     return make_prepared([spec = r.in[0], label = r.attrs.text("label")](const KernelArgs& args) {
-      const Array x(Buffer::borrow(const_cast<void*>(args.in[0]), spec.nbytes()), spec.dtype, spec.shape, spec.strides, 0);
+      const Array x(Buffer::borrow(const_cast<void*>(args.in[0]), spec.nbytes()), spec.dtype, spec.shape,
+                    spec.strides, 0);
       const std::string text = (label.empty() ? "" : label + " = ") + x.str() + "\n";
       std::fwrite(text.data(), 1, text.size(), stderr);
       if (args.out[0] != args.in[0] && spec.nbytes() > 0) std::memcpy(args.out[0], args.in[0], spec.nbytes());

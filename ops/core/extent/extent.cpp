@@ -10,7 +10,8 @@
 namespace fovea {
 
 FOVEA_OP(extent) {
-  op.doc("The product of sizes as a 0-d tensor: how a size that is a symbol becomes a number to compute with.")
+  op.doc(
+        "The product of sizes as a 0-d tensor: how a size that is a symbol becomes a number to compute with.")
       .required_attr("sizes", Shape{})
       .attr("dtype", DType::i64)
       .infer([](InferContext& c) {
@@ -27,7 +28,8 @@ FOVEA_OP(extent) {
 FOVEA_KERNEL(reference, extent, fill) {
   kernel.priority(0).prepare([](const KernelRequest& r) -> std::unique_ptr<PreparedKernel> {
     const Array value = Array::scalar(product(sizes_of(r.attrs, "sizes"))).cast(r.out[0].dtype);
-    return make_prepared([value](const KernelArgs& args) { std::memcpy(args.out[0], value.raw(), value.nbytes()); });
+    return make_prepared(
+        [value](const KernelArgs& args) { std::memcpy(args.out[0], value.raw(), value.nbytes()); });
   });
 }
 

@@ -19,11 +19,13 @@ FOVEA_OP(gather) {
         Shape shape(c.shape(0).begin(), c.shape(0).begin() + axis);
         shape.insert(shape.end(), c.shape(1).begin(), c.shape(1).end());
         shape.insert(shape.end(), c.shape(0).begin() + axis + 1, c.shape(0).end());
-        if (shape.size() > kMaxRank) c.fail("the result would have rank " + std::to_string(shape.size()) + ", the most is 8");
+        if (shape.size() > kMaxRank)
+          c.fail("the result would have rank " + std::to_string(shape.size()) + ", the most is 8");
         c.output(c.dtype(0), shape);
       })
       .gradient([](const GradArgs& a) {
-        return Tensors{scatter_add(zeros_like(a.in[0]), a.in[1], a.grad[0], a.attrs.integer("axis")), Tensor()};
+        return Tensors{scatter_add(zeros_like(a.in[0]), a.in[1], a.grad[0], a.attrs.integer("axis")),
+                       Tensor()};
       })
       .sample({In{5, 3}, ints({4}, 0, 5)})
       .sample({In{2, 4, 3}, ints({2, 2}, 0, 4, DType::i32)}, {{"axis", 1}})
@@ -68,15 +70,17 @@ FOVEA_KERNEL(cpu, gather, rows) {
       if (d != axis) (d < axis ? outer : inner) *= x.shape[d];
     const int64_t row_bytes = inner * size_of(x.dtype);
     const Blocks blocks(count, std::max<int64_t>(1, 65536 / std::max<int64_t>(1, row_bytes)));
-    const Blocks all(outer * blocks.count, outer * count * row_bytes <= 65536 ? outer * blocks.count : 1, 1 << 20);
+    const Blocks all(outer * blocks.count, outer * count * row_bytes <= 65536 ? outer * blocks.count : 1,
+                     1 << 20);
     return make_prepared([=, id_type = ids.dtype](const KernelArgs& args) -> void {
       for_blocks(args.pool, all, [&](int64_t, int64_t first, int64_t last) {
         for (int64_t b = first; b < last; ++b) {
-          const int64_t o = b / blocks.count, begin = blocks.begin(b % blocks.count), end = blocks.end(b % blocks.count);
+          const int64_t o = b / blocks.count, begin = blocks.begin(b % blocks.count),
+                        end = blocks.end(b % blocks.count);
           const char* index = args.input<char>(1) + begin * size_of(id_type);
           const int64_t bad =
-              simd::gather_rows(args.input<char>(0) + o * n * row_bytes, n, row_bytes, index, id_type, end - begin,
-                                args.output<char>(0) + (o * count + begin) * row_bytes);
+              simd::gather_rows(args.input<char>(0) + o * n * row_bytes, n, row_bytes, index, id_type,
+                                end - begin, args.output<char>(0) + (o * count + begin) * row_bytes);
           if (bad >= 0) index_error("gather", index_at(id_type, index, bad), begin + bad, n);
         }
       });
@@ -85,7 +89,8 @@ FOVEA_KERNEL(cpu, gather, rows) {
 }
 
 Tensor gather(const Arg& x, const Arg& indices, int64_t axis) {
-  return apply1("gather", {to_tensor(x, DType::f32), to_tensor(indices, DType::i64)}, {{"axis", axis}}, x.source);
+  return apply1("gather", {to_tensor(x, DType::f32), to_tensor(indices, DType::i64)}, {{"axis", axis}},
+                x.source);
 }
 
 }  // namespace fovea

@@ -12,7 +12,8 @@ namespace {
 void infer(InferContext& c) {
   c.same_dtype(0, 1);
   if (c.rank(0) < 2 || c.rank(1) < 2)
-    c.fail("operands have ranks " + std::to_string(c.rank(0)) + " and " + std::to_string(c.rank(1)) + ", at least 2 is needed");
+    c.fail("operands have ranks " + std::to_string(c.rank(0)) + " and " + std::to_string(c.rank(1)) +
+           ", at least 2 is needed");
   const Shape &a = c.shape(0), &b = c.shape(1);
   const std::string ka = std::to_string(a.size() - 1), kb = std::to_string(b.size() - 2);
   c.same(a.back(), b[b.size() - 2], "inner dimensions differ: a[" + ka + "]={a}, b[" + kb + "]={b}");
@@ -31,8 +32,10 @@ Tensors gradient(const GradArgs& g) {
   if (g.needs[0]) da = reduce_to(matmul(y, transpose(b, -1, -2)), a);
   if (g.needs[1]) {
     // A matrix that was shared by a whole batch: one product over all rows instead of one a batch and a sum.
-    if (b.rank() == 2 && a.rank() > 2) db = matmul(transpose(rows_of(a), 0, 1), rows_of(y));
-    else db = reduce_to(matmul(transpose(a, -1, -2), y), b);
+    if (b.rank() == 2 && a.rank() > 2)
+      db = matmul(transpose(rows_of(a), 0, 1), rows_of(y));
+    else
+      db = reduce_to(matmul(transpose(a, -1, -2), y), b);
   }
   return {da, db};
 }
@@ -40,7 +43,9 @@ Tensors gradient(const GradArgs& g) {
 }  // namespace
 
 FOVEA_OP(matmul) {
-  op.doc("a [..., m, k] times b [..., k, n] gives [..., m, n]; leading axes broadcast. Half types accumulate in f32.")
+  op.doc(
+        "a [..., m, k] times b [..., k, n] gives [..., m, n]; leading axes broadcast. Half types accumulate "
+        "in f32.")
       .input("a", Types::numeric)
       .input("b", Types::numeric)
       .infer(infer)
@@ -61,7 +66,9 @@ FOVEA_KERNEL(reference, matmul, loops) {
     const int64_t m = r.out[0].shape[rank - 2], n = r.out[0].shape[rank - 1], k = a.shape.back();
     const Dims batch(r.out[0].shape.begin(), r.out[0].shape.end() - 2);
     const auto batch_strides = [&](const OperandSpec& x) {
-      return broadcast_strides({x.dtype, Dims(x.shape.begin(), x.shape.end() - 2), Dims(x.strides.begin(), x.strides.end() - 2)}, batch);
+      return broadcast_strides(
+          {x.dtype, Dims(x.shape.begin(), x.shape.end() - 2), Dims(x.strides.begin(), x.strides.end() - 2)},
+          batch);
     };
     const StridedLoop<2> loop(batch, {batch_strides(a), batch_strides(b)});
     const int64_t a_row = a.strides[a.rank() - 2], a_col = a.strides.back();
@@ -89,7 +96,8 @@ FOVEA_KERNEL(reference, matmul, loops) {
 Tensor matmul(const Arg& a, const Arg& b) {
   auto [x, y] = promoted(a, b);
   if (x.rank() == 0 || y.rank() == 0)
-    invalid("matmul: operands have ranks " + std::to_string(x.rank()) + " and " + std::to_string(y.rank()) + ", at least 1 is needed");
+    invalid("matmul: operands have ranks " + std::to_string(x.rank()) + " and " + std::to_string(y.rank()) +
+            ", at least 1 is needed");
   const bool row = x.rank() == 1, column = y.rank() == 1;
   if (row) x = unsqueeze(Arg(x, a.source), 0);
   if (column) y = unsqueeze(Arg(y, a.source), 1);
@@ -104,7 +112,8 @@ Tensor dot(const Arg& a, const Arg& b) { return matmul(a, b); }
 Tensor outer(const Arg& a, const Arg& b) {
   auto [x, y] = promoted(a, b);
   if (x.rank() != 1 || y.rank() != 1)
-    invalid("outer: operands have ranks " + std::to_string(x.rank()) + " and " + std::to_string(y.rank()) + ", 1 is needed");
+    invalid("outer: operands have ranks " + std::to_string(x.rank()) + " and " + std::to_string(y.rank()) +
+            ", 1 is needed");
   return matmul(Arg(unsqueeze(Arg(x, a.source), 1), a.source), Arg(unsqueeze(Arg(y, a.source), 0), a.source));
 }
 

@@ -29,11 +29,14 @@ onednn::MatmulDesc describe(const KernelRequest& r) {
   return d;
 }
 
-// A batch of A against one matrix B is a single product over all rows, where A's rows follow one another evenly.
+// A batch of A against one matrix B is a single product over all rows, where A's rows follow one another
+// evenly.
 void join_rows(onednn::MatmulDesc& d) {
   int64_t rows = d.m;
   for (int i = d.batch_rank; i-- > 0;) {
-    if (d.b_batch[i] != 0 || (d.batch[i] != 1 && (d.a_batch[i] != rows * d.a_row || d.c_batch[i] != rows * d.c_row))) return;
+    if (d.b_batch[i] != 0 ||
+        (d.batch[i] != 1 && (d.a_batch[i] != rows * d.a_row || d.c_batch[i] != rows * d.c_row)))
+      return;
     rows *= d.batch[i];
   }
   d.m = rows;
@@ -43,18 +46,20 @@ void join_rows(onednn::MatmulDesc& d) {
 }  // namespace
 
 FOVEA_KERNEL(cpu, matmul, onednn) {
-  kernel.dtypes({DType::f32, DType::f64, DType::bf16, DType::f16}).strided().prepare([](const KernelRequest& r) {
-    onednn::MatmulDesc d = describe(r);
-    join_rows(d);
-    const onednn::MatmulPlan plan(d);
-    return make_prepared(
-        [plan](const KernelArgs& args) {
-          onednn::MatmulArgs m;
-          m.a = args.in[0], m.b = args.in[1], m.c = args.out[0], m.workspace = args.workspace;
-          plan.run(m, args.pool);
-        },
-        plan.workspace_bytes());
-  });
+  kernel.dtypes({DType::f32, DType::f64, DType::bf16, DType::f16})
+      .strided()
+      .prepare([](const KernelRequest& r) {
+        onednn::MatmulDesc d = describe(r);
+        join_rows(d);
+        const onednn::MatmulPlan plan(d);
+        return make_prepared(
+            [plan](const KernelArgs& args) {
+              onednn::MatmulArgs m;
+              m.a = args.in[0], m.b = args.in[1], m.c = args.out[0], m.workspace = args.workspace;
+              plan.run(m, args.pool);
+            },
+            plan.workspace_bytes());
+      });
 }
 
 }  // namespace fovea

@@ -10,14 +10,16 @@
 namespace fovea {
 
 FOVEA_OP(max) {
-  op.doc("Largest element over axes (all where the list is empty). NaN wins. Ties share the gradient equally.")
+  op.doc(
+        "Largest element over axes (all where the list is empty). NaN wins. Ties share the gradient equally.")
       .input("x", Types::numeric)
       .attr("axes", Ints{}, "axes to reduce; negative ones count from the end")
       .attr("keepdims", false, "leave the reduced axes with size 1")
       .infer([](InferContext& c) {
         infer_reduction(c);
         for (int64_t a : c.attrs.ints("axes"))
-          if (c.shape(0)[a] == Dim(0)) c.fail("axis " + std::to_string(a) + " has size 0: there is no largest element");
+          if (c.shape(0)[a] == Dim(0))
+            c.fail("axis " + std::to_string(a) + " has size 0: there is no largest element");
       })
       .gradient([](const GradArgs& a) {
         const Ints& axes = a.attrs.ints("axes");

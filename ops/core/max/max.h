@@ -4,8 +4,8 @@
 
 namespace fovea {
 
-/// Largest element over `axes` (all of them where empty); negative axes count from the end. NaN wins. Elements that
-/// tie share the gradient equally. An axis of size 0 is an error.
+/// Largest element over `axes` (all of them where empty); negative axes count from the end. NaN wins.
+/// Elements that tie share the gradient equally. An axis of size 0 is an error.
 Tensor max(const Arg& x, std::vector<int64_t> axes = {}, bool keepdims = false);
 
 }  // namespace fovea

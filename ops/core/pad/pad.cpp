@@ -17,7 +17,9 @@ void infer(InferContext& c) {
            std::to_string(interior.size()) + " interior sizes for rank " + std::to_string(rank));
   Shape shape;
   for (size_t d = 0; d < rank; ++d) {
-    if (interior[d] < 0) c.fail("the interior padding of axis " + std::to_string(d) + " is negative: " + std::to_string(interior[d]));
+    if (interior[d] < 0)
+      c.fail("the interior padding of axis " + std::to_string(d) +
+             " is negative: " + std::to_string(interior[d]));
     const Dim& n = c.shape(0)[d];
     const Dim spread = n == Dim(0) ? n : n + (n - Dim(1)) * Dim(interior[d]);
     shape.push_back(low[d] + spread + high[d]);
@@ -61,7 +63,8 @@ std::unique_ptr<PreparedKernel> prepare(const KernelRequest& r, Move move) {
     const Blocks blocks(covered ? 0 : r.out[0].size(), 65536 / sizeof(T));
     return make_prepared([=, p = place(r)](const KernelArgs& args) {
       T* y = args.output<T>(0);
-      for_blocks(args.pool, blocks, [&](int64_t, int64_t begin, int64_t end) { std::fill(y + begin, y + end, fill); });
+      for_blocks(args.pool, blocks,
+                 [&](int64_t, int64_t begin, int64_t end) { std::fill(y + begin, y + end, fill); });
       move(args.input<T>(0) + p.from_offset, y + p.to_offset, args.pool);
     });
   });
@@ -70,7 +73,9 @@ std::unique_ptr<PreparedKernel> prepare(const KernelRequest& r, Move move) {
 }  // namespace
 
 FOVEA_OP(pad) {
-  op.doc("The operand with `value` before, between (interior) and behind its elements; negative low and high crop.")
+  op.doc(
+        "The operand with `value` before, between (interior) and behind its elements; negative low and high "
+        "crop.")
       .input("x")
       .required_attr("low", Shape{})
       .required_attr("high", Shape{})
@@ -93,9 +98,11 @@ FOVEA_OP(pad) {
         return Tensors{dilated ? strided_slice(spread, starts, spread.shape(), steps) : spread};
       })
       .sample({In{3}}, {{"low", Shape{1}}, {"high", Shape{2}}})
-      .sample({In{2, 3}}, {{"low", Shape{1, -1}}, {"high", Shape{0, 2}}, {"interior", Ints{2, 1}}, {"value", 0.5}})
+      .sample({In{2, 3}},
+              {{"low", Shape{1, -1}}, {"high", Shape{0, 2}}, {"interior", Ints{2, 1}}, {"value", 0.5}})
       .sample({In{4, 3}}, {{"low", Shape{-1, 0}}, {"high", Shape{-2, 0}}})
-      .sample_error({In{3}}, {{"low", Shape{1}}, {"high", Shape{}}}, "1 low, 0 high and 1 interior sizes for rank 1")
+      .sample_error({In{3}}, {{"low", Shape{1}}, {"high", Shape{}}},
+                    "1 low, 0 high and 1 interior sizes for rank 1")
       .sample_error({In{3}}, {{"low", Shape{-4}}, {"high", Shape{0}}}, "negative size -1");
 }
 
@@ -120,7 +127,10 @@ FOVEA_KERNEL(cpu, pad, rows) {
 Tensor pad(const Arg& x, Shape low, Shape high, std::vector<int64_t> interior, double value) {
   const Tensor t = to_tensor(x, DType::f32);
   return apply1("pad", {t},
-                {{"low", std::move(low)}, {"high", std::move(high)}, {"interior", std::move(interior)}, {"value", value}},
+                {{"low", std::move(low)},
+                 {"high", std::move(high)},
+                 {"interior", std::move(interior)},
+                 {"value", value}},
                 x.source);
 }
 

@@ -44,7 +44,8 @@ FOVEA_OP(prod) {
       .attr("keepdims", false, "leave the reduced axes with size 1")
       .infer(infer_reduction)
       .gradient([](const GradArgs& a) {
-        return Tensors{expand_reduced(a.grad[0], a.in[0], a.attrs) * product_of_others(a.in[0], a.attrs.ints("axes"))};
+        return Tensors{expand_reduced(a.grad[0], a.in[0], a.attrs) *
+                       product_of_others(a.in[0], a.attrs.ints("axes"))};
       })
       .sample({In{2, 3}}, {{"axes", Ints{1}}})
       .sample({In{2, 3, 2}}, {{"axes", Ints{0, 2}}, {"keepdims", true}})

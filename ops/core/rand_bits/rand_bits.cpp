@@ -47,7 +47,8 @@ Tensor rand_bits(const Arg& key, Shape shape) {
   return rand_bits(key, std::move(shape), next_ordinal(to_tensor(key, DType::i64)));
 }
 Tensor rand_bits(const Arg& key, Shape shape, int64_t ordinal) {
-  return apply1("rand_bits", {to_tensor(key, DType::i64)}, {{"shape", std::move(shape)}, {"ordinal", ordinal}}, key.source);
+  return apply1("rand_bits", {to_tensor(key, DType::i64)},
+                {{"shape", std::move(shape)}, {"ordinal", ordinal}}, key.source);
 }
 
 }  // namespace fovea

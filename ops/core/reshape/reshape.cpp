@@ -21,7 +21,8 @@ Shape resolve(InferContext& c, Shape shape) {
       if (open >= 0) c.fail("more than one size of " + to_string(shape) + " is -1");
       open = static_cast<int64_t>(d);
     } else {
-      if (shape[d].is_const() && shape[d].value() < 0) c.fail("negative size " + shape[d].str() + " in " + to_string(shape));
+      if (shape[d].is_const() && shape[d].value() < 0)
+        c.fail("negative size " + shape[d].str() + " in " + to_string(shape));
       known = known * shape[d];
     }
   }
@@ -34,9 +35,11 @@ Shape resolve(InferContext& c, Shape shape) {
   if (known == Dim(0)) c.fail("the size -1 of " + to_string(shape) + " is not determined: another size is 0");
   const auto left = exact_div(total, known);
   if (!left && total.is_const() && known.is_const())
-    c.fail(to_string(c.shape(0)) + " with " + total.str() + " elements cannot take shape " + to_string(shape) + ": " +
-           known.str() + " does not divide them");
-  if (!left) c.guards.push_back({total, known, true, "reshape: " + known.str() + " does not divide " + total.str(), {}});
+    c.fail(to_string(c.shape(0)) + " with " + total.str() + " elements cannot take shape " +
+           to_string(shape) + ": " + known.str() + " does not divide them");
+  if (!left)
+    c.guards.push_back(
+        {total, known, true, "reshape: " + known.str() + " does not divide " + total.str(), {}});
   shape[open] = left ? *left : floor_div(total, known);
   return shape;
 }

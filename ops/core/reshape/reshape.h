@@ -6,7 +6,8 @@
 
 namespace fovea {
 
-/// The elements of `x` in row-major order with another shape; one size may be -1. The sizes' products must agree.
+/// The elements of `x` in row-major order with another shape; one size may be -1. The sizes' products must
+/// agree.
 Tensor reshape(const Arg& x, Shape shape);
 /// Drops axes of size 1: the ones given, or all of them.
 Tensor squeeze(const Arg& x, std::vector<int64_t> axes);

@@ -21,7 +21,8 @@ void infer(InferContext& c) {
   if (shape.size() != c.shape(2).size())
     c.fail("updates have shape " + to_string(c.shape(2)) + ", the indices ask for " + to_string(shape));
   for (size_t d = 0; d < shape.size(); ++d)
-    c.same(c.shape(2)[d], shape[d], "axis " + std::to_string(d) + " of updates is {a}, the indices ask for {b}");
+    c.same(c.shape(2)[d], shape[d],
+           "axis " + std::to_string(d) + " of updates is {a}, the indices ask for {b}");
   c.output(c.in[0]);
 }
 
@@ -51,8 +52,10 @@ FOVEA_OP(scatter_add) {
       .sample({In{5, 3}, ints({4}, 0, 5), In{4, 3}})
       .sample({In{2, 4, 3}, ints({2, 2}, 0, 4, DType::i32), In{2, 2, 2, 3}}, {{"axis", 1}})
       .sample({In{4}, ints({}, 0, 4), In{}})
-      .sample_error({In{5, 3}, ints({4}, 0, 5), In{4, 2}}, {}, "axis 1 of updates is 2, the indices ask for 3")
-      .sample_error({In{5, 3}, ints({4}, 0, 5), In{3}}, {}, "updates have shape [3], the indices ask for [4, 3]");
+      .sample_error({In{5, 3}, ints({4}, 0, 5), In{4, 2}}, {},
+                    "axis 1 of updates is 2, the indices ask for 3")
+      .sample_error({In{5, 3}, ints({4}, 0, 5), In{3}}, {},
+                    "updates have shape [3], the indices ask for [4, 3]");
 }
 
 FOVEA_KERNEL(reference, scatter_add, loops) {
@@ -91,7 +94,8 @@ FOVEA_KERNEL(cpu, scatter_add, columns) {
     const Blocks columns(s.inner, 64);
     const int64_t parts = s.outer * columns.count;
     const Blocks blocks(parts, s.outer * s.count * s.inner <= 16384 ? parts : 1);
-    return make_prepared([=, dtype = r.in[0].dtype, bytes = r.out[0].nbytes(), id_type = r.in[1].dtype](const KernelArgs& args) {
+    return make_prepared([=, dtype = r.in[0].dtype, bytes = r.out[0].nbytes(),
+                          id_type = r.in[1].dtype](const KernelArgs& args) {
       if (args.in[0] != args.out[0] && bytes > 0) std::memcpy(args.out[0], args.in[0], bytes);
       const int64_t row = s.inner * size_of(dtype);
       for_blocks(args.pool, blocks, [&](int64_t, int64_t begin, int64_t end) {
@@ -109,7 +113,8 @@ FOVEA_KERNEL(cpu, scatter_add, columns) {
 
 Tensor scatter_add(const Arg& x, const Arg& indices, const Arg& updates, int64_t axis) {
   const Tensor t = to_tensor(x, DType::f32);
-  return apply1("scatter_add", {t, to_tensor(indices, DType::i64), to_tensor(updates, t.dtype())}, {{"axis", axis}}, x.source);
+  return apply1("scatter_add", {t, to_tensor(indices, DType::i64), to_tensor(updates, t.dtype())},
+                {{"axis", axis}}, x.source);
 }
 
 }  // namespace fovea

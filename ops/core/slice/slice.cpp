@@ -34,14 +34,15 @@ void infer(InferContext& c) {
     };
     const bool down = steps[d] < 0;
     if (outside(starts[d], 0, down && n != Dim(0) ? 1 : 0) || outside(stops[d], down ? -1 : 0, 0))
-      c.fail("[" + starts[d].str() + ":" + stops[d].str() + ":" + std::to_string(steps[d]) + "] is outside axis " +
-             std::to_string(d) + " of size " + n.str());
+      c.fail("[" + starts[d].str() + ":" + stops[d].str() + ":" + std::to_string(steps[d]) +
+             "] is outside axis " + std::to_string(d) + " of size " + n.str());
     shape.push_back(count(starts[d], stops[d], steps[d]));
   }
   c.output(c.dtype(0), shape);
 }
 
-bool view(const Attrs& attrs, const Dims& shape, const Dims& strides, const Dims& to, Dims& out, int64_t& offset) {
+bool view(const Attrs& attrs, const Dims& shape, const Dims& strides, const Dims& to, Dims& out,
+          int64_t& offset) {
   const Dims starts = sizes_of(attrs, "starts");
   const Ints& steps = attrs.ints("steps");
   out.assign(shape.size(), 0);
@@ -50,8 +51,8 @@ bool view(const Attrs& attrs, const Dims& shape, const Dims& strides, const Dims
     if (to[d] == 0) continue;
     const int64_t last = starts[d] + (to[d] - 1) * steps[d];
     if (std::min(starts[d], last) < 0 || std::max(starts[d], last) >= shape[d])
-      invalid("slice: elements " + std::to_string(starts[d]) + " to " + std::to_string(last) + " are outside axis " +
-              std::to_string(d) + " of size " + std::to_string(shape[d]));
+      invalid("slice: elements " + std::to_string(starts[d]) + " to " + std::to_string(last) +
+              " are outside axis " + std::to_string(d) + " of size " + std::to_string(shape[d]));
     offset += starts[d] * strides[d];
   }
   return true;
@@ -90,7 +91,8 @@ FOVEA_OP(slice) {
       .sample({In{2, 3}}, {{"starts", Shape{0, 1}}, {"stops", Shape{2, 1}}, {"steps", Ints{1, 1}}})
       .sample_error({In{5}}, {{"starts", Shape{1}}, {"stops", Shape{6}}, {"steps", Ints{1}}},
                     "[1:6:1] is outside axis 0 of size 5")
-      .sample_error({In{5}}, {{"starts", Shape{1}}, {"stops", Shape{3}}, {"steps", Ints{0}}}, "the step of axis 0 is 0")
+      .sample_error({In{5}}, {{"starts", Shape{1}}, {"stops", Shape{3}}, {"steps", Ints{0}}},
+                    "the step of axis 0 is 0")
       .sample_error({In{5}}, {{"starts", Shape{}}, {"stops", Shape{3}}, {"steps", Ints{1}}},
                     "0 starts, 1 stops and 1 steps for rank 1");
 }
@@ -100,7 +102,8 @@ FOVEA_KERNEL(cpu, slice, rows) { cpu_view_copy(kernel, view); }
 
 Tensor strided_slice(const Arg& x, Shape starts, Shape stops, std::vector<int64_t> steps) {
   return apply1("slice", {to_tensor(x, DType::f32)},
-                {{"starts", std::move(starts)}, {"stops", std::move(stops)}, {"steps", std::move(steps)}}, x.source);
+                {{"starts", std::move(starts)}, {"stops", std::move(stops)}, {"steps", std::move(steps)}},
+                x.source);
 }
 
 Tensor slice(const Arg& x, int64_t axis, Dim start, Dim stop, int64_t step) {
@@ -129,7 +132,8 @@ Tensor select_index(const Arg& x, int64_t axis, Dim index) {
   axis = normal_axis("select_index", axis, t.rank());
   const Dim n = t.dim(axis), at = index.is_const() && index.value() < 0 ? n + index : index;
   if (at.is_const() && (at.value() < 0 || (n.is_const() && at.value() >= n.value())))
-    invalid("select_index: index " + index.str() + " is out of range for axis " + std::to_string(axis) + " of size " + n.str());
+    invalid("select_index: index " + index.str() + " is out of range for axis " + std::to_string(axis) +
+            " of size " + n.str());
   Shape starts(t.rank(), Dim(0)), stops = t.shape(), shape = t.shape();
   starts[axis] = at;
   stops[axis] = at + Dim(1);
@@ -143,8 +147,8 @@ std::vector<Tensor> split(const Arg& x, Shape sizes, int64_t axis) {
   Dim total = 0;
   for (const Dim& d : sizes) total = total + d;
   if (total != t.dim(axis))
-    invalid("split: sizes " + to_string(sizes) + " add up to " + total.str() + ", axis " + std::to_string(axis) + " has " +
-            t.dim(axis).str());
+    invalid("split: sizes " + to_string(sizes) + " add up to " + total.str() + ", axis " +
+            std::to_string(axis) + " has " + t.dim(axis).str());
   Shape starts(t.rank(), Dim(0)), stops = t.shape();
   stops[axis] = 0;
   Tensors out;
@@ -161,8 +165,8 @@ std::vector<Tensor> chunk(const Arg& x, int64_t count, int64_t axis) {
   axis = normal_axis("chunk", axis, t.rank());
   const auto each = count > 0 ? exact_div(t.dim(axis), count) : std::nullopt;
   if (!each)
-    invalid("chunk: axis " + std::to_string(axis) + " of size " + t.dim(axis).str() + " does not divide into " +
-            std::to_string(count) + " equal pieces");
+    invalid("chunk: axis " + std::to_string(axis) + " of size " + t.dim(axis).str() +
+            " does not divide into " + std::to_string(count) + " equal pieces");
   return split(Arg(t, x.source), Shape(count, *each), axis);
 }
 

@@ -32,12 +32,14 @@ FOVEA_OP(sort) {
 
 FOVEA_KERNEL(reference, sort, lanes) {
   kernel.priority(0).strided();
-  ordering_kernel(kernel, [](const KernelRequest& r) { return r.in[0].shape[r.attrs.integer("axis")]; },
-                  [](const KernelRequest& r) { return r.attrs.flag("descending"); });
+  ordering_kernel(
+      kernel, [](const KernelRequest& r) { return r.in[0].shape[r.attrs.integer("axis")]; },
+      [](const KernelRequest& r) { return r.attrs.flag("descending"); });
 }
 
 Sorted sort(const Arg& x, int64_t axis, bool descending) {
-  Tensors y = apply("sort", {to_tensor(x, DType::f32)}, {{"axis", axis}, {"descending", descending}}, x.source);
+  Tensors y =
+      apply("sort", {to_tensor(x, DType::f32)}, {{"axis", axis}, {"descending", descending}}, x.source);
   return {y[0], y[1]};
 }
 

@@ -20,7 +20,8 @@ FOVEA_OP(top_k) {
         const int64_t axis = c.axis("axis", c.rank(0)), k = c.attrs.integer("k");
         Shape shape = c.shape(0);
         if (k < 0 || (shape[axis].is_const() && k > shape[axis].value()))
-          c.fail("k = " + std::to_string(k) + " is out of range for axis " + std::to_string(axis) + " of size " + shape[axis].str());
+          c.fail("k = " + std::to_string(k) + " is out of range for axis " + std::to_string(axis) +
+                 " of size " + shape[axis].str());
         shape[axis] = k;
         c.output(c.dtype(0), shape);
         c.output(DType::i64, shape);
@@ -37,12 +38,14 @@ FOVEA_OP(top_k) {
 
 FOVEA_KERNEL(reference, top_k, lanes) {
   kernel.priority(0).strided();
-  ordering_kernel(kernel, [](const KernelRequest& r) { return r.attrs.integer("k"); },
-                  [](const KernelRequest& r) { return r.attrs.flag("largest"); });
+  ordering_kernel(
+      kernel, [](const KernelRequest& r) { return r.attrs.integer("k"); },
+      [](const KernelRequest& r) { return r.attrs.flag("largest"); });
 }
 
 Sorted top_k(const Arg& x, int64_t k, int64_t axis, bool largest) {
-  Tensors y = apply("top_k", {to_tensor(x, DType::f32)}, {{"k", k}, {"axis", axis}, {"largest", largest}}, x.source);
+  Tensors y =
+      apply("top_k", {to_tensor(x, DType::f32)}, {{"k", k}, {"axis", axis}, {"largest", largest}}, x.source);
   return {y[0], y[1]};
 }
 

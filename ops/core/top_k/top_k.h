@@ -5,8 +5,8 @@
 
 namespace fovea {
 
-/// The `k` largest (or smallest) elements along `axis`, best first, and where they stood. Of equal elements the
-/// first ones are taken. NaN counts as largest.
+/// The `k` largest (or smallest) elements along `axis`, best first, and where they stood. Of equal elements
+/// the first ones are taken. NaN counts as largest.
 Sorted top_k(const Arg& x, int64_t k, int64_t axis = -1, bool largest = true);
 
 }  // namespace fovea

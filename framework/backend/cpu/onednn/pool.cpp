@@ -1,6 +1,7 @@
 #include "framework/backend/cpu/onednn/pool.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <string>
 #include <type_traits>
@@ -126,17 +127,31 @@ inline void for_each_tap(const PoolDesc& d, const W& w, F f) {
     }
 }
 
+// Integers in the order of the numbers: -0 equals 0, and every NaN is the largest. Random data would
+// mispredict every other comparison of floats that had to look for NaN; integers are compared without
+// branches.
+inline int32_t order(float v) {
+  const int32_t bits = std::bit_cast<int32_t>(v + 0.0f);
+  const int32_t key = bits ^ ((bits >> 31) & std::numeric_limits<int32_t>::max());
+  return v == v ? key : std::numeric_limits<int32_t>::max();
+}
+inline int64_t order(double v) {
+  const int64_t bits = std::bit_cast<int64_t>(v + 0.0);
+  const int64_t key = bits ^ ((bits >> 63) & std::numeric_limits<int64_t>::max());
+  return v == v ? key : std::numeric_limits<int64_t>::max();
+}
+
 }  // namespace
 
 template <class T>
 int64_t PoolPlan::winner(const T* x, const Window& w) const {
   int64_t best = -1;
-  Sum<T> most = 0;
+  auto most = std::numeric_limits<decltype(order(value(T{})))>::min();
   for_each_tap(d_, w, [&](int64_t i) {
-    const Sum<T> v = value(x[i]);
-    if (best >= 0 && !(v > most) && !(v != v && most == most)) return;
-    most = v;
-    best = i;
+    const auto rank = order(value(x[i]));
+    const bool wins = rank > most;
+    most = wins ? rank : most;
+    best = wins ? i : best;
   });
   return best;
 }
