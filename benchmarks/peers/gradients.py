@@ -4,8 +4,8 @@ usage: gradients.py FOVEA_PROGRAM [WORKLOAD ...]
 Error of a tensor: |ours - PyTorch fp64| / |PyTorch fp64| (Frobenius norms). It may be 1e-4, or 1e-3 where PyTorch's own
 fp32 is further than 1e-4 from its fp64. Gradients whose exact value is zero (the bias of a key projection) are held
 against the norm of the largest gradient instead. Where a ReLU's input lies within rounding of zero the gradient jumps,
-in PyTorch as here: a workload may fail on some batches for that, so up to SEEDS batches are tried, and those that
-failed are shown. Ends "N passed, N failed".
+in PyTorch as here, and batch norm carries the jump to every layer. So the convolutional workload is compared on few
+images, where this is rare, and every workload on up to SEEDS batches; batches that failed are shown. Ends "N passed, N failed".
 """
 import subprocess
 import sys
@@ -59,12 +59,13 @@ def compare(kind, ours, single, exact, failures):
     return f"worst {kind} {worst[1]:.1e} ({worst[0]})"
 
 
-SEEDS = 8
+SEEDS = 4
+ROWS = {"resnet20": 4}
 
 
 def agree(program, name, seed):
     with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
-        subprocess.run([program, "bench", name, "--seed", str(seed), "--dump", file.name], check=True)
+        subprocess.run([program, "bench", name, "--seed", str(seed), "--rows", str(ROWS.get(name, 0)), "--dump", file.name], check=True)
         data = load_file(file.name)
     loss32, grads32, after32 = step(name, data, torch.float32)
     loss64, grads64, after64 = step(name, data, torch.float64)

@@ -24,8 +24,8 @@ struct AttentionResult {
   Tensor weights;  ///< [B, heads, Lq, Lk]: what each query gave to each key, before dropout
 };
 
-/// Multi-head attention (Vaswani et al. 2017): out(softmax(q(x) k(m)^T / sqrt(dim / heads)) v(m)) with x [B,
-/// Lq, dim] and memory m [B, Lk, dim], which is x where left out. Dropout acts on the weights.
+/// Multi-head attention (Vaswani et al. 2017): out(softmax(q(x) k(m)^T / sqrt(dim / heads)) v(m)).
+/// x is [B, Lq, dim], the memory m [B, Lk, dim]; it is x where left out. Dropout acts on the weights.
 class MultiHeadAttention : public Module {
  public:
   MultiHeadAttention(int64_t dim, int64_t heads, double dropout = 0);
@@ -51,8 +51,7 @@ class MultiHeadAttention : public Module {
   Dropout dropout_;
 };
 
-/// Additive attention (Bahdanau et al. 2014): weights = softmax over L of score(tanh(wk(memory) +
-/// wq(query))).
+/// Additive attention (Bahdanau et al. 2014): weights = softmax over L of score(tanh(wk(m) + wq(query))).
 class AdditiveAttention : public Module {
  public:
   AdditiveAttention(int64_t query_dim, int64_t memory_dim, int64_t hidden);

@@ -1,4 +1,4 @@
-// fovea bench: the time and memory of one training step.
+// fovea bench: the time and memory of one training step, and a digest of what it computed.
 #include <fmt/format.h>
 #include <sys/resource.h>
 
@@ -7,6 +7,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "framework/base/digest.h"
 #include "framework/base/error.h"
 #include "framework/runtime/thread_pool.h"
 #include "frontends/models/workloads.h"
@@ -23,6 +24,7 @@ struct BenchOptions {
   int steps = 20, threads = 0;
   bool json = false;
   uint64_t seed = 0;
+  int64_t rows = 0;
   std::string profile, dump;
 };
 
@@ -36,11 +38,18 @@ double seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+// Of all parameters: equal for equal bits.
+std::string digest_of(const nn::Module& model) {
+  Digester digester;
+  for (const nn::NamedParameter& p : model.parameters()) digester.update(p.parameter.value().raw(), p.parameter.value().nbytes());
+  return digester.value().hex();
+}
+
 void bench(const BenchOptions& options) {
   if (options.threads > 0) set_num_threads(options.threads);
   if (options.steps < 1) invalid(fmt::format("--steps is {}, less than 1", options.steps));
   if (!options.dump.empty()) {
-    dump_step(models::make_workload(options.workload, 0, models::WorkloadSize::full, 0.0), options.seed, options.dump);
+    dump_step(models::make_workload(options.workload, 0, models::WorkloadSize::full, 0.0), options.seed, options.rows, options.dump);
     return;
   }
   const int64_t base = peak_rss_mib();
@@ -85,6 +94,7 @@ void bench(const BenchOptions& options) {
                                               {"base_rss_mib", base},
                                               {"peak_rss_mib", peak_rss_mib()},
                                               {"params", w.model->parameter_count()},
+                                              {"digest", digest_of(*w.model)},
                                               {"loss", {rounded(first_loss, 4), rounded(last_loss, 4)}}}.dump());
     return;
   }
@@ -101,6 +111,7 @@ void add_bench(CLI::App& app) {
   cmd->add_option("workload", options->workload, fmt::format("one of: {}", fmt::join(models::workload_names(), ", ")))->required();
   cmd->add_option("--steps", options->steps, "steps timed, after three to warm up")->capture_default_str();
   cmd->add_option("--threads", options->threads, "threads (default: one for each core)");
+  cmd->add_option("--rows", options->rows, "with --dump: only the batch's first so many");
   cmd->add_option("--seed", options->seed, "of the batch")->capture_default_str();
   cmd->add_flag("--json", options->json, "one JSON line instead of text");
   cmd->add_option("--profile", options->profile, "also write a trace of one step that Perfetto opens, and print the heaviest kernels");

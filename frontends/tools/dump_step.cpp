@@ -5,8 +5,12 @@
 
 namespace fovea::tools {
 
-void dump_step(const models::Workload& w, uint64_t batch_seed, const std::string& path) {
-  const models::Batch batch = w.make_batch(batch_seed);
+void dump_step(const models::Workload& w, uint64_t batch_seed, int64_t rows, const std::string& path) {
+  models::Batch batch = w.make_batch(batch_seed);
+  if (rows > 0) {
+    for (Array& a : batch.inputs) a = a.slice(0, 0, rows).copy();
+    batch.labels = batch.labels.slice(0, 0, rows).copy();
+  }
   std::vector<Array> data = batch.inputs;
   data.push_back(batch.labels);
   std::vector<std::pair<std::string, Array>> out;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cctype>
 #include <filesystem>
 
 #include "framework/backend/kernel.h"
@@ -20,11 +21,20 @@ std::string join(const std::vector<std::string>& list, const char* between) {
 // "x, w, bias?, more..."
 std::string operands(const OpDecl& op) {
   std::vector<std::string> list;
-  for (const OperandDecl& o : op.inputs()) list.push_back(o.name + (o.variadic ? "..." : o.optional ? "?" : ""));
+  for (const OperandDecl& o : op.inputs())
+    list.push_back(o.name + (o.variadic ? "..." : o.optional ? "?" : ""));
   return join(list, ", ");
 }
 
-std::string operand_notes(const OperandDecl& o) { return std::string(describe(o.types)) + (o.variadic ? ", any number" : o.optional ? ", optional" : ""); }
+// "matmul(a, b)", with the results where the op names them.
+std::string signature(const OpDecl& op) {
+  return fmt::format("{}({}){}{}", op.name(), operands(op), op.outputs().empty() ? "" : " -> ",
+                     join(op.outputs(), ", "));
+}
+
+std::string operand_notes(const OperandDecl& o) {
+  return std::string(describe(o.types)) + (o.variadic ? ", any number" : o.optional ? ", optional" : "");
+}
 
 std::string attr_default(const AttrDecl& a) { return a.required ? "required" : to_string(a.fallback); }
 
@@ -79,18 +89,25 @@ std::string cell(std::string text) {
 
 const char* describe(Types types) {
   switch (types) {
-    case Types::any: return "any type";
-    case Types::floating: return "floating";
-    case Types::integer: return "integer";
-    case Types::index: return "i32 or i64";
-    case Types::boolean: return "bool";
-    case Types::numeric: return "any type but bool";
+    case Types::any:
+      return "any type";
+    case Types::floating:
+      return "floating";
+    case Types::integer:
+      return "integer";
+    case Types::index:
+      return "i32 or i64";
+    case Types::boolean:
+      return "bool";
+    case Types::numeric:
+      return "any type but bool";
   }
   return "";
 }
 
 const char* kind_of(const AttrValue& value) {
-  static constexpr const char* kKinds[] = {"flag", "integer", "number", "text", "dtype", "integers", "numbers", "shape", "function"};
+  static constexpr const char* kKinds[] = {"flag",     "integer", "number", "text",    "dtype",
+                                           "integers", "numbers", "shape",  "function"};
   static_assert(std::variant_size_v<AttrValue> == std::size(kKinds));
   return kKinds[value.index()];
 }
@@ -112,14 +129,16 @@ std::vector<std::string> traits_of(const OpDecl& op) {
 }
 
 std::string first_sentence(const std::string& doc) {
-  size_t end = std::min(doc.find(". "), doc.find('\n'));
-  if (end == std::string::npos) end = doc.size();
+  size_t end = std::min(doc.find('\n'), doc.size());
+  // The full stop of "et al. 2017" ends no sentence.
+  for (size_t at = doc.find(". "); at < end; at = doc.find(". ", at + 1))
+    if (at + 2 < doc.size() && std::isupper(static_cast<unsigned char>(doc[at + 2]))) end = at + 1;
   if (end > 0 && doc[end - 1] == '.') --end;
   return doc.substr(0, end);
 }
 
 std::string op_text(const OpDecl& op) {
-  std::string t = fmt::format("{}({}) -> {}\n{} op, version {}\n\n{}\n", op.name(), operands(op), join(op.outputs(), ", "),
+  std::string t = fmt::format("{}\n{} op, version {}\n\n{}\n", signature(op),
                               op.is_core() ? "core" : "composite", op.version(), op.doc());
   if (!op.inputs().empty()) t += "\noperands\n";
   for (const OperandDecl& o : op.inputs()) t += fmt::format("  {:<18} {}\n", o.name, operand_notes(o));
@@ -127,7 +146,8 @@ std::string op_text(const OpDecl& op) {
   for (const AttrDecl& a : op.attrs())
     t += fmt::format("  {:<18} {:<9} {:<12} {}\n", a.name, kind_of(a.fallback), attr_default(a), a.doc);
   t += fmt::format("\ngradient: {}\n", gradient_sentence(op));
-  if (const auto traits = traits_of(op); !traits.empty()) t += fmt::format("traits: {}\n", join(traits, ", "));
+  if (const auto traits = traits_of(op); !traits.empty())
+    t += fmt::format("traits: {}\n", join(traits, ", "));
   t += "\nkernels\n";
   for (const char* backend : kBackends) t += fmt::format("  {:<18} {}\n", backend, kernels_line(op, backend));
   std::string examples;
@@ -137,15 +157,17 @@ std::string op_text(const OpDecl& op) {
 }
 
 std::string op_page(const OpDecl& op) {
-  std::string t = fmt::format("# {0}\n\n`{0}({1}) -> {2}`: {3} op, version {4}.\n\n{5}\n", op.name(), operands(op), join(op.outputs(), ", "),
+  std::string t = fmt::format("# {}\n\n`{}`: {} op, version {}.\n\n{}\n", op.name(), signature(op),
                               op.is_core() ? "core" : "composite", op.version(), op.doc());
   if (!op.inputs().empty()) t += "\n| operand | types |\n| --- | --- |\n";
   for (const OperandDecl& o : op.inputs()) t += fmt::format("| `{}` | {} |\n", o.name, operand_notes(o));
   if (!op.attrs().empty()) t += "\n| attribute | kind | default | |\n| --- | --- | --- | --- |\n";
   for (const AttrDecl& a : op.attrs())
-    t += fmt::format("| `{}` | {} | {} | {} |\n", a.name, kind_of(a.fallback), a.required ? "required" : "`" + cell(attr_default(a)) + "`", cell(a.doc));
+    t += fmt::format("| `{}` | {} | {} | {} |\n", a.name, kind_of(a.fallback),
+                     a.required ? "required" : "`" + cell(attr_default(a)) + "`", cell(a.doc));
   t += fmt::format("\nGradient: {}.", gradient_sentence(op));
-  if (const auto traits = traits_of(op); !traits.empty()) t += fmt::format(" Traits: {}.", join(traits, ", "));
+  if (const auto traits = traits_of(op); !traits.empty())
+    t += fmt::format(" Traits: {}.", join(traits, ", "));
   t += "\n\n| backend | kernels |\n| --- | --- |\n";
   for (const char* backend : kBackends) t += fmt::format("| {} | {} |\n", backend, kernels_line(op, backend));
   std::string examples, errors;
@@ -165,12 +187,17 @@ size_t write_op_reference(const std::string& folder) {
   const std::vector<const OpDecl*> all = all_ops();
   for (const OpDecl* op : all) {
     write_file(folder + "/" + op->name() + ".md", op_page(*op));
-    (op->is_core() ? core : composite) += fmt::format("| [{0}]({0}.md) | {1} |\n", op->name(), cell(first_sentence(op->doc())));
+    (op->is_core() ? core : composite) +=
+        fmt::format("| [{0}]({0}.md) | {1} |\n", op->name(), cell(first_sentence(op->doc())));
   }
   write_file(folder + "/README.md",
-             "# docs/ops\n\nA page an op, generated from the op's declaration by `fovea ops --markdown docs/ops`. Edit the declaration, not the page.\n"
-             "\n## Core ops\n\nThe closed set that everything else is made of.\n\n| op | |\n| --- | --- |\n" + core +
-             "\n## Composite ops\n\nEach means its decomposition into core ops; backends may have kernels for them.\n\n| op | |\n| --- | --- |\n" + composite);
+             "# docs/ops\n\nA page an op, generated from the op's declaration by `fovea ops --markdown "
+             "docs/ops`. Edit the declaration, not the page.\n"
+             "\n## Core ops\n\nThe closed set that everything else is made of.\n\n| op | |\n| --- | --- |\n" +
+                 core +
+                 "\n## Composite ops\n\nEach means its decomposition into core ops; backends may have "
+                 "kernels for them.\n\n| op | |\n| --- | --- |\n" +
+                 composite);
   return all.size();
 }
 

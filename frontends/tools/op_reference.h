@@ -26,7 +26,8 @@ std::string first_sentence(const std::string& doc);
 std::string op_text(const OpDecl& op);
 /// The same as a page of Markdown.
 std::string op_page(const OpDecl& op);
-/// Writes a page for each op and README.md, their index; how many pages. IO where the folder cannot be written.
+/// Writes a page for each op and README.md, their index; how many pages. IO where the folder cannot be
+/// written.
 size_t write_op_reference(const std::string& folder);
 
 }  // namespace fovea::tools

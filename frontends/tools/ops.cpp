@@ -14,10 +14,14 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Json op_json(const OpDecl& op) {
-  Json j{{"name", op.name()}, {"version", op.version()}, {"kind", op.is_core() ? "core" : "composite"}, {"doc", op.doc()}};
+  Json j{{"name", op.name()},
+         {"version", op.version()},
+         {"kind", op.is_core() ? "core" : "composite"},
+         {"doc", op.doc()}};
   j["inputs"] = Json::array();
   for (const OperandDecl& o : op.inputs())
-    j["inputs"].push_back({{"name", o.name}, {"types", describe(o.types)}, {"optional", o.optional}, {"variadic", o.variadic}});
+    j["inputs"].push_back(
+        {{"name", o.name}, {"types", describe(o.types)}, {"optional", o.optional}, {"variadic", o.variadic}});
   j["outputs"] = op.outputs();
   j["attributes"] = Json::array();
   for (const AttrDecl& a : op.attrs()) {
@@ -30,7 +34,8 @@ Json op_json(const OpDecl& op) {
   j["kernels"] = Json::object();
   for (const char* backend : kBackends) {
     j["kernels"][backend] = Json::array();
-    for (const Kernel* k : kernels_for(backend, op.name())) j["kernels"][backend].push_back({{"name", k->name()}, {"priority", k->priority()}});
+    for (const Kernel* k : kernels_for(backend, op.name()))
+      j["kernels"][backend].push_back({{"name", k->name()}, {"priority", k->priority()}});
   }
   return j;
 }
@@ -38,14 +43,17 @@ Json op_json(const OpDecl& op) {
 void list_ops(bool json) {
   if (json) {
     Json all = Json::array();
-    for (const OpDecl* op : all_ops()) all.push_back({{"name", op->name()}, {"kind", op->is_core() ? "core" : "composite"}, {"doc", op->doc()}});
+    for (const OpDecl* op : all_ops())
+      all.push_back(
+          {{"name", op->name()}, {"kind", op->is_core() ? "core" : "composite"}, {"doc", op->doc()}});
     fmt::print("{}\n", all.dump());
     return;
   }
   size_t counts[2] = {0, 0};
   for (const OpDecl* op : all_ops()) {
     ++counts[op->is_core()];
-    fmt::print("{:<34} {:<9}  {}\n", op->name(), op->is_core() ? "core" : "composite", first_sentence(op->doc()));
+    fmt::print("{:<34} {:<9}  {}\n", op->name(), op->is_core() ? "core" : "composite",
+               first_sentence(op->doc()));
   }
   fmt::print("{} core and {} composite ops\n", counts[1], counts[0]);
 }
@@ -75,7 +83,9 @@ void add_ops(CLI::App& app) {
   CLI::App* cmd = app.add_subcommand("ops", "list all ops, or show one");
   auto* name = cmd->add_option("name", o->name, "show this op's declaration");
   auto* json = cmd->add_flag("--json", o->json, "one JSON line instead of text");
-  cmd->add_option("--markdown", o->markdown, "write a page an op and an index into this folder")->excludes(name)->excludes(json);
+  cmd->add_option("--markdown", o->markdown, "write a page an op and an index into this folder")
+      ->excludes(name)
+      ->excludes(json);
   cmd->footer("examples:\n  fovea ops\n  fovea ops softmax --json\n  fovea ops --markdown docs/ops");
   cmd->callback([o] { ops(*o); });
 }

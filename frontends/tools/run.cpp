@@ -1,5 +1,7 @@
 #include "frontends/tools/run.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 
 #include "frontends/tools/command.h"
@@ -20,8 +22,12 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    const int code = app.exit(e);
-    return code == 0 ? 0 : 2;
+    const std::vector<std::string> unknown = app.remaining(/*recurse=*/true);
+    if (e.get_exit_code() != 0 && !unknown.empty()) {
+      fmt::print(stderr, "fovea: '{}' is not known here; --help lists what is\n", unknown[0]);
+      return 2;
+    }
+    return app.exit(e) == 0 ? 0 : 2;
   }
   return 0;
 }

@@ -8,6 +8,7 @@
 #include "frontends/data/random.h"
 #include "frontends/data/tokenizer.h"
 #include "frontends/models/bert.h"
+#include "frontends/tools/checks.h"
 #include "frontends/tools/command.h"
 #include "frontends/tools/training.h"
 #include "frontends/tools/vocabulary.h"
@@ -26,18 +27,21 @@ struct BertCommand {
   int64_t valid_windows = 128;
 };
 
-// Hides tokens of windows: `share` of them are chosen, at least one; of these 8 in 10 become `mask_id`, 1 in 10 another
-// piece, 1 in 10 stays. Labels are the chosen tokens, -100 elsewhere.
+// Hides tokens of windows: `share` of them are chosen, at least one; of these 8 in 10 become `mask_id`, 1 in
+// 10 another piece, 1 in 10 stays. Labels are the chosen tokens, -100 elsewhere.
 struct Masking {
   double share;
   int32_t mask_id;  // also the number of pieces
 
   // {ids i32 [B, L + 1] behind bos, keep bool [B, L + 1], labels i32 [B, L + 1]}
-  nn::Batch operator()(std::span<const std::span<const int32_t>> windows, std::span<const uint64_t> random) const {
+  nn::Batch operator()(std::span<const std::span<const int32_t>> windows,
+                       std::span<const uint64_t> random) const {
     const auto n = static_cast<int64_t>(windows.size()), length = static_cast<int64_t>(windows[0].size()) + 1;
-    Array ids(DType::i32, {n, length}), keep = Array::full(DType::boolean, {n, length}, 1), labels = Array::full(DType::i32, {n, length}, -100);
+    Array ids(DType::i32, {n, length}), keep = Array::full(DType::boolean, {n, length}, 1),
+                                        labels = Array::full(DType::i32, {n, length}, -100);
     for (int64_t i = 0; i < n; ++i)
-      hide(windows[static_cast<size_t>(i)], random[static_cast<size_t>(i)], ids.data<int32_t>() + i * length, labels.data<int32_t>() + i * length);
+      hide(windows[static_cast<size_t>(i)], random[static_cast<size_t>(i)], ids.data<int32_t>() + i * length,
+           labels.data<int32_t>() + i * length);
     return {ids, keep, labels};
   }
 
@@ -53,8 +57,10 @@ struct Masking {
       const auto other = static_cast<int32_t>(random.below(static_cast<uint64_t>(mask_id)));
       if (!chosen) continue;
       labels[i] = window[i];
-      if (how < 0.8) ids[i] = mask_id;
-      else if (how < 0.9) ids[i] = other;
+      if (how < 0.8)
+        ids[i] = mask_id;
+      else if (how < 0.9)
+        ids[i] = other;
     }
   }
 };
@@ -62,16 +68,24 @@ struct Masking {
 // What must be equal for a run to go on.
 Json facts(const BertCommand& c, const std::string& text) {
   const TrainingOptions& t = c.train;
-  return Json{{"model", "bert"}, {"data", digest(text).hex()}, {"vocab", c.vocab}, {"length", c.net.length}, {"dim", c.net.dim},
-              {"heads", c.net.heads}, {"layers", c.net.layers}, {"dropout", c.net.dropout}, {"mask", c.mask}, {"epochs", t.epochs},
-              {"steps", t.steps}, {"minutes", t.minutes}, {"batch", t.batch}, {"lr", t.lr}, {"seed", t.seed}};
+  return Json{{"model", "bert"},        {"data", digest(text).hex()},
+              {"vocab", c.vocab},       {"length", c.net.length},
+              {"dim", c.net.dim},       {"heads", c.net.heads},
+              {"layers", c.net.layers}, {"dropout", c.net.dropout},
+              {"mask", c.mask},         {"epochs", t.epochs},
+              {"steps", t.steps},       {"minutes", t.minutes},
+              {"batch", t.batch},       {"lr", t.lr},
+              {"seed", t.seed}};
 }
 
 nn::Model make_model(const BertCommand& c) {
   auto net = std::make_shared<models::Bert>(c.net);
   nn::Model model(net);
-  const std::vector<Spec> specs{Spec(DType::i32, {sym("B"), sym("L")}, "ids"), Spec(DType::boolean, {sym("B"), sym("L")}, "keep")};
-  model.add_entry("encode", [net](const std::vector<Tensor>& in) { return std::vector<Tensor>{net->encode(in[0], in[1])}; }, specs);
+  const std::vector<Spec> specs{Spec(DType::i32, {sym("B"), sym("L")}, "ids"),
+                                Spec(DType::boolean, {sym("B"), sym("L")}, "keep")};
+  model.add_entry(
+      "encode",
+      [net](const std::vector<Tensor>& in) { return std::vector<Tensor>{net->encode(in[0], in[1])}; }, specs);
   model.compile({.optimizer = AdamW{.lr = c.train.lr, .beta2 = 0.98, .weight_decay = 0.01},
                  .loss = nn::losses::cross_entropy({.ignore_index = nn::metrics::kIgnore}),
                  .metrics = {nn::metrics::accuracy()},
@@ -93,28 +107,38 @@ void train(BertCommand& c) {
   const std::vector<int32_t> ids = vocabulary->encode(text);
   const WindowOptions windows{.length = c.net.length - 1, .batch = c.train.batch};
   const size_t cut = training_part(ids.size(), windows.length);
-  const auto train_ids = std::make_shared<const std::vector<int32_t>>(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(cut));
-  const auto valid_ids = std::make_shared<const std::vector<int32_t>>(ids.begin() + static_cast<std::ptrdiff_t>(cut), ids.end());
+  const auto train_ids = std::make_shared<const std::vector<int32_t>>(
+      ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(cut));
+  const auto valid_ids =
+      std::make_shared<const std::vector<int32_t>>(ids.begin() + static_cast<std::ptrdiff_t>(cut), ids.end());
   const Masking masking{c.mask, static_cast<int32_t>(vocabulary->size())};
   c.net.vocab = vocabulary->size() + 1;
   nn::Model model = make_model(c);
   const int64_t per_epoch = (window_count(cut, windows) + windows.batch - 1) / windows.batch;
-  nn::FitOptions fit = fit_options(c.train, start, warmup_cosine(c.train.lr, total_steps(c.train, per_epoch)));
-  fit.validation = windows_of(valid_ids, {.length = windows.length, .batch = windows.batch, .training = false, .most = c.valid_windows}, masking);
+  nn::FitOptions fit =
+      fit_options(c.train, start, warmup_cosine(c.train.lr, total_steps(c.train, per_epoch)));
+  fit.validation = windows_of(
+      valid_ids,
+      {.length = windows.length, .batch = windows.batch, .training = false, .most = c.valid_windows},
+      masking);
   fit.items = [](const nn::Batch& batch) { return batch[0].size(); };
   fit.unit = "token";
   const nn::History history = model.fit(windows_of(train_ids, windows, masking), fit);
   finish_run(c.train, model, history, start);
-  fmt::print("{}\n", Json{{"model", "bert"},
-                          {"tokens", ids.size()},
-                          {"vocab", c.net.vocab},
-                          {"valid_loss", decimal(last_value(history, "val_loss"), 4)},
-                          {"valid_accuracy", decimal(last_value(history, "val_accuracy"), 4)},
-                          {"steps", history.steps},
-                          {"epochs", decimal(static_cast<double>(history.steps) / static_cast<double>(per_epoch), 2)},
-                          {"tokens_per_s", decimal(history.seconds > 0 ? static_cast<double>(history.items) / history.seconds : 0, 0)},
-                          {"seconds", decimal(history.seconds, 1)},
-                          {"parameters", model.module().parameter_count()}}.dump());
+  fmt::print(
+      "{}\n",
+      Json{{"model", "bert"},
+           {"tokens", ids.size()},
+           {"vocab", c.net.vocab},
+           {"valid_loss", decimal(last_value(history, "val_loss"), 4)},
+           {"valid_accuracy", decimal(last_value(history, "val_accuracy"), 4)},
+           {"steps", history.steps},
+           {"epochs", decimal(static_cast<double>(history.steps) / static_cast<double>(per_epoch), 2)},
+           {"tokens_per_s",
+            decimal(history.seconds > 0 ? static_cast<double>(history.items) / history.seconds : 0, 0)},
+           {"seconds", decimal(history.seconds, 1)},
+           {"parameters", model.module().parameter_count()}}
+          .dump());
 }
 
 }  // namespace
@@ -125,18 +149,29 @@ void add_train_bert(CLI::App& train_app) {
   c->train.batch = 16;
   c->train.lr = 5e-4;
   CLI::App* cmd = train_app.add_subcommand("bert", "train an encoder on a text by guessing masked words");
-  cmd->add_option("--text", c->text, "a UTF-8 file, plain or gzip; its last tenth is for validation")->required();
-  cmd->add_option("--vocab", c->vocab, "SentencePiece pieces; the mask is one more token")->check(CLI::PositiveNumber)->capture_default_str();
-  cmd->add_option("--length", c->net.length, "tokens of a sequence, bos included")->check(CLI::Range(int64_t{2}, int64_t{1} << 20))->capture_default_str();
-  cmd->add_option("--dim", c->net.dim, "width")->check(CLI::PositiveNumber)->capture_default_str();
-  cmd->add_option("--heads", c->net.heads, "attention heads")->check(CLI::PositiveNumber)->capture_default_str();
-  cmd->add_option("--layers", c->net.layers)->check(CLI::PositiveNumber)->capture_default_str();
+  cmd->add_option("--text", c->text, "a UTF-8 file, plain or gzip; its last tenth is for validation")
+      ->required();
+  cmd->add_option("--vocab", c->vocab, "SentencePiece pieces; the mask is one more token")
+      ->check(positive())
+      ->capture_default_str();
+  cmd->add_option("--length", c->net.length, "tokens of a sequence, bos included")
+      ->check(CLI::Range(int64_t{2}, int64_t{1} << 20))
+      ->capture_default_str();
+  cmd->add_option("--dim", c->net.dim, "width")->check(positive())->capture_default_str();
+  cmd->add_option("--heads", c->net.heads, "attention heads")->check(positive())->capture_default_str();
+  cmd->add_option("--layers", c->net.layers)->check(positive())->capture_default_str();
   cmd->add_option("--dropout", c->net.dropout)->check(CLI::Range(0.0, 0.99))->capture_default_str();
-  cmd->add_option("--mask", c->mask, "share of the tokens to be guessed")->check(CLI::Range(0.01, 0.9))->capture_default_str();
-  cmd->add_option("--valid-windows", c->valid_windows, "sequences that validation looks at; 0: all")->check(CLI::NonNegativeNumber)->capture_default_str();
+  cmd->add_option("--mask", c->mask, "share of the tokens to be guessed")
+      ->check(CLI::Range(0.01, 0.9))
+      ->capture_default_str();
+  cmd->add_option("--valid-windows", c->valid_windows, "sequences that validation looks at; 0: all")
+      ->check(not_negative())
+      ->capture_default_str();
   add_training_options(*cmd, c->train);
-  cmd->footer("One JSON line on standard output: valid_loss and valid_accuracy over the masked tokens, and more.\nexample:\n"
-              "  fovea train bert --text book.txt --vocab 4000 --minutes 10 --out runs/words");
+  cmd->footer(
+      "One JSON line on standard output: valid_loss and valid_accuracy over the masked tokens, and "
+      "more.\nexample:\n"
+      "  fovea train bert --text book.txt --vocab 4000 --minutes 10 --out runs/words");
   cmd->callback([c] { train(*c); });
 }
 

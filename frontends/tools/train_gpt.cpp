@@ -9,6 +9,7 @@
 #include "framework/base/error.h"
 #include "frontends/models/gpt.h"
 #include "frontends/nn/generate.h"
+#include "frontends/tools/checks.h"
 #include "frontends/tools/command.h"
 #include "frontends/tools/training.h"
 #include "frontends/tools/vocabulary.h"
@@ -42,34 +43,41 @@ nn::Batch next_token_batch(std::span<const std::span<const int32_t>> windows, st
   return {ids, labels};
 }
 
-// decode_step: tokens i32 [R], position i64, state.* [R, heads, C, head width] -> log_probs f32 [R, vocab], state.*
+// decode_step: tokens i32 [R], position i64, state.* [R, heads, C, head width] -> log_probs f32 [R, vocab],
+// state.*
 void add_decode_step(nn::Model& model, const std::shared_ptr<models::Gpt>& net) {
   const models::GptConfig& c = net->config();
   std::vector<Spec> specs{Spec(DType::i32, {sym("R")}, "tokens"), Spec(DType::i64, {}, "position")};
   for (int64_t i = 0; i < c.layers; ++i)
     for (const char* part : {"keys", "values"})
-      specs.emplace_back(DType::f32, Shape{sym("R"), c.heads, sym("C"), c.dim / c.heads}, fmt::format("state.{}.{}", i, part));
-  model.add_entry("decode_step", [net](const std::vector<Tensor>& in) {
-    std::vector<nn::KeyValue> caches;
-    for (size_t i = 2; i < in.size(); i += 2) caches.push_back({in[i], in[i + 1]});
-    const Tensor logits = net->step(unsqueeze(in[0], 1), in[1], caches);
-    std::vector<Tensor> out{log_softmax(select_index(logits, 1, 0), -1)};
-    for (const nn::KeyValue& cache : caches) out.insert(out.end(), {cache.keys, cache.values});
-    return out;
-  }, specs);
+      specs.emplace_back(DType::f32, Shape{sym("R"), c.heads, sym("C"), c.dim / c.heads},
+                         fmt::format("state.{}.{}", i, part));
+  model.add_entry(
+      "decode_step",
+      [net](const std::vector<Tensor>& in) {
+        std::vector<nn::KeyValue> caches;
+        for (size_t i = 2; i < in.size(); i += 2) caches.push_back({in[i], in[i + 1]});
+        const Tensor logits = net->step(unsqueeze(in[0], 1), in[1], caches);
+        std::vector<Tensor> out{log_softmax(select_index(logits, 1, 0), -1)};
+        for (const nn::KeyValue& cache : caches) out.insert(out.end(), {cache.keys, cache.values});
+        return out;
+      },
+      specs);
 }
 
 // The entry decode_step of a model, with the caches it needs.
 class GptDecoder final : public nn::StepDecoder {
  public:
   GptDecoder(const nn::Model& model, const models::GptConfig& c) : model_(model) {
-    for (int64_t i = 0; i < 2 * c.layers; ++i) states_.push_back(Array::zeros(DType::f32, {1, c.heads, c.length, c.dim / c.heads}));
+    for (int64_t i = 0; i < 2 * c.layers; ++i)
+      states_.push_back(Array::zeros(DType::f32, {1, c.heads, c.length, c.dim / c.heads}));
   }
   Array step(std::span<const int32_t> tokens, std::span<const int64_t> from) override {
     if (!from.empty())
       for (Array& s : states_) s = nn::take_rows(s, {from.begin(), from.end()});
-    std::vector<Array> in{Array::of(std::vector<int32_t>(tokens.begin(), tokens.end()), {static_cast<int64_t>(tokens.size())}),
-                          Array::scalar(position_++)};
+    std::vector<Array> in{
+        Array::of(std::vector<int32_t>(tokens.begin(), tokens.end()), {static_cast<int64_t>(tokens.size())}),
+        Array::scalar(position_++)};
     in.insert(in.end(), states_.begin(), states_.end());
     std::vector<Array> out = model_.run("decode_step", in);
     states_.assign(out.begin() + 1, out.end());
@@ -87,34 +95,52 @@ std::string sample_text(const GptCommand& c, const nn::Model& model, const Vocab
   std::vector<int32_t> prompt = vocabulary.encode(c.prompt);
   if (prompt.empty()) prompt = {vocabulary.begin()};
   const int64_t room = c.net.length - static_cast<int64_t>(prompt.size()) + 1;
-  if (room < 1) invalid(fmt::format("the prompt has {} tokens, more than the {} that the model sees", prompt.size(), c.net.length));
+  if (room < 1)
+    invalid(fmt::format("the prompt has {} tokens, more than the {} that the model sees", prompt.size(),
+                        c.net.length));
   GptDecoder decoder(model, c.net);
   for (size_t i = 0; i + 1 < prompt.size(); ++i) decoder.step(std::span(prompt).subspan(i, 1), {});
-  nn::GenerateOptions options{.bos = prompt.back(), .eos = vocabulary.never()};
+  nn::GenerateOptions options;
+  options.bos = prompt.back();
+  options.eos = vocabulary.never();
   options.sample = c.temperature > 0;
   if (options.sample) options.temperature = c.temperature;
   options.seed = c.train.seed;
   const nn::GenerateRequest request{.max_length = std::min(c.sample, room)};
-  return c.prompt + vocabulary.decode(nn::generate(decoder, std::span(&request, 1), options).at(0).at(0).tokens);
+  return c.prompt +
+         vocabulary.decode(nn::generate(decoder, std::span(&request, 1), options).at(0).at(0).tokens);
 }
 
 // What must be equal for a run to go on.
 Json facts(const GptCommand& c, const std::string& text) {
   const TrainingOptions& t = c.train;
-  return Json{{"model", "gpt"}, {"data", digest(text).hex()}, {"vocab", c.vocab}, {"length", c.net.length}, {"dim", c.net.dim},
-              {"heads", c.net.heads}, {"layers", c.net.layers}, {"dropout", c.net.dropout}, {"epochs", t.epochs}, {"steps", t.steps},
-              {"minutes", t.minutes}, {"batch", t.batch}, {"lr", t.lr}, {"seed", t.seed}};
+  return Json{{"model", "gpt"},
+              {"data", digest(text).hex()},
+              {"vocab", c.vocab},
+              {"length", c.net.length},
+              {"dim", c.net.dim},
+              {"heads", c.net.heads},
+              {"layers", c.net.layers},
+              {"dropout", c.net.dropout},
+              {"epochs", t.epochs},
+              {"steps", t.steps},
+              {"minutes", t.minutes},
+              {"batch", t.batch},
+              {"lr", t.lr},
+              {"seed", t.seed}};
 }
 
 void train(GptCommand& c) {
   const std::string text = read_text(c.text);
-  const RunStart start = begin_run(c.train, facts(c, text),
-                                   [&] { return (c.vocab > 0 ? piece_vocabulary(text, c.vocab) : character_vocabulary(text))->metadata(); });
+  const RunStart start = begin_run(c.train, facts(c, text), [&] {
+    return (c.vocab > 0 ? piece_vocabulary(text, c.vocab) : character_vocabulary(text))->metadata();
+  });
   const auto vocabulary = vocabulary_of(start.metadata);
   const std::vector<int32_t> ids = vocabulary->encode(text);
   const size_t cut = training_part(ids.size(), c.net.length + 1);
   const auto part = [&](size_t begin, size_t end) {
-    return std::make_shared<const std::vector<int32_t>>(ids.begin() + static_cast<std::ptrdiff_t>(begin), ids.begin() + static_cast<std::ptrdiff_t>(end));
+    return std::make_shared<const std::vector<int32_t>>(ids.begin() + static_cast<std::ptrdiff_t>(begin),
+                                                        ids.begin() + static_cast<std::ptrdiff_t>(end));
   };
   c.net.vocab = vocabulary->size();
   auto net = std::make_shared<models::Gpt>(c.net);
@@ -129,18 +155,28 @@ void train(GptCommand& c) {
                  .labels = Spec(DType::i32, {sym("B"), sym("L")}, "labels")});
   WindowOptions windows{.length = c.net.length + 1, .batch = c.train.batch};
   const int64_t per_epoch = (window_count(cut, windows) + windows.batch - 1) / windows.batch;
-  nn::FitOptions fit = fit_options(c.train, start, warmup_cosine(c.train.lr, total_steps(c.train, per_epoch)));
-  fit.validation = windows_of(part(cut, ids.size()), {.length = windows.length, .batch = windows.batch, .training = false, .most = c.valid_windows}, next_token_batch);
+  nn::FitOptions fit =
+      fit_options(c.train, start, warmup_cosine(c.train.lr, total_steps(c.train, per_epoch)));
+  fit.validation = windows_of(
+      part(cut, ids.size()),
+      {.length = windows.length, .batch = windows.batch, .training = false, .most = c.valid_windows},
+      next_token_batch);
   fit.items = [](const nn::Batch& batch) { return batch[0].size(); };
   fit.unit = "token";
   const nn::History history = model.fit(windows_of(part(0, cut), windows, next_token_batch), fit);
   finish_run(c.train, model, history, start);
   const double loss = last_value(history, "val_loss");
-  Json line{{"model", "gpt"}, {"tokens", ids.size()}, {"vocab", c.net.vocab}, {"valid_loss", decimal(loss, 4)},
-            {"perplexity", decimal(std::exp(loss), 3)}, {"steps", history.steps},
+  Json line{{"model", "gpt"},
+            {"tokens", ids.size()},
+            {"vocab", c.net.vocab},
+            {"valid_loss", decimal(loss, 4)},
+            {"perplexity", decimal(std::exp(loss), 3)},
+            {"steps", history.steps},
             {"epochs", decimal(static_cast<double>(history.steps) / static_cast<double>(per_epoch), 2)},
-            {"tokens_per_s", decimal(history.seconds > 0 ? static_cast<double>(history.items) / history.seconds : 0, 0)},
-            {"seconds", decimal(history.seconds, 1)}, {"parameters", model.module().parameter_count()}};
+            {"tokens_per_s",
+             decimal(history.seconds > 0 ? static_cast<double>(history.items) / history.seconds : 0, 0)},
+            {"seconds", decimal(history.seconds, 1)},
+            {"parameters", model.module().parameter_count()}};
   if (c.sample > 0) {
     line["sample"] = sample_text(c, model, *vocabulary);
     fmt::print(stderr, "{}\n", line["sample"].get_ref<const std::string&>());
@@ -156,22 +192,33 @@ void add_train_gpt(CLI::App& train_app) {
   c->train.batch = 8;
   c->train.lr = 1e-3;
   CLI::App* cmd = train_app.add_subcommand("gpt", "train a language model on a text");
-  cmd->add_option("--text", c->text, "a UTF-8 file, plain or gzip; its last tenth is for validation")->required();
-  cmd->add_option("--vocab", c->vocab, "so many SentencePiece pieces as tokens (default: characters)")->check(CLI::PositiveNumber);
-  cmd->add_option("--length", c->net.length, "tokens the model sees")->check(CLI::PositiveNumber)->capture_default_str();
-  cmd->add_option("--dim", c->net.dim, "width")->check(CLI::PositiveNumber)->capture_default_str();
-  cmd->add_option("--heads", c->net.heads, "attention heads")->check(CLI::PositiveNumber)->capture_default_str();
-  cmd->add_option("--layers", c->net.layers)->check(CLI::PositiveNumber)->capture_default_str();
+  cmd->add_option("--text", c->text, "a UTF-8 file, plain or gzip; its last tenth is for validation")
+      ->required();
+  cmd->add_option("--vocab", c->vocab, "so many SentencePiece pieces as tokens (default: characters)")
+      ->check(positive());
+  cmd->add_option("--length", c->net.length, "tokens the model sees")
+      ->check(positive())
+      ->capture_default_str();
+  cmd->add_option("--dim", c->net.dim, "width")->check(positive())->capture_default_str();
+  cmd->add_option("--heads", c->net.heads, "attention heads")->check(positive())->capture_default_str();
+  cmd->add_option("--layers", c->net.layers)->check(positive())->capture_default_str();
   cmd->add_option("--dropout", c->net.dropout)->check(CLI::Range(0.0, 0.99))->capture_default_str();
-  cmd->add_option("--valid-windows", c->valid_windows, "windows of --length tokens that validation looks at; 0: all")
-      ->check(CLI::NonNegativeNumber)->capture_default_str();
+  cmd->add_option("--valid-windows", c->valid_windows,
+                  "windows of --length tokens that validation looks at; 0: all")
+      ->check(not_negative())
+      ->capture_default_str();
   cmd->add_option("--prompt", c->prompt, "how the sample at the end begins");
-  cmd->add_option("--sample", c->sample, "tokens of that sample; 0: none")->check(CLI::NonNegativeNumber)->capture_default_str();
-  cmd->add_option("--temperature", c->temperature, "of the sample; 0: the likeliest tokens")->check(CLI::NonNegativeNumber)->capture_default_str();
+  cmd->add_option("--sample", c->sample, "tokens of that sample; 0: none")
+      ->check(not_negative())
+      ->capture_default_str();
+  cmd->add_option("--temperature", c->temperature, "of the sample; 0: the likeliest tokens")
+      ->check(not_negative())
+      ->capture_default_str();
   add_training_options(*cmd, c->train);
-  cmd->footer("The sample goes to standard error, one JSON line to standard output.\nexamples:\n"
-              "  fovea train gpt --text book.txt --minutes 10 --out runs/book\n"
-              "  fovea train gpt --text book.txt --vocab 4000 --length 128 --epochs 3 --prompt \"It was\"");
+  cmd->footer(
+      "The sample goes to standard error, one JSON line to standard output.\nexamples:\n"
+      "  fovea train gpt --text book.txt --minutes 10 --out runs/book\n"
+      "  fovea train gpt --text book.txt --vocab 4000 --length 128 --epochs 3 --prompt \"It was\"");
   cmd->callback([c] { train(*c); });
 }
 

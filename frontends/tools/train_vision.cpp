@@ -11,6 +11,7 @@
 #include "frontends/data/idx.h"
 #include "frontends/models/resnet20.h"
 #include "frontends/models/vit.h"
+#include "frontends/tools/checks.h"
 #include "frontends/tools/command.h"
 #include "frontends/tools/training.h"
 
@@ -25,7 +26,7 @@ struct VisionCommand {
   TrainingOptions train;
   std::string kind, data = kFashionMnist;
   std::vector<std::string> classes = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
-                                      "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"};
+                                      "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
   double mean = 0.2860, deviation = 0.3530;  // of Fashion-MNIST's training pixels / 255
   models::VitConfig vit;
   models::ResNet20Config resnet;
@@ -35,26 +36,32 @@ struct VisionCommand {
 std::string data_file(const std::string& folder, const std::string& name) {
   for (const char* end : {".gz", ""})
     if (const std::string path = folder + "/" + name + end; ::access(path.c_str(), R_OK) == 0) return path;
-  fail(ErrorKind::IO, fmt::format("there is no {0}.gz or {0} in \"{1}\": install the Debian package dataset-fashion-mnist, or name a folder of "
-                                  "IDX files with --data", name, folder));
+  fail(ErrorKind::IO, fmt::format("there is no {0}.gz or {0} in \"{1}\": install the Debian package "
+                                  "dataset-fashion-mnist, or name a folder of "
+                                  "IDX files with --data",
+                                  name, folder));
 }
 
 std::shared_ptr<const data::ImageSet> read_images(const VisionCommand& c, const std::string& part) {
   const std::string labels = data_file(c.data, part + "-labels-idx1-ubyte");
-  auto set = std::make_shared<const data::ImageSet>(data::read_image_set(data_file(c.data, part + "-images-idx3-ubyte"), labels));
+  auto set = std::make_shared<const data::ImageSet>(
+      data::read_image_set(data_file(c.data, part + "-images-idx3-ubyte"), labels));
   if (set->count == 0) invalid(labels + ": there are 0 images");
   for (size_t i = 0; i < set->labels.size(); ++i)
     if (set->labels[i] >= c.classes.size())
-      invalid(fmt::format("{}: label {} is {}, but there are {} classes", labels, i, set->labels[i], c.classes.size()));
+      invalid(fmt::format("{}: label {} is {}, but there are {} classes", labels, i, set->labels[i],
+                          c.classes.size()));
   return set;
 }
 
 // {images f32 [B, 1, rows, columns], labels i32 [B]}; pixels become (pixel / 255 - mean) / deviation.
 class ImageSource final : public nn::BatchSource {
  public:
-  ImageSource(std::shared_ptr<const data::ImageSet> set, data::IndexBatchOptions options, double mean, double deviation)
+  ImageSource(std::shared_ptr<const data::ImageSet> set, data::IndexBatchOptions options, double mean,
+              double deviation)
       : set_(std::move(set)), options_(options) {
-    for (size_t i = 0; i < value_.size(); ++i) value_[i] = static_cast<float>((static_cast<double>(i) / 255 - mean) / deviation);
+    for (size_t i = 0; i < value_.size(); ++i)
+      value_[i] = static_cast<float>((static_cast<double>(i) / 255 - mean) / deviation);
   }
   int64_t begin_epoch(uint64_t seed, int64_t epoch) override {
     groups_ = data::index_batches(set_->count, options_, seed, epoch);
@@ -80,7 +87,8 @@ class ImageSource final : public nn::BatchSource {
   data::Groups groups_;
 };
 
-nn::Dataset dataset(const VisionCommand& c, std::shared_ptr<const data::ImageSet> set, data::IndexBatchOptions options) {
+nn::Dataset dataset(const VisionCommand& c, std::shared_ptr<const data::ImageSet> set,
+                    data::IndexBatchOptions options) {
   return nn::Dataset([set, options, mean = c.mean, deviation = c.deviation] {
     return std::make_unique<ImageSource>(set, options, mean, deviation);
   });
@@ -99,7 +107,8 @@ nn::Model make_model(VisionCommand& c, const data::ImageSet& set) {
     c.resnet.classes = classes;
     return nn::Model(models::ResNet20(c.resnet));
   }
-  if (set.rows != set.columns) invalid(fmt::format("the images are {} by {}; this ViT takes square ones", set.rows, set.columns));
+  if (set.rows != set.columns)
+    invalid(fmt::format("the images are {} by {}; this ViT takes square ones", set.rows, set.columns));
   c.vit.side = set.rows;
   c.vit.classes = classes;
   return nn::Model(models::Vit(c.vit));
@@ -125,9 +134,12 @@ nn::Recipe recipe(const VisionCommand& c, const data::ImageSet& set) {
 // What must be equal for a run to go on.
 Json facts(const VisionCommand& c, const data::ImageSet& set) {
   const TrainingOptions& t = c.train;
-  Json j{{"model", c.kind}, {"data", digest_of(set)}, {"images", set.count}, {"mean", c.mean}, {"std", c.deviation},
-         {"epochs", t.epochs}, {"steps", t.steps}, {"minutes", t.minutes}, {"batch", t.batch}, {"lr", t.lr}, {"seed", t.seed}};
-  if (c.kind == "vit") j.update({{"dim", c.vit.dim}, {"heads", c.vit.heads}, {"layers", c.vit.layers}, {"patch", c.vit.patch}});
+  Json j{{"model", c.kind},  {"data", digest_of(set)}, {"images", set.count},
+         {"mean", c.mean},   {"std", c.deviation},     {"epochs", t.epochs},
+         {"steps", t.steps}, {"minutes", t.minutes},   {"batch", t.batch},
+         {"lr", t.lr},       {"seed", t.seed}};
+  if (c.kind == "vit")
+    j.update({{"dim", c.vit.dim}, {"heads", c.vit.heads}, {"layers", c.vit.layers}, {"patch", c.vit.patch}});
   if (c.kind == "resnet20") j.update({{"width", c.resnet.width}, {"units", c.resnet.units}});
   return j;
 }
@@ -135,7 +147,8 @@ Json facts(const VisionCommand& c, const data::ImageSet& set) {
 void train(VisionCommand& c) {
   const auto set = read_images(c, "train"), test = read_images(c, "t10k");
   if (test->rows != set->rows || test->columns != set->columns)
-    invalid(fmt::format("the images to train on are {} by {}, those to test on {} by {}", set->rows, set->columns, test->rows, test->columns));
+    invalid(fmt::format("the images to train on are {} by {}, those to test on {} by {}", set->rows,
+                        set->columns, test->rows, test->columns));
   const RunStart start = begin_run(c.train, facts(c, *set), [&] {
     const Json input{{"mean", c.mean}, {"std", c.deviation}, {"rows", set->rows}, {"columns", set->columns}};
     return std::map<std::string, std::string>{{"classes", Json(c.classes).dump()}, {"input", input.dump()}};
@@ -143,21 +156,27 @@ void train(VisionCommand& c) {
   nn::Model model = make_model(c, *set);
   model.compile(recipe(c, *set));
   const bool drop_last = set->count >= c.train.batch;
-  const int64_t per_epoch = drop_last ? set->count / c.train.batch : 1, total = total_steps(c.train, per_epoch);
+  const int64_t per_epoch = drop_last ? set->count / c.train.batch : 1,
+                total = total_steps(c.train, per_epoch);
   nn::FitOptions fit = fit_options(c.train, start, warmup_cosine(c.train.lr, total));
   fit.validation = dataset(c, test, {.batch_size = 200, .shuffle = false});
   fit.unit = "image";
   fit.total_items = c.train.minutes > 0 ? 0 : total * std::min(c.train.batch, set->count);
-  const nn::History history = model.fit(dataset(c, set, {.batch_size = c.train.batch, .shuffle = true, .drop_last = drop_last}), fit);
+  const nn::History history =
+      model.fit(dataset(c, set, {.batch_size = c.train.batch, .shuffle = true, .drop_last = drop_last}), fit);
   finish_run(c.train, model, history, start);
-  fmt::print("{}\n", Json{{"model", c.kind},
-                          {"test_accuracy", decimal(last_value(history, "val_accuracy"), 4)},
-                          {"test_loss", decimal(last_value(history, "val_loss"), 4)},
-                          {"epochs", decimal(static_cast<double>(history.steps) / static_cast<double>(per_epoch), 2)},
-                          {"steps", history.steps},
-                          {"images_per_s", decimal(history.seconds > 0 ? static_cast<double>(history.items) / history.seconds : 0, 1)},
-                          {"seconds", decimal(history.seconds, 1)},
-                          {"parameters", model.module().parameter_count()}}.dump());
+  fmt::print(
+      "{}\n",
+      Json{{"model", c.kind},
+           {"test_accuracy", decimal(last_value(history, "val_accuracy"), 4)},
+           {"test_loss", decimal(last_value(history, "val_loss"), 4)},
+           {"epochs", decimal(static_cast<double>(history.steps) / static_cast<double>(per_epoch), 2)},
+           {"steps", history.steps},
+           {"images_per_s",
+            decimal(history.seconds > 0 ? static_cast<double>(history.items) / history.seconds : 0, 1)},
+           {"seconds", decimal(history.seconds, 1)},
+           {"parameters", model.module().parameter_count()}}
+          .dump());
 }
 
 void add_vision(CLI::App& train_app, const std::string& kind, const char* text, double lr) {
@@ -166,23 +185,38 @@ void add_vision(CLI::App& train_app, const std::string& kind, const char* text, 
   c->train.epochs = 3;
   c->train.lr = lr;
   CLI::App* cmd = train_app.add_subcommand(kind, text);
-  cmd->add_option("--data", c->data, "folder of IDX files: {train,t10k}-{images-idx3,labels-idx1}-ubyte, packed or not (default: that of the "
-                                     "Debian package dataset-fashion-mnist)");
-  cmd->add_option("--classes", c->classes, "names of the classes, with commas between (default: those of Fashion-MNIST)")->delimiter(',');
-  cmd->add_option("--mean", c->mean, "of the pixels / 255, taken away before training")->capture_default_str();
-  cmd->add_option("--std", c->deviation, "of the pixels / 255, divided by")->check(CLI::PositiveNumber)->capture_default_str();
+  cmd->add_option("--data", c->data,
+                  "folder of IDX files: {train,t10k}-{images-idx3,labels-idx1}-ubyte, packed or not "
+                  "(default: that of the "
+                  "Debian package dataset-fashion-mnist)");
+  cmd->add_option("--classes", c->classes,
+                  "names of the classes, with commas between (default: those of Fashion-MNIST)")
+      ->delimiter(',');
+  cmd->add_option("--mean", c->mean, "of the pixels / 255, taken away before training")
+      ->capture_default_str();
+  cmd->add_option("--std", c->deviation, "of the pixels / 255, divided by")
+      ->check(positive())
+      ->capture_default_str();
   if (kind == "vit") {
-    cmd->add_option("--dim", c->vit.dim, "width")->check(CLI::PositiveNumber)->capture_default_str();
-    cmd->add_option("--heads", c->vit.heads, "attention heads")->check(CLI::PositiveNumber)->capture_default_str();
-    cmd->add_option("--layers", c->vit.layers)->check(CLI::PositiveNumber)->capture_default_str();
-    cmd->add_option("--patch", c->vit.patch, "side of a patch in pixels")->check(CLI::PositiveNumber)->capture_default_str();
+    cmd->add_option("--dim", c->vit.dim, "width")->check(positive())->capture_default_str();
+    cmd->add_option("--heads", c->vit.heads, "attention heads")->check(positive())->capture_default_str();
+    cmd->add_option("--layers", c->vit.layers)->check(positive())->capture_default_str();
+    cmd->add_option("--patch", c->vit.patch, "side of a patch in pixels")
+        ->check(positive())
+        ->capture_default_str();
   } else {
-    cmd->add_option("--width", c->resnet.width, "channels of the first stage")->check(CLI::PositiveNumber)->capture_default_str();
-    cmd->add_option("--units", c->resnet.units, "residual units of a stage")->check(CLI::PositiveNumber)->capture_default_str();
+    cmd->add_option("--width", c->resnet.width, "channels of the first stage")
+        ->check(positive())
+        ->capture_default_str();
+    cmd->add_option("--units", c->resnet.units, "residual units of a stage")
+        ->check(positive())
+        ->capture_default_str();
   }
   add_training_options(*cmd, c->train);
-  cmd->footer(fmt::format("One JSON line on standard output: test_accuracy, images_per_s and more.\nexamples:\n"
-                          "  fovea train {0} --epochs 3 --out runs/{0}\n  fovea train {0} --epochs 3 --out runs/{0} --resume", kind));
+  cmd->footer(fmt::format(
+      "One JSON line on standard output: test_accuracy, images_per_s and more.\nexamples:\n"
+      "  fovea train {0} --epochs 3 --out runs/{0}\n  fovea train {0} --epochs 3 --out runs/{0} --resume",
+      kind));
   cmd->callback([c] { train(*c); });
 }
 

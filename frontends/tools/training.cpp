@@ -14,6 +14,7 @@
 #include "framework/runtime/thread_pool.h"
 #include "frontends/nn/callbacks.h"
 #include "frontends/nn/checkpoint.h"
+#include "frontends/tools/checks.h"
 
 namespace fovea::tools {
 namespace {
@@ -22,7 +23,9 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kRecipeKey = "fovea.recipe";
 
-std::string checkpoint_path(const TrainingOptions& o) { return o.out.empty() ? "" : o.out + "/checkpoint.fovea"; }
+std::string checkpoint_path(const TrainingOptions& o) {
+  return o.out.empty() ? "" : o.out + "/checkpoint.fovea";
+}
 
 void make_folder(const std::string& path) {
   std::error_code error;
@@ -35,7 +38,8 @@ void make_folder(const std::string& path) {
 std::string difference(const Json& was, const Json& is) {
   for (const auto& [key, value] : is.items())
     if (!was.contains(key) || was[key] != value)
-      return fmt::format("{} was {} and is {} now", key, was.contains(key) ? was[key].dump() : "nothing", value.dump());
+      return fmt::format("{} was {} and is {} now", key, was.contains(key) ? was[key].dump() : "nothing",
+                         value.dump());
   return "its recipe is another one";
 }
 
@@ -43,21 +47,29 @@ std::string difference(const Json& was, const Json& is) {
 
 void add_training_options(CLI::App& cmd, TrainingOptions& o) {
   const int64_t epochs = o.epochs;
-  auto* out = cmd.add_option("--out", o.out, "folder for model.fovea, the checkpoint, logs and TensorBoard events; none: nothing is kept");
-  cmd.add_option("--epochs", o.epochs, fmt::format("passes over the data (default {}, unless --steps or --minutes)", epochs))
-      ->check(CLI::PositiveNumber);
-  cmd.add_option("--steps", o.steps, "updates in all")->check(CLI::PositiveNumber);
-  cmd.add_option("--minutes", o.minutes, "of training")->check(CLI::PositiveNumber);
-  cmd.add_option("--batch", o.batch, "examples of a batch")->check(CLI::PositiveNumber)->capture_default_str();
-  cmd.add_option("--lr", o.lr, "learning rate at its peak")->check(CLI::PositiveNumber)->capture_default_str();
+  auto* out = cmd.add_option(
+      "--out", o.out,
+      "folder for model.fovea, the checkpoint, logs and TensorBoard events; none: nothing is kept");
+  cmd.add_option("--epochs", o.epochs,
+                 fmt::format("passes over the data (default {}, unless --steps or --minutes)", epochs))
+      ->check(positive());
+  cmd.add_option("--steps", o.steps, "updates in all")->check(positive());
+  cmd.add_option("--minutes", o.minutes, "of training")->check(positive());
+  cmd.add_option("--batch", o.batch, "examples of a batch")->check(positive())->capture_default_str();
+  cmd.add_option("--lr", o.lr, "learning rate at its peak")->check(positive())->capture_default_str();
   cmd.add_option("--seed", o.seed, "of weights, dropout and the order of the data")->capture_default_str();
-  cmd.add_option("--threads", o.threads, "threads (default: one for each core)")->check(CLI::PositiveNumber);
+  cmd.add_option("--threads", o.threads, "threads (default: one for each core)")->check(positive());
   cmd.add_flag("--resume", o.resume, "go on from the checkpoint in --out, if there is one")->needs(out);
   cmd.add_option("--checkpoint-steps", o.checkpoint_steps, "save after every so many updates; 0: not")
-      ->check(CLI::NonNegativeNumber)->capture_default_str();
-  cmd.add_option("--checkpoint-seconds", o.checkpoint_seconds, "save when so many seconds have passed; 0: not")
-      ->check(CLI::NonNegativeNumber)->capture_default_str();
-  cmd.add_option("--log-steps", o.log_steps, "updates between two lines of the logs")->check(CLI::PositiveNumber)->capture_default_str();
+      ->check(not_negative())
+      ->capture_default_str();
+  cmd.add_option("--checkpoint-seconds", o.checkpoint_seconds,
+                 "save when so many seconds have passed; 0: not")
+      ->check(not_negative())
+      ->capture_default_str();
+  cmd.add_option("--log-steps", o.log_steps, "updates between two lines of the logs")
+      ->check(positive())
+      ->capture_default_str();
   cmd.add_flag("!--no-progress", o.progress, "no progress bar");
   // Another bound replaces the default number of epochs.
   cmd.parse_complete_callback([&cmd, &o] {
@@ -73,7 +85,8 @@ RunStart begin_run(const TrainingOptions& o, const Json& recipe,
   if (!checkpoint.empty()) {
     make_folder(o.out);
     start.resumes = ::access(checkpoint.c_str(), F_OK) == 0;
-    if (start.resumes && !o.resume) invalid("\"" + o.out + "\" holds a run already: --resume goes on with it, or choose another --out");
+    if (start.resumes && !o.resume)
+      invalid("\"" + o.out + "\" holds a run already: --resume goes on with it, or choose another --out");
   }
   if (!start.resumes) {
     start.metadata = metadata();
@@ -109,9 +122,10 @@ nn::FitOptions fit_options(const TrainingOptions& o, const RunStart& start, nn::
   fit.schedule = std::move(schedule);
   fit.progress = o.progress;
   if (o.out.empty()) return fit;
-  fit.callbacks = {std::make_shared<nn::LogFile>(o.out + "/log.csv", nn::MetricLog::Format::csv, o.log_steps),
-                   std::make_shared<nn::LogFile>(o.out + "/log.jsonl", nn::MetricLog::Format::json_lines, o.log_steps),
-                   std::make_shared<nn::TensorBoard>(o.out, o.log_steps)};
+  fit.callbacks = {
+      std::make_shared<nn::LogFile>(o.out + "/log.csv", nn::MetricLog::Format::csv, o.log_steps),
+      std::make_shared<nn::LogFile>(o.out + "/log.jsonl", nn::MetricLog::Format::json_lines, o.log_steps),
+      std::make_shared<nn::TensorBoard>(o.out, o.log_steps)};
   fit.checkpoint = checkpoint_path(o);
   fit.checkpoint_steps = o.checkpoint_steps;
   fit.checkpoint_seconds = o.checkpoint_seconds;
@@ -120,7 +134,8 @@ nn::FitOptions fit_options(const TrainingOptions& o, const RunStart& start, nn::
   return fit;
 }
 
-void finish_run(const TrainingOptions& o, const nn::Model& model, const nn::History& history, const RunStart& start) {
+void finish_run(const TrainingOptions& o, const nn::Model& model, const nn::History& history,
+                const RunStart& start) {
   if (!o.out.empty()) {
     std::map<std::string, std::string> metadata = start.metadata;
     metadata["fovea.training"] = metadata[kRecipeKey];
@@ -129,9 +144,10 @@ void finish_run(const TrainingOptions& o, const nn::Model& model, const nn::Hist
   }
   if (history.signal == 0) return;
   const std::string name = history.signal == SIGINT ? "SIGINT" : "SIGTERM";
-  fail(ErrorKind::Cancelled, fmt::format("{} ended the run at step {}; {}", name, history.steps,
-                                         o.out.empty() ? "nothing is kept without --out"
-                                                       : "everything is saved, and the same command with --resume goes on"));
+  fail(ErrorKind::Cancelled,
+       fmt::format("{} ended the run at step {}; {}", name, history.steps,
+                   o.out.empty() ? "nothing is kept without --out"
+                                 : "everything is saved, and the same command with --resume goes on"));
 }
 
 double last_value(const nn::History& history, const std::string& metric) {

@@ -31,7 +31,8 @@ struct TrainingOptions {
   bool progress = true;
 };
 
-/// --out, --epochs, --steps, ... with the defaults that `options` holds; epochs count unless steps or minutes are given.
+/// --out, --epochs, --steps, ... with the defaults that `options` holds; epochs count unless steps or minutes
+/// are given.
 void add_training_options(CLI::App& cmd, TrainingOptions& options);
 
 /// Where a run begins.
@@ -40,23 +41,25 @@ struct RunStart {
   bool resumes = false;
 };
 
-/// Makes the folder. Metadata come out of the checkpoint that the run goes on from, else from `metadata`. InvalidArgument
-/// where the folder holds a run and it is not to be resumed, and where a resumed run would not be the same one: `recipe`
-/// holds what must be equal.
+/// Makes the folder. Metadata come out of the checkpoint that the run goes on from, else from `metadata`.
+/// InvalidArgument where the folder holds a run and it is not to be resumed, and where a resumed run would
+/// not be the same one: `recipe` holds what must be equal.
 RunStart begin_run(const TrainingOptions& options, const nlohmann::ordered_json& recipe,
                    const std::function<std::map<std::string, std::string>()>& metadata);
 
 /// Updates of the whole run where that is known, else 0. `per_epoch`: updates of one pass over the data.
 int64_t total_steps(const TrainingOptions& options, int64_t per_epoch);
 
-/// A short rise to the rate, then half a cosine over `total` steps; the inverse square root where that is not known.
+/// A short rise to the rate, then half a cosine over `total` steps; the inverse square root where that is not
+/// known.
 nn::Schedule warmup_cosine(double lr, int64_t total);
 
 /// Bounds, checkpoints, logs and schedule of a run that has been begun.
 nn::FitOptions fit_options(const TrainingOptions& options, const RunStart& start, nn::Schedule schedule);
 
 /// Saves model.fovea if there is a folder. Cancelled where a signal ended the run.
-void finish_run(const TrainingOptions& options, const nn::Model& model, const nn::History& history, const RunStart& start);
+void finish_run(const TrainingOptions& options, const nn::Model& model, const nn::History& history,
+                const RunStart& start);
 
 /// What the last validation gave.
 double last_value(const nn::History& history, const std::string& metric);

@@ -40,7 +40,8 @@ class Characters final : public Vocabulary {
     std::vector<int32_t> out;
     for_each_character(text, [&](std::string_view c) {
       const auto at = ids_.find(c);
-      if (at == ids_.end()) invalid(fmt::format("the character '{}' is none of the {} that the model knows", c, list_.size()));
+      if (at == ids_.end())
+        invalid(fmt::format("the character '{}' is none of the {} that the model knows", c, list_.size()));
       out.push_back(at->second);
     });
     return out;
@@ -81,7 +82,9 @@ class Pieces final : public Vocabulary {
   std::string decode(std::span<const int32_t> ids) const override {
     std::string out;
     for (size_t begin = 0; begin < ids.size();) {
-      const auto end = static_cast<size_t>(std::find(ids.begin() + static_cast<std::ptrdiff_t>(begin), ids.end(), data::Tokenizer::kEos) - ids.begin());
+      const auto end = static_cast<size_t>(
+          std::find(ids.begin() + static_cast<std::ptrdiff_t>(begin), ids.end(), data::Tokenizer::kEos) -
+          ids.begin());
       out += tokenizer_.decode(ids.subspan(begin, end - begin));
       if (end < ids.size()) out += '\n';
       begin = end + 1;
@@ -91,7 +94,9 @@ class Pieces final : public Vocabulary {
   int64_t size() const override { return tokenizer_.vocab_size(); }
   int32_t begin() const override { return data::Tokenizer::kEos; }
   int32_t never() const override { return data::Tokenizer::kBos; }
-  std::map<std::string, std::string> metadata() const override { return {{kTokenizerKey, tokenizer_.bytes()}}; }
+  std::map<std::string, std::string> metadata() const override {
+    return {{kTokenizerKey, tokenizer_.bytes()}};
+  }
 
  private:
   data::Tokenizer tokenizer_;
@@ -108,8 +113,13 @@ class WindowSource final : public nn::BatchSource {
     starts_.clear();
     const auto size = static_cast<int64_t>(ids_->size()), length = options_.length;
     const auto room = static_cast<uint64_t>(size - length);
-    const auto first = options_.training ? static_cast<int64_t>(random.below(std::min(static_cast<uint64_t>(length), room + 1))) : 0;
-    for (int64_t at = first; at + length <= size && (options_.most == 0 || static_cast<int64_t>(starts_.size()) < options_.most); at += length)
+    const auto first =
+        options_.training
+            ? static_cast<int64_t>(random.below(std::min(static_cast<uint64_t>(length), room + 1)))
+            : 0;
+    for (int64_t at = first;
+         at + length <= size && (options_.most == 0 || static_cast<int64_t>(starts_.size()) < options_.most);
+         at += length)
       starts_.push_back(at);
     if (options_.training) random.shuffle(starts_);
     seed_ = options_.training ? random.next() : 0;
@@ -118,7 +128,8 @@ class WindowSource final : public nn::BatchSource {
   nn::Batch make(int64_t index) override {
     std::vector<std::span<const int32_t>> windows;
     std::vector<uint64_t> random;
-    const int64_t begin = index * options_.batch, end = std::min(begin + options_.batch, static_cast<int64_t>(starts_.size()));
+    const int64_t begin = index * options_.batch,
+                  end = std::min(begin + options_.batch, static_cast<int64_t>(starts_.size()));
     for (int64_t i = begin; i < end; ++i) {
       const auto start = static_cast<size_t>(starts_[static_cast<size_t>(i)]);
       windows.push_back(std::span(*ids_).subspan(start, static_cast<size_t>(options_.length)));
@@ -164,7 +175,8 @@ std::unique_ptr<Vocabulary> piece_vocabulary(std::string_view text, int64_t size
 }
 
 std::unique_ptr<Vocabulary> vocabulary_of(const std::map<std::string, std::string>& metadata) {
-  if (const auto at = metadata.find(kCharactersKey); at != metadata.end()) return std::make_unique<Characters>(at->second);
+  if (const auto at = metadata.find(kCharactersKey); at != metadata.end())
+    return std::make_unique<Characters>(at->second);
   if (const auto at = metadata.find(kTokenizerKey); at != metadata.end())
     return std::make_unique<Pieces>(data::Tokenizer::from_bytes(at->second));
   invalid("the file has no vocabulary");
@@ -173,7 +185,9 @@ std::unique_ptr<Vocabulary> vocabulary_of(const std::map<std::string, std::strin
 size_t training_part(size_t count, int64_t least) {
   const size_t train = count - count / 10;
   if (static_cast<int64_t>(count - train) < least || static_cast<int64_t>(train) < least)
-    invalid(fmt::format("the text has {} tokens, {} to train on and {} to validate; both parts need at least {}", count, train, count - train, least));
+    invalid(
+        fmt::format("the text has {} tokens, {} to train on and {} to validate; both parts need at least {}",
+                    count, train, count - train, least));
   return train;
 }
 
@@ -183,7 +197,8 @@ int64_t window_count(size_t ids, const WindowOptions& o) {
   return std::max<int64_t>(1, (size - o.length + 1) / o.length);
 }
 
-nn::Dataset windows_of(std::shared_ptr<const std::vector<int32_t>> ids, WindowOptions options, MakeBatch make) {
+nn::Dataset windows_of(std::shared_ptr<const std::vector<int32_t>> ids, WindowOptions options,
+                       MakeBatch make) {
   return nn::Dataset([=] { return std::make_unique<WindowSource>(ids, options, make); });
 }
 

@@ -39,20 +39,24 @@ std::unique_ptr<Vocabulary> piece_vocabulary(std::string_view text, int64_t size
 /// The vocabulary of a file; InvalidArgument where it has none.
 std::unique_ptr<Vocabulary> vocabulary_of(const std::map<std::string, std::string>& metadata);
 
-/// Where a text of `count` tokens is cut: the first nine tenths train. InvalidArgument where one of the parts has less
-/// than `least` tokens.
+/// Where a text of `count` tokens is cut: the first nine tenths train. InvalidArgument where one of the parts
+/// has less than `least` tokens.
 size_t training_part(size_t count, int64_t least);
 
-/// Turns windows of a text into batches. Training windows begin at another place in every epoch and come in random order.
+/// Turns windows of a text into batches. Training windows begin at another place in every epoch and come in
+/// random order.
 struct WindowOptions {
-  int64_t length = 0;       ///< tokens of a window
+  int64_t length = 0;  ///< tokens of a window
   int64_t batch = 0;
-  bool training = true;     ///< false: in order, and the same each time
-  int64_t most = 0;         ///< windows; 0: all
+  bool training = true;  ///< false: in order, and the same each time
+  int64_t most = 0;      ///< windows; 0: all
 };
-/// One batch from windows [rows, length] of ids; the random state depends on seed, epoch and place of the window.
-using MakeBatch = std::function<nn::Batch(std::span<const std::span<const int32_t>> windows, std::span<const uint64_t> random)>;
-nn::Dataset windows_of(std::shared_ptr<const std::vector<int32_t>> ids, WindowOptions options, MakeBatch make);
+/// One batch from windows [rows, length] of ids; the random state depends on seed, epoch and place of the
+/// window.
+using MakeBatch = std::function<nn::Batch(std::span<const std::span<const int32_t>> windows,
+                                          std::span<const uint64_t> random)>;
+nn::Dataset windows_of(std::shared_ptr<const std::vector<int32_t>> ids, WindowOptions options,
+                       MakeBatch make);
 /// How many windows an epoch has at least.
 int64_t window_count(size_t ids, const WindowOptions& options);
 

@@ -18,6 +18,7 @@ struct ModelFile {
   std::map<std::string, std::string> metadata;         ///< any bytes: a tokenizer, settings
 };
 
+/// How a file is read.
 struct LoadOptions {
   /// Map the weights instead of reading them: they appear at first use and are not checked against their
   /// digests. Writing to a mapped array changes this process's memory only. For files that no other program
@@ -40,12 +41,14 @@ void save(const std::string& path, const ModelFile& file);
 /// would take more memory than that.
 ModelFile load(const std::string& path, const LoadOptions& options = {});
 
+/// A tensor in a file.
 struct TensorSummary {
   std::string name;
   DType dtype;
   Dims shape;
   int64_t offset, bytes;  ///< where the data lies in the file
 };
+/// A function in a file.
 struct FunctionSummary {
   std::string name;
   std::vector<std::pair<std::string, TensorType>> inputs, outputs;

@@ -51,7 +51,12 @@ TEST_P(Decomposition, HasTheTypesAndValuesOfTheOp) {
   if (op.is_core()) return;
   // What rounding of intermediate values may do, in units of the largest result.
   const std::map<DType, double> tolerance = {{DType::f64, 64}, {DType::f32, 64}, {DType::bf16, 24}, {DType::f16, 64}, {DType::i32, 0}};
+  std::mt19937 random(13);
+  std::vector<OpCase> cases = sample_cases(op);
   for (const OpCase& sample : sample_cases(op))
+    for (const std::vector<int64_t>& sizes : {std::vector<int64_t>{1, 2, 5, 7}, {0, 3}})
+      if (auto other = resized(sample, sizes, random, 2000)) cases.push_back(*other);
+  for (const OpCase& sample : cases)
     for (const auto& [dtype, ulps] : tolerance) {
       const auto c = with_dtype(sample, dtype);
       if (!c) continue;

@@ -42,6 +42,7 @@ struct Fuzzed {
   std::vector<In> in;
   std::string text;  ///< the ops in order, for messages
   int nodes = 0;
+  bool gradients = false;  ///< there is a function "g": the gradients of f for the floating inputs, given cotangents
 };
 
 // Attributes of a random sample, with its axes moved at random.
@@ -101,6 +102,32 @@ Fuzzed random_graph(Random& r, const std::vector<const OpDecl*>& ops, DType dtyp
   return f;
 }
 
+// Adds g. Graphs with jumps have none; neither have those without floating results.
+void add_gradients(Fuzzed& f) {
+  const Graph& graph = f.module->function("f");
+  Ints wrt, seeds;
+  auto b = Builder::make(f.module, "g");
+  std::vector<Tensor> in;
+  for (const In& i : f.in) {
+    if (is_floating(i.type)) wrt.push_back(static_cast<int64_t>(in.size()));
+    in.push_back(b->input("", {i.type, to_shape(i.shape)}));
+  }
+  for (size_t o = 0; o < graph.outputs.size(); ++o) {
+    const TensorType& t = graph.type(graph.outputs[o]);
+    if (!is_floating(t.dtype)) continue;
+    seeds.push_back(static_cast<int64_t>(o));
+    In cotangent({}, t.dtype);
+    cotangent.shape = evaluate(t.shape, {});
+    f.in.push_back(cotangent);
+    in.push_back(b->input("", t));
+  }
+  if (seeds.empty()) return;
+  const auto out = b->add(find_op("vjp"), in, {{"function", FunctionRef{"f"}}, {"wrt", wrt}, {"seeds", seeds}}, {});
+  for (const Tensor& y : out) b->output("", y);
+  b->finish();
+  f.gradients = true;
+}
+
 // Empty where the program threw; the error's kind then.
 struct Result {
   std::vector<Array> out;
@@ -110,7 +137,7 @@ Result run_on(const Fuzzed& f, const std::string& backend, const std::vector<Arr
   CompileOptions options;
   options.backend = backend;
   try {
-    return {Program(f.module, "f", options).run(x), ""};
+    return {Program(f.module, f.gradients ? "g" : "f", options).run(x), ""};
   } catch (const Error& e) {
     return {{}, std::string(to_string(e.kind()))};
   }
@@ -128,12 +155,15 @@ void fuzz(const std::vector<const OpDecl*>& ops, DType dtype, bool whole, Tolera
   int ran = 0, finite = 0, results = 0;
   for (int g = 0; g < graphs; ++g) {
     Random r{std::mt19937(seed + static_cast<unsigned>(g))};
-    const Fuzzed f = random_graph(r, ops, dtype, whole, 4 + static_cast<int>(r.below(10)));
+    Fuzzed f = random_graph(r, ops, dtype, whole, 4 + static_cast<int>(r.below(10)));
     const std::string what = "graph " + std::to_string(seed + static_cast<unsigned>(g)) + ":" + f.text;
+    if (!whole) add_gradients(f);
     verify(*f.module);
     OpCase inputs;
     inputs.in = f.in;
-    const auto x = operands(inputs, seed + static_cast<unsigned>(g));
+    auto x = operands(inputs, seed + static_cast<unsigned>(g));
+    if (whole)
+      for (Array& a : x) a = a.cast(DType::i64).cast(a.dtype());
     const Result want = run_on(f, "reference", x), got = run_on(f, "cpu", x);
     ASSERT_EQ(got.error, want.error) << what;
     ASSERT_EQ(got.out.size(), want.out.size()) << what;
@@ -163,7 +193,7 @@ void fuzz(const std::vector<const OpDecl*>& ops, DType dtype, bool whole, Tolera
 class FuzzGraphs : public testing::TestWithParam<DType> {};
 
 TEST_P(FuzzGraphs, OfWholeNumbersAreExact) {
-  fuzz(ops_where([](const OpDecl& op) { return kExact.count(op.name()) > 0; }), GetParam(), true, {0, 0, 0}, 80, 1000, 0.8);
+  fuzz(ops_where([](const OpDecl& op) { return kExact.count(op.name()) > 0; }), GetParam(), true, {0, 0, 0}, 150, 1000, 0.8);
 }
 INSTANTIATE_TEST_SUITE_P(Types, FuzzGraphs, testing::Values(DType::f32, DType::f64, DType::i32, DType::i64),
                          [](const auto& info) { return std::string(to_string(info.param)); });

@@ -1,11 +1,11 @@
 """Every C++ block of README.md and docs/ compiles and runs, and prints what the page says it prints.
 
     ```cpp          statements. The blocks of one page run in order, in one function: a block sees what those above it declared
-    ```cpp file     code outside any function; a `main` in it is run, too
+    ```cpp file     code outside any function; with a `main`, a program of its own that stands as it is
     ```text output  what the block above it writes to standard output, exactly
 
 Blocks of kinds `cpp file PATH` and `cpp program NAME` are left to new_op_test.py.
-`#include` lines may stand in any block. Everything sees <fovea/fovea.h> and `using namespace fovea`. Other languages are not run.
+`#include` lines may stand in any block. All but whole programs see <fovea/fovea.h> and `using namespace fovea`. Other languages are not run.
 Errors name the page and its line. Blocks run in an empty folder. FOVEA_UPDATE_DOCS=1 writes what the programs print into the
 pages; read the difference before you keep it. Names of pages as further arguments restrict the test to them.
 """
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 
-from repo import BUILD, ROOT, SKIPPED, files, report, text
+from repo import BUILD, ROOT, SKIPPED, files, installed_headers, report, text
 
 FENCE = re.compile(r"^```(.*)$")
 MARK = "\x1e"  # printed before each block
@@ -27,6 +27,9 @@ class Block:
     def __init__(self, page, line, kind):
         self.page, self.line, self.kind, self.lines = page, line, kind, []
         self.output, self.output_line = None, 0
+
+    def is_program(self):
+        return self.kind == "cpp file" and any(line.startswith("int main(") for line in self.lines)
 
     def code(self):
         """The block with the page's line numbers, its includes left out."""
@@ -68,6 +71,7 @@ def pages():
 
 
 def program(blocks):
+    """One program of the blocks that are not programs themselves, a function a page."""
     includes, outside, calls = [], [], []
     for block in blocks:
         includes += [line.strip() for line in block.lines if line.lstrip().startswith("#include")]
@@ -77,15 +81,10 @@ def program(blocks):
     for page_number, (page, page_blocks) in enumerate(by_page.items()):
         body = ""
         for block in page_blocks:
-            mark = f'std::fflush(stderr); std::printf("{MARK}%s:%d\\n", "{block.page}", {block.line});\n'
-            if block.kind == "cpp":
-                body += mark + block.code()
-                continue
-            name = f"main_{page_number}_{block.line}"
-            code = re.sub(r"\bint main\(\)", f"int {name}()", block.code())
-            outside.append(code)
-            if code != block.code():
-                body += mark + f"{name}();\n"
+            if block.kind == "cpp file":
+                outside.append(block.code())
+            else:
+                body += f'std::printf("{MARK}%s:%d\\n", "{block.page}", {block.line});\n' + block.code()
         calls.append((page_number, body))
     start = ["#include <cstdio>", "#include <exception>", "#include <iostream>", "#include <fovea/fovea.h>"]
     out = "\n".join(dict.fromkeys(start + includes)) + "\nusing namespace fovea;\n"
@@ -99,9 +98,11 @@ def program(blocks):
     return out + "  return bad;\n}\n"
 
 
-def compile_and_run(blocks, folder):
+def compile_and_run(code, folder):
+    """Problems, and what the program writes. Runs it in an empty folder."""
+    folder.mkdir()
     source, binary = folder / "snippets.cpp", folder / "snippets"
-    source.write_text(program(blocks))
+    source.write_text(code)
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
     command = ([shutil.which("ccache")] if shutil.which("ccache") else []) + [compiler]
     flags = ["-std=c++20", "-O0", "-Wall", "-Wno-unused-variable", "-Wno-unused-but-set-variable", "-I", ROOT, "-I", BUILD / "generated/include"]
@@ -119,6 +120,14 @@ def compile_and_run(blocks, folder):
     return ([f"a snippet fails:\n{done.stderr[-3000:]}"] if done.returncode else []), done.stdout
 
 
+def update_page(block, output):
+    """Puts `output` into the page's output fence of this block."""
+    lines = text(block.page).splitlines()
+    end = lines.index("```", block.output_line)
+    lines[block.output_line:end] = output.strip("\n").splitlines()
+    (ROOT / block.page).write_text("\n".join(lines) + "\n")
+
+
 if not list(BUILD.glob("libfovea_dev.so")) and not list(BUILD.glob("libfovea.so")):
     print(f"skipped: no shared library in {BUILD}")
     sys.exit(SKIPPED)
@@ -128,26 +137,32 @@ for page in pages():
     found, bad = blocks_of(page)
     blocks += found
     problems += bad
-with tempfile.TemporaryDirectory() as folder:
-    bad, said = compile_and_run(blocks, pathlib.Path(folder))
-problems += bad
+# A reader has the installed headers only.
+installed = {str(path) for path in installed_headers()}
+for block in blocks:
+    for offset, line in enumerate(block.lines, 1):
+        header = re.match(r'\s*#include "([^"]+)"', line)
+        if header and header[1] not in installed:
+            problems.append(f"{block.page}:{block.line + offset}: {header[1]} is not installed")
 printed = {}
+with tempfile.TemporaryDirectory() as folder:
+    programs = [block for block in blocks if block.is_program()]
+    for i, block in enumerate(programs):
+        bad, printed[f"{block.page}:{block.line}"] = compile_and_run(f'#line {block.line + 1} "{block.page}"\n' + "\n".join(block.lines) + "\n",
+                                                                     pathlib.Path(folder) / str(i))
+        problems += bad
+    rest = [block for block in blocks if block not in programs]
+    bad, said = compile_and_run(program(rest), pathlib.Path(folder) / "rest") if rest else ([], "")
+problems += bad
 for part in said.split(MARK)[1:]:
     where, _, content = part.partition("\n")
     printed[where] = content
-if os.environ.get("FOVEA_UPDATE_DOCS") == "1":
-    for block in reversed(blocks):  # from below, so that the lines above keep their numbers
-        where = f"{block.page}:{block.line}"
-        if block.output is not None and where in printed:
-            lines = text(block.page).splitlines()
-            end = block.output_line + (block.output.count("\n") + 1 if block.output else 0)
-            while lines[end] != "```":
-                end += 1
-            lines[block.output_line:end] = printed[where].strip("\n").splitlines()
-            (ROOT / block.page).write_text("\n".join(lines) + "\n")
-            block.output = printed[where]
-for block in blocks:
+for block in reversed(blocks):  # from below: an update leaves the line numbers above it alone
     where = f"{block.page}:{block.line}"
-    if block.output is not None and where in printed and printed[where].strip("\n") != block.output.strip("\n"):
+    if block.output is None or where not in printed or printed[where].strip("\n") == block.output.strip("\n"):
+        continue
+    if os.environ.get("FOVEA_UPDATE_DOCS") == "1":
+        update_page(block, printed[where])
+    else:
         problems.append(f"{where}: the page says\n{block.output}\nthe program says\n{printed[where]}")
 report(problems, len(blocks))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 
-from repo import BUILD, ROOT, SKIPPED, files, report, text
+from repo import BUILD, ROOT, SKIPPED, files, includes, installed_headers, report, text
 
 PAGE = "docs/extend/op.md"
 compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
@@ -110,8 +110,11 @@ expect("x must be floating" in said, f"a bad operand gives: {said}")
 # In a program of its own.
 programs = [name for name, (kind, _) in blocks.items() if kind == "program"]
 expect(len(programs) == 1, f"{PAGE} should show one program, it shows {programs}")
+installed = {str(path) for path in installed_headers()}
 for name in programs:
     (base / name).write_text(blocks[name][1])
+    for number, opening, header in includes(base / name):
+        expect(opening == "<" or header in installed, f"{name}:{number}: {header} is not installed")
     said = compile_and_run("the op outside the tree", [base / name], [ROOT, BUILD / "generated/include"], base / "outside")
     expect(said == "0.75 0.0625\n", f"{name} says: {said}")
 report(problems, checked)

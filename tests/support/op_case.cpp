@@ -211,7 +211,7 @@ Array with_layout(const Array& a, Layout layout) {
   return a;
 }
 
-std::unique_ptr<Program> program_of(const OpCase& c, const std::string& backend) {
+std::unique_ptr<Program> program_of(const OpCase& c, const std::string& backend, std::vector<std::pair<int, int>> donate) {
   auto module = std::make_shared<Module>();
   auto builder = Builder::make(module, "f");
   std::vector<Tensor> args;
@@ -220,6 +220,7 @@ std::unique_ptr<Program> program_of(const OpCase& c, const std::string& backend)
   builder->finish();
   CompileOptions options;
   options.backend = backend;
+  options.donate = std::move(donate);
   return std::make_unique<Program>(module, "f", options);
 }
 

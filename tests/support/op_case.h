@@ -55,7 +55,7 @@ enum class Layout { row_major, transposed, stepped, broadcast };
 Array with_layout(const Array& a, Layout layout);
 
 /// A program of the case alone.
-std::unique_ptr<Program> program_of(const OpCase& c, const std::string& backend);
+std::unique_ptr<Program> program_of(const OpCase& c, const std::string& backend, std::vector<std::pair<int, int>> donate = {});
 /// Runs with result memory full of ones (NaN for floats) between guard bytes, which must stay as they were.
 std::vector<Array> guarded_run(const Plan& plan, const std::vector<Array>& in);
 /// program_of, then guarded_run.

@@ -182,13 +182,14 @@ TEST(Generate, WiderBeamsAreNoLessLikely) {
   EXPECT_GT(wide, narrow + 1);
 }
 
-// How often each second token comes when n sequences are drawn, the first token fixed by the table's mode.
+// How often each first token comes when n sequences are drawn.
 std::map<int32_t, double> frequencies(const GenerateOptions& o, int64_t vocab, int64_t n) {
   TableDecoder decoder({7}, vocab);
   GenerateOptions sampling = o;
   sampling.n_best = n;
   std::map<int32_t, double> out;
-  for (const Hypothesis& h : generate(decoder, requests(1, 1), sampling)[0]) out[h.finished ? kEos : h.tokens.at(0)] += 1.0 / static_cast<double>(n);
+  const auto drawn = generate(decoder, requests(1, 1), sampling);
+  for (const Hypothesis& h : drawn[0]) out[h.finished ? kEos : h.tokens.at(0)] += 1.0 / static_cast<double>(n);
   return out;
 }
 

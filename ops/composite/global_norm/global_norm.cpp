@@ -19,13 +19,15 @@ struct Piece {
   DType dtype;
   int64_t begin, end;
 };
-constexpr int64_t kPiece = 1 << 16;
+constexpr int64_t kPiece = 1 << 16, kMostPieces = 1 << 16;
 
 std::vector<Piece> pieces_of(const KernelRequest& r) {
   std::vector<Piece> pieces;
-  for (size_t i = 0; i < r.in.size(); ++i)
-    for (int64_t at = 0, n = r.in[i].size(); at < n; at += kPiece)
-      pieces.push_back({static_cast<int>(i), r.in[i].dtype, at, std::min(n, at + kPiece)});
+  for (size_t i = 0; i < r.in.size(); ++i) {
+    const int64_t n = r.in[i].size(), step = std::max(kPiece, n / kMostPieces);
+    for (int64_t at = 0; at < n; at += std::min(step, n - at))
+      pieces.push_back({static_cast<int>(i), r.in[i].dtype, at, at + std::min(step, n - at)});
+  }
   return pieces;
 }
 

@@ -6,6 +6,11 @@
 #include "ops/core/slice/slice.h"
 
 namespace fovea {
+namespace {
+
+constexpr int64_t kMostResults = 65536;  // one node each
+
+}  // namespace
 
 FOVEA_OP(unstack) {
   op.doc("The slices along one axis, without it: one result for each.")
@@ -18,6 +23,9 @@ FOVEA_OP(unstack) {
           c.fail("axis " + std::to_string(axis) + " has size " + n.str() + ", a number is needed: use scan");
         if (n.value() == 0)
           c.fail("axis " + std::to_string(axis) + " has size 0: there is nothing to return");
+        if (n.value() > kMostResults)
+          c.fail("axis " + std::to_string(axis) + " has size " + n.str() + ", the most is " +
+                 std::to_string(kMostResults) + ": use scan");
         Shape shape = c.shape(0);
         shape.erase(shape.begin() + axis);
         for (int64_t i = 0; i < n.value(); ++i) c.output(c.dtype(0), shape);
@@ -32,6 +40,7 @@ FOVEA_OP(unstack) {
       .sample({In{3, 2}})
       .sample({In{2, 3, 4}}, {{"axis", 1}})
       .sample_error({In{2, 0}}, {{"axis", 1}}, "axis 1 has size 0: there is nothing to return")
+      .sample_error({In{70000, 0}}, {}, "axis 0 has size 70000, the most is 65536")
       .sample_error({In{2, 3}}, {{"axis", 2}}, "axis 2 is out of range for rank 2");
 }
 
