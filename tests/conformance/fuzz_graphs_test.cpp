@@ -14,7 +14,7 @@ namespace {
 
 // On small whole numbers these give whole numbers, or bools, exactly in every type.
 const std::set<std::string> kExact = {
-    "abs",     "add",    "all",        "any",         "argmax",      "argmin",     "broadcast_to", "cast",      "clip",     "concat",
+    "abs",     "add",    "all",        "any",         "argmax",      "argmin",     "broadcast_to", "cast",      "concat",
     "copy",    "cumsum", "equal",      "floor",       "full",        "gather",     "greater",      "greater_equal", "identity", "iota",
     "less",    "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "matmul", "max",       "maximum",  "min",
     "minimum", "mul",    "neg",        "not_equal",   "one_hot",     "pad",        "permute",      "relu",      "reshape",  "scatter_add",

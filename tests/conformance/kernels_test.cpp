@@ -21,47 +21,53 @@ const std::map<std::string, Tolerance> kAccuracy = {
     {"avg_pool2d", kCancelling},
     {"avg_pool2d_backward", kCancelling},
     {"batch_norm_inference", kCancelling},
-    {"batch_norm_train", {8, 1, 400}},  // a constant channel is divided by sqrt(eps), which magnifies its mean's rounding
+    {"batch_norm_train", {8, 1, 2000}},  // a constant channel is divided by sqrt(eps), which magnifies its mean's rounding
     {"batch_norm_train_backward", {64, 1, 1}},
-    {"conv2d", {8, 1, 1}},
-    {"conv2d_backward_input", {8, 1, 1}},
-    {"conv2d_backward_weight", {8, 1, 1}},
+    {"conv2d", {32, 1, 1}},
+    {"conv2d_backward_input", {32, 1, 1}},
+    {"conv2d_backward_weight", {32, 1, 1}},
     {"cross_entropy", kCancelling},
     {"cross_entropy_backward", kCancelling},
     {"ema_update", kCancelling},
-    {"embedding_backward", kCancelling},
+    {"embedding_backward", {32, 1, 1}},  // one rounding an addend
     {"gelu", kCancelling},
     {"gelu_backward", kCancelling},
     {"global_norm", {8, 0}},
     {"gru_gates", kCancelling},
     {"gru_gates_backward", kCancelling},
-    {"layer_norm", {8, 1, 400}},  // as batch_norm_train
-    {"layer_norm_backward", {8, 1, 1}},
-    {"linear", kCancelling},
+    {"layer_norm", {8, 1, 2000}},  // as batch_norm_train
+    {"layer_norm_backward", {32, 1, 1}},  // sums over the rows one by one
+    {"linear", {32, 1, 1}},
     {"log_softmax", kCancelling},
     {"log_softmax_backward", kCancelling},
     {"logsumexp", kCancelling},
     {"lstm_gates", kCancelling},
     {"lstm_gates_backward", kCancelling},
-    {"matmul", {8, 1, 1}},
+    {"matmul", {32, 1, 1}},
     {"max_pool2d_backward", kCancelling},
     {"normal", kCancelling},  // the logarithm of a number near 1
     {"prod", {128, 0}},       // one rounding a factor
     {"rms_norm", kCancelling},
-    {"rms_norm_backward", kCancelling},
-    {"scatter_add", kCancelling},
+    {"rms_norm_backward", {32, 1, 1}},  // sums over the rows one by one
+    {"scatter_add", {32, 1, 1}},  // one rounding an addend
     {"scatter_along_axis", kCancelling},
     {"sgd_update", kCancelling},
     {"silu_backward", kCancelling},
     {"softmax", {4, 0}},
     {"softmax_backward", kCancelling},
     {"sum", {16, 1, 16}},
+    {"tan", {4, 0}},
+    {"tanh", {4, 0}},
     {"tanh_backward", kCancelling},
 };
 
-Tolerance accuracy(const std::string& op) {
+// In f64 the judge rounds as often as the kernel does, so ops that sum are allowed more.
+Tolerance accuracy(const std::string& op, DType dtype) {
   const auto at = kAccuracy.find(op);
-  return at == kAccuracy.end() ? kElementwise : at->second;
+  if (at == kAccuracy.end()) return kElementwise;
+  Tolerance t = at->second;
+  if (dtype == DType::f64) t.ulps *= 4, t.absolute *= 4;
+  return t;
 }
 
 constexpr int kVariations = 8;
@@ -101,7 +107,7 @@ void check_case(const OpCase& c, const std::vector<Array>& x, const char* layout
   seen.insert(c.op->name() + "/" + kernel->name());
   ASSERT_EQ(got.error.empty(), want.error.empty()) << what << "\ncpu: " << got.error << "\nreference: " << want.error;
   for (size_t i = 0; i < got.out.size(); ++i)
-    ASSERT_EQ(difference(got.out[i], want.out[i], accuracy(c.op->name()), &worst[c.op->name()]), "") << what << ", result " << i;
+    ASSERT_EQ(difference(got.out[i], want.out[i], accuracy(c.op->name(), got.out[i].dtype()), &worst[c.op->name()]), "") << what << ", result " << i;
 }
 
 // Results that take over an operand's memory have the bits of those that do not.
