@@ -26,6 +26,7 @@ class AbiOp {
 /// The request that a fovea_op states; InvalidArgument where it breaks a rule of plugin.h.
 KernelRequest from_abi(const fovea_op& op);
 
+/// The DLPack form of an element type, and back.
 fovea_dtype to_abi(DType t);
 DType from_abi(fovea_dtype t);
 

@@ -16,8 +16,8 @@ struct Backend {
   fovea_device* device = nullptr;
 };
 
-/// The backend called `name`: "cpu" (the default), "reference" (plain loops in fp64, the judge of all others), or one
-/// that was loaded. InvalidArgument listing what there is.
+/// The backend called `name`: "cpu" (the default), "reference" (plain loops in fp64, the judge of all
+/// others), or one that was loaded. InvalidArgument listing what there is.
 const Backend& find_backend(std::string_view name);
 
 /// Every candidate kernel for an op on a host-memory backend that was passed over, with its sentence.

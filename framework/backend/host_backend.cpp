@@ -1,4 +1,5 @@
-// The built-in backends, cpu and reference: the kernels of ops/ behind the same C table that a plug-in answers.
+// The built-in backends, cpu and reference: the kernels of ops/ behind the same C table that a plug-in
+// answers.
 #include <cstring>
 #include <string>
 
@@ -88,8 +89,10 @@ fovea_status prepare(fovea_device*, const fovea_op* op, fovea_prepared** out) {
     const KernelRequest request = from_abi(*op);
     const Choice c = choose<kFast>(request);
     if (!c.kernel) fail(ErrorKind::Unsupported, c.reason);
-    if (needs_contiguous(*c.kernel, request)) invalid(request.op + ": operands must be row-major for " + c.kernel->name());
-    *out = reinterpret_cast<fovea_prepared*>(new Prepared{c.kernel->make(request), request.in.size(), request.out.size()});
+    if (needs_contiguous(*c.kernel, request))
+      invalid(request.op + ": operands must be row-major for " + c.kernel->name());
+    *out = reinterpret_cast<fovea_prepared*>(
+        new Prepared{c.kernel->make(request), request.in.size(), request.out.size()});
   });
 }
 

@@ -9,9 +9,12 @@
 namespace fovea {
 
 // Generated from the FOVEA_KERNEL lines of ops/ (cmake/manifest.cmake).
-void register_builtin_kernels(void (*add)(std::string_view backend, std::string_view op, std::string_view name, KernelFn declare));
+void register_builtin_kernels(void (*add)(std::string_view backend, std::string_view op,
+                                          std::string_view name, KernelFn declare));
 
-Kernel& Kernel::when(Condition holds, std::string sentence) { return conditions_.emplace_back(holds, std::move(sentence)), *this; }
+Kernel& Kernel::when(Condition holds, std::string sentence) {
+  return conditions_.emplace_back(holds, std::move(sentence)), *this;
+}
 Kernel& Kernel::dtypes(std::initializer_list<DType> list) { return dtypes_ = list, *this; }
 Kernel& Kernel::priority(int p) { return priority_ = p, *this; }
 Kernel& Kernel::strided(uint64_t inputs) { return strided_ = inputs, *this; }
@@ -29,7 +32,9 @@ std::string Kernel::refusal(const KernelRequest& r) const {
     for (const auto* list : {&r.in, &r.out})
       for (const OperandSpec& s : *list) {
         // Masks, labels and keys ride along with floating operands.
-        if (list->size() + r.in.size() + r.out.size() > 2 && !is_floating(s.dtype) && (!r.out.empty() && is_floating(r.out[0].dtype))) continue;
+        if (list->size() + r.in.size() + r.out.size() > 2 && !is_floating(s.dtype) &&
+            (!r.out.empty() && is_floating(r.out[0].dtype)))
+          continue;
         if (std::find(dtypes_.begin(), dtypes_.end(), s.dtype) == dtypes_.end())
           return op_ + ": " + name_ + " does not take " + std::string(to_string(s.dtype));
       }
@@ -47,9 +52,10 @@ class KernelRegistry {
     static KernelRegistry* r = [] {
       auto* made = new KernelRegistry;
       building_ = made;
-      register_builtin_kernels([](std::string_view b, std::string_view op, std::string_view name, KernelFn fn) {
-        building_->declared_[key(b, op)].push_back({std::string(name), fn});
-      });
+      register_builtin_kernels(
+          [](std::string_view b, std::string_view op, std::string_view name, KernelFn fn) {
+            building_->declared_[key(b, op)].push_back({std::string(name), fn});
+          });
       return made;
     }();
     return *r;
@@ -72,12 +78,15 @@ class KernelRegistry {
         fn(*kernel);
         list.push_back(kernel);
       }
-    std::stable_sort(list.begin(), list.end(), [](auto* a, auto* b) { return a->priority() > b->priority(); });
+    std::stable_sort(list.begin(), list.end(),
+                     [](auto* a, auto* b) { return a->priority() > b->priority(); });
     return made_.emplace(k, std::move(list)).first->second;
   }
 
  private:
-  static std::string key(std::string_view backend, std::string_view op) { return std::string(backend) + "/" + std::string(op); }
+  static std::string key(std::string_view backend, std::string_view op) {
+    return std::string(backend) + "/" + std::string(op);
+  }
   static inline KernelRegistry* building_ = nullptr;
   std::mutex mutex_;
   std::map<std::string, std::vector<std::pair<std::string, KernelFn>>, std::less<>> declared_;

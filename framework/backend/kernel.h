@@ -1,5 +1,5 @@
-// What the author of a host-memory kernel sees: a request with concrete types, a list of conditions that each carry
-// their sentence, and a prepared object that is launched many times.
+// What the author of a host-memory kernel sees: a request with concrete types, a list of conditions that each
+// carry their sentence, and a prepared object that is launched many times.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,8 @@ struct OperandSpec {
   int64_t nbytes() const { return size() * size_of(dtype); }
 };
 
-/// An op with concrete operands. Outputs are always row-major. Shapes in attributes are lists of integers here.
+/// An op with concrete operands. Outputs are always row-major. Shapes in attributes are lists of integers
+/// here.
 struct KernelRequest {
   std::string op;
   Attrs attrs;
@@ -39,8 +40,14 @@ struct KernelArgs {
   void* workspace;
   ThreadPool& pool;
 
-  template <class T> const T* input(int i) const { return static_cast<const T*>(in[i]); }
-  template <class T> T* output(int i) const { return static_cast<T*>(out[i]); }
+  template <class T>
+  const T* input(int i) const {
+    return static_cast<const T*>(in[i]);
+  }
+  template <class T>
+  T* output(int i) const {
+    return static_cast<T*>(out[i]);
+  }
 };
 
 /// An op made ready for fixed shapes. launch() allocates nothing and may run in several threads at once.
@@ -64,8 +71,8 @@ std::unique_ptr<PreparedKernel> make_prepared(F f, int64_t workspace = 0) {
   return std::make_unique<P>(std::move(f), workspace);
 }
 
-/// One kernel for one op. Kernels of an op are asked in order of descending priority; the first whose conditions all
-/// hold runs, and every refusal carries its sentence.
+/// One kernel for one op. Kernels of an op are asked in order of descending priority; the first whose
+/// conditions all hold runs, and every refusal carries its sentence.
 class Kernel {
  public:
   Kernel(std::string op, std::string name) : op_(std::move(op)), name_(std::move(name)) {}
@@ -74,11 +81,11 @@ class Kernel {
   Kernel& when(Condition holds, std::string sentence);  ///< sentence: why not, when it does not hold
   /// All operands' dtypes are in this list (bools and indices excepted where `index_operands`).
   Kernel& dtypes(std::initializer_list<DType> list);
-  Kernel& priority(int p);                              ///< default 10; plain loops use 0
+  Kernel& priority(int p);  ///< default 10; plain loops use 0
   /// Takes strided operands (by default every input is made row-major first). Mask bit i for input i.
   Kernel& strided(uint64_t inputs = ~uint64_t{0});
-  /// The output may take over the memory of that input (the plan does so where the input is not needed any more). May be
-  /// said of several inputs and outputs (the first 8).
+  /// The output may take over the memory of that input (the plan does so where the input is not needed any
+  /// more). May be said of several inputs and outputs (the first 8).
   Kernel& in_place(int input, int output = 0);
   Kernel& prepare(std::function<std::unique_ptr<PreparedKernel>(const KernelRequest&)> fn);
 

@@ -1,9 +1,10 @@
 /* The C interface between Fovea and a backend. Every backend answers it, the built-in CPU backend included.
  *
  * Rules: every struct begins with struct_size, the size its writer knew; a reader uses a field only where
- * struct_size covers it. Within one major version fields are only appended. Strings are UTF-8, owned by whoever
- * returned them and valid until the object they came from is released (status: until the next call on that thread).
- * No function throws. Functions marked [any thread] may be called from several threads at once. */
+ * struct_size covers it. Within one major version fields are only appended. Strings are UTF-8, owned by
+ * whoever returned them and valid until the object they came from is released (status: until the next call on
+ * that thread). No function throws. Functions marked [any thread] may be called from several threads at once.
+ */
 #ifndef FOVEA_PLUGIN_H
 #define FOVEA_PLUGIN_H
 
@@ -19,8 +20,7 @@ extern "C" {
 #define FOVEA_MAX_RANK 8
 
 /* True if `ptr->field` was known to the writer of *ptr. */
-#define FOVEA_HAS(ptr, type, field) \
-  ((ptr)->struct_size >= offsetof(type, field) + sizeof((ptr)->field))
+#define FOVEA_HAS(ptr, type, field) ((ptr)->struct_size >= offsetof(type, field) + sizeof((ptr)->field))
 
 /* Same numbering as fovea::ErrorKind + 1; 0 is success. */
 typedef enum fovea_code {
@@ -58,14 +58,14 @@ typedef struct fovea_tensor {
 } fovea_tensor;
 
 typedef enum fovea_attr_kind {
-  FOVEA_ATTR_BOOL = 0,  /* ints[0] */
-  FOVEA_ATTR_INT,       /* ints[0] */
-  FOVEA_ATTR_FLOAT,     /* floats[0] */
-  FOVEA_ATTR_STRING,    /* text, count bytes, NUL behind them */
-  FOVEA_ATTR_DTYPE,     /* ints[0]: code << 8 | bits */
-  FOVEA_ATTR_INTS,      /* ints[0..count) */
-  FOVEA_ATTR_FLOATS,    /* floats[0..count) */
-  FOVEA_ATTR_SHAPE      /* ints[0..count) */
+  FOVEA_ATTR_BOOL = 0, /* ints[0] */
+  FOVEA_ATTR_INT,      /* ints[0] */
+  FOVEA_ATTR_FLOAT,    /* floats[0] */
+  FOVEA_ATTR_STRING,   /* text, count bytes, NUL behind them */
+  FOVEA_ATTR_DTYPE,    /* ints[0]: code << 8 | bits */
+  FOVEA_ATTR_INTS,     /* ints[0..count) */
+  FOVEA_ATTR_FLOATS,   /* floats[0..count) */
+  FOVEA_ATTR_SHAPE     /* ints[0..count) */
 } fovea_attr_kind;
 
 typedef struct fovea_attr {
@@ -98,12 +98,12 @@ typedef enum fovea_support_kind {
 typedef struct fovea_support {
   size_t struct_size;
   fovea_support_kind kind;
-  const char* reason;     /* why not, or what layout; never NULL unless NATIVE */
-  const char* kernel;     /* name of the kernel that would run */
-  uint64_t contiguous;    /* bit i: input i must be row-major */
+  const char* reason;                /* why not, or what layout; never NULL unless NATIVE */
+  const char* kernel;                /* name of the kernel that would run */
+  uint64_t contiguous;               /* bit i: input i must be row-major */
   uint64_t in_place[FOVEA_MAX_RANK]; /* for output o < 8: bit i: it may take over the memory of input i */
-  double cost_us;         /* estimate, 0 unknown */
-  int32_t deterministic;  /* 1: equal bits every time */
+  double cost_us;                    /* estimate, 0 unknown */
+  int32_t deterministic;             /* 1: equal bits every time */
 } fovea_support;
 
 typedef struct fovea_buffer fovea_buffer;     /* memory of a device */
@@ -183,12 +183,14 @@ typedef struct fovea_plugin_table {
   fovea_status (*op_prepare)(fovea_device* device, const fovea_op* op, fovea_prepared** out);
   /* Bytes of scratch memory a launch needs. */
   fovea_status (*op_workspace)(fovea_prepared* prepared, uint64_t* bytes);
-  fovea_status (*op_launch)(fovea_queue* queue, fovea_prepared* prepared, const fovea_launch* launch); /* [any thread] */
+  fovea_status (*op_launch)(fovea_queue* queue, fovea_prepared* prepared,
+                            const fovea_launch* launch); /* [any thread] */
   fovea_status (*op_release)(fovea_prepared* prepared);
 } fovea_plugin_table;
 
 /* The one exported symbol: the table, or NULL where this ABI is not spoken. */
-typedef const fovea_plugin_table* (*fovea_plugin_fn)(const fovea_host* host, int32_t abi_major, int32_t abi_minor);
+typedef const fovea_plugin_table* (*fovea_plugin_fn)(const fovea_host* host, int32_t abi_major,
+                                                     int32_t abi_minor);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,5 @@
-// Arithmetic on sizes that reports overflow as a typed error. Every product of dims, byte count and offset goes
-// through here, in loaders and allocators alike.
+// Arithmetic on sizes that reports overflow as a typed error. Every product of dims, byte count and offset
+// goes through here, in loaders and allocators alike.
 #pragma once
 
 #include <cstdint>

@@ -33,14 +33,22 @@ std::string printable(std::string_view text) {
 
 std::string_view to_string(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::InvalidArgument: return "InvalidArgument";
-    case ErrorKind::Corrupt: return "Corrupt";
-    case ErrorKind::Unsupported: return "Unsupported";
-    case ErrorKind::ResourceExhausted: return "ResourceExhausted";
-    case ErrorKind::VersionMismatch: return "VersionMismatch";
-    case ErrorKind::BackendFault: return "BackendFault";
-    case ErrorKind::Cancelled: return "Cancelled";
-    case ErrorKind::IO: return "IO";
+    case ErrorKind::InvalidArgument:
+      return "InvalidArgument";
+    case ErrorKind::Corrupt:
+      return "Corrupt";
+    case ErrorKind::Unsupported:
+      return "Unsupported";
+    case ErrorKind::ResourceExhausted:
+      return "ResourceExhausted";
+    case ErrorKind::VersionMismatch:
+      return "VersionMismatch";
+    case ErrorKind::BackendFault:
+      return "BackendFault";
+    case ErrorKind::Cancelled:
+      return "Cancelled";
+    case ErrorKind::IO:
+      return "IO";
   }
   return "Error";
 }

@@ -1,4 +1,5 @@
-// The one error type. Everything that can go wrong in the public API is thrown as fovea::Error; nothing aborts.
+// The one error type. Everything that can go wrong in the public API is thrown as fovea::Error; nothing
+// aborts.
 #pragma once
 
 #include <exception>

@@ -3,7 +3,8 @@
 
 namespace fovea {
 
-/// A file and a line. `Source::here()` as a default argument, or in a converting constructor, names the caller.
+/// A file and a line. `Source::here()` as a default argument, or in a converting constructor, names the
+/// caller.
 struct Source {
   const char* file = "";
   int line = 0;

@@ -27,7 +27,8 @@ Arena::Arena(int64_t bytes) {
       blocks.erase(at);
       return;
     }
-    if (!blocks.empty()) blocks.pop_back();  // too small for this run: its pages are better given to the larger one
+    if (!blocks.empty())
+      blocks.pop_back();  // too small for this run: its pages are better given to the larger one
   }
   block_ = Buffer::allocate(std::max<int64_t>(bytes, 64));
 }
@@ -36,7 +37,8 @@ Arena::~Arena() {
   std::lock_guard lock(mutex);
   auto& blocks = idle();
   if (blocks.size() >= kIdleBlocks) return;
-  auto at = std::find_if(blocks.begin(), blocks.end(), [&](auto& b) { return b->bytes() >= block_->bytes(); });
+  auto at =
+      std::find_if(blocks.begin(), blocks.end(), [&](auto& b) { return b->bytes() >= block_->bytes(); });
   blocks.insert(at, std::move(block_));
 }
 

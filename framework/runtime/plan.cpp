@@ -50,11 +50,14 @@ namespace {
 
 thread_local std::vector<LaunchTime>* recorder = nullptr;
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 std::string describe(const PlanStep& step) {
   std::string text = "in " + step.op + (step.kernel.empty() ? "" : " (kernel " + step.kernel + ")");
-  if (*step.source.file) text += std::string(" at ") + step.source.file + ":" + std::to_string(step.source.line);
+  if (*step.source.file)
+    text += std::string(" at ") + step.source.file + ":" + std::to_string(step.source.line);
   return text;
 }
 
@@ -64,7 +67,10 @@ class Timer {
   explicit Timer(const PlanStep& step) : step_(step), begin_(recorder ? now() : 0) {}
   ~Timer() {
     if (recorder)
-      recorder->push_back({step_.op, step_.kernel, *step_.source.file ? std::string(step_.source.file) + ":" + std::to_string(step_.source.line) : "", begin_, now()});
+      recorder->push_back(
+          {step_.op, step_.kernel,
+           *step_.source.file ? std::string(step_.source.file) + ":" + std::to_string(step_.source.line) : "",
+           begin_, now()});
   }
 
  private:
@@ -107,27 +113,33 @@ void Plan::run(const void* const* in, void* const* out) const {
     const fovea_ref* r = context->refs.data() + step.first_ref;
     const Timer timer(step);
     if (step.prepared) {
-      const fovea_launch launch{sizeof(fovea_launch), r, r + step.inputs,
-                                {reinterpret_cast<fovea_buffer*>(arena.data()), static_cast<uint64_t>(step.workspace_offset)}};
+      const fovea_launch launch{
+          sizeof(fovea_launch),
+          r,
+          r + step.inputs,
+          {reinterpret_cast<fovea_buffer*>(arena.data()), static_cast<uint64_t>(step.workspace_offset)}};
       const fovea_status status = step.backend->table->op_launch(nullptr, step.prepared, &launch);
       if (status.code != FOVEA_OK) [[unlikely]]
         check(status, describe(step));
       continue;
     }
     void** p = context->pointers.data();
-    for (int i = 0; i < step.inputs + step.outputs; ++i) p[i] = reinterpret_cast<char*>(r[i].buffer) + r[i].offset;
+    for (int i = 0; i < step.inputs + step.outputs; ++i)
+      p[i] = reinterpret_cast<char*>(r[i].buffer) + r[i].offset;
     step.host->launch({p, p + step.inputs, arena.data() + step.workspace_offset, default_pool()});
   }
 }
 
 std::vector<Array> Plan::run(std::span<const Array> in) const {
   if (in.size() != inputs.size())
-    invalid("the program takes " + std::to_string(inputs.size()) + " arguments, got " + std::to_string(in.size()));
+    invalid("the program takes " + std::to_string(inputs.size()) + " arguments, got " +
+            std::to_string(in.size()));
   std::vector<const void*> from(in.size());
   std::vector<Array> rows(in.begin(), in.end()), result;
   for (size_t i = 0; i < in.size(); ++i) {
     if (in[i].dtype() != inputs[i].dtype || in[i].shape() != inputs[i].shape)
-      invalid("argument " + std::to_string(i) + " is " + std::string(to_string(in[i].dtype())) + to_string(in[i].shape()) + ", the plan was made for " +
+      invalid("argument " + std::to_string(i) + " is " + std::string(to_string(in[i].dtype())) +
+              to_string(in[i].shape()) + ", the plan was made for " +
               std::string(to_string(inputs[i].dtype)) + to_string(inputs[i].shape));
     if (in[i].strides() != inputs[i].strides) rows[i] = in[i].contiguous();
     from[i] = rows[i].raw();
@@ -144,6 +156,14 @@ std::vector<Array> Plan::run(std::span<const Array> in) const {
     to[i] = result[i].raw();
   }
   run(from.data(), to.data());
+  // Only now are the arguments gone: a run that failed has left them as they were.
+  for (size_t i = 0; i < outputs.size(); ++i)
+    if (const int32_t source = outputs[i].alias_of; source >= 0) {
+      const Array& a = rows[source];
+      const int64_t offset = a.offset();
+      result[i] =
+          Array(a.buffer()->hand_over(), outputs[i].dtype, outputs[i].shape, outputs[i].strides, offset);
+    }
   return result;
 }
 

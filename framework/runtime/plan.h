@@ -1,4 +1,5 @@
-// A plan: prepared kernel launches on offsets of one arena. It knows no graph; replaying it allocates nothing.
+// A plan: prepared kernel launches on offsets of one arena. It knows no graph; replaying it allocates
+// nothing.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,8 @@
 
 namespace fovea {
 
-/// Where an operand of a step lies: a slot and an offset in bytes. Slot 0 is the arena; then come the inputs, the
-/// outputs and the constants.
+/// Where an operand of a step lies: a slot and an offset in bytes. Slot 0 is the arena; then come the inputs,
+/// the outputs and the constants.
 struct PlanRef {
   int32_t slot = 0;
   int64_t offset = 0;
@@ -25,14 +26,14 @@ struct PlanRef {
 
 /// One launch.
 struct PlanStep {
-  const Backend* backend = nullptr;         ///< who launches `prepared`; nullptr for `host`
+  const Backend* backend = nullptr;  ///< who launches `prepared`; nullptr for `host`
   fovea_prepared* prepared = nullptr;
-  std::unique_ptr<PreparedKernel> host;     ///< control flow: plans inside plans
+  std::unique_ptr<PreparedKernel> host;  ///< control flow: plans inside plans
   int32_t first_ref = 0, inputs = 0, outputs = 0;
   int64_t workspace_offset = 0;
   // For people: errors, explain, profiles.
-  std::string op, kernel;                   ///< "softmax", "rows"
-  int32_t node = -1;                        ///< in the graph the plan was made from
+  std::string op, kernel;  ///< "softmax", "rows"
+  int32_t node = -1;       ///< in the graph the plan was made from
   Source source;
 };
 
@@ -44,6 +45,7 @@ struct PlanOperand {
   int32_t alias_of = -1;    ///< of an output: the input whose memory it takes over
 };
 
+/// Prepared launches for arguments of fixed types, and the layout of their memory.
 class Plan {
  public:
   Plan();
@@ -51,9 +53,9 @@ class Plan {
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
-  /// Runs every step. `in[i]` is the first element of input i, laid out as inputs[i] says; `out[i]` row-major memory for
-  /// output i. For an output that takes over an input's memory both are the same address. Throws the first
-  /// error with op, kernel and the user's file:line. May be called from several threads at once.
+  /// Runs every step. `in[i]` is the first element of input i, laid out as inputs[i] says; `out[i]` row-major
+  /// memory for output i. For an output that takes over an input's memory both are the same address. Throws
+  /// the first error with op, kernel and the user's file:line. May be called from several threads at once.
   void run(const void* const* in, void* const* out) const;
 
   /// Checks the arguments, allocates the results and runs. Donated arguments are marked as such.

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 #include <new>
+#include <utility>
 
 #include "framework/base/checked.h"
 #include "framework/tensor/element.h"
@@ -114,6 +115,12 @@ std::shared_ptr<Buffer> Buffer::adopt(void* data, int64_t bytes, std::function<v
   }
   made->release_.swap(release);
   return made;
+}
+
+std::shared_ptr<Buffer> Buffer::hand_over() {
+  auto next = adopt(data_, bytes_, std::exchange(release_, nullptr));
+  donated = true;
+  return next;
 }
 
 Buffer::Buffer(void* data, int64_t bytes, std::function<void(void*)> release)

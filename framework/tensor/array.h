@@ -27,6 +27,10 @@ class Buffer {
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
 
+  /// Gives the memory to a new buffer; this one is donated from then on. Memory that was borrowed stays
+  /// borrowed.
+  std::shared_ptr<Buffer> hand_over();
+
   void* data() const { return data_; }
   int64_t bytes() const { return bytes_; }
   /// Set once the memory has been given away to a program (a donated input); reading it is an error.
@@ -39,8 +43,8 @@ class Buffer {
   std::function<void(void*)> release_;
 };
 
-/// An n-d array: a typed, strided view of a Buffer. Copies share the memory. Strides are in elements and may be 0
-/// (broadcast) or negative.
+/// An n-d array: a typed, strided view of a Buffer. Copies share the memory. Strides are in elements and may
+/// be 0 (broadcast) or negative.
 class Array {
  public:
   Array() = default;
@@ -85,7 +89,8 @@ class Array {
   template <class T>
   T* data() const {
     if (dtype_ != dtype_of<T>)
-      invalid("the array is " + std::string(to_string(dtype_)) + ", read as " + std::string(to_string(dtype_of<T>)));
+      invalid("the array is " + std::string(to_string(dtype_)) + ", read as " +
+              std::string(to_string(dtype_of<T>)));
     if (!is_contiguous()) invalid("the array is a strided view: take contiguous() first");
     return static_cast<T*>(raw());
   }
@@ -107,7 +112,8 @@ class Array {
   Array contiguous() const;
   /// A row-major copy.
   Array copy() const;
-  /// A converted copy (itself where the type is the same). Floats to integers truncate and saturate, NaN becomes 0.
+  /// A converted copy (itself where the type is the same). Floats to integers truncate and saturate, NaN
+  /// becomes 0.
   Array cast(DType dtype) const;
   // Views. Errors name the axis and the sizes.
   Array reshape(Dims shape) const;  ///< one size may be -1; copies where no strides can express it
@@ -116,7 +122,8 @@ class Array {
   Array slice(int64_t axis, int64_t start, int64_t stop, int64_t step = 1) const;
   Array broadcast_to(Dims shape) const;
 
-  /// As a person reads it: nested brackets, aligned columns, long dimensions shortened; shape and type behind.
+  /// As a person reads it: nested brackets, aligned columns, long dimensions shortened; shape and type
+  /// behind.
   std::string str() const;
 
  private:

@@ -20,9 +20,12 @@ struct Writer {
   std::string operator()(const std::string& v) const {
     std::string out = "\"";
     for (unsigned char c : v) {
-      if (c == '"' || c == '\\') (out += '\\') += static_cast<char>(c);
-      else if (c < 0x20 || c == 0x7F) out += fmt::format("\\x{:02x}", c);
-      else out += static_cast<char>(c);
+      if (c == '"' || c == '\\')
+        (out += '\\') += static_cast<char>(c);
+      else if (c < 0x20 || c == 0x7F)
+        out += fmt::format("\\x{:02x}", c);
+      else
+        out += static_cast<char>(c);
     }
     return out + "\"";
   }
@@ -59,9 +62,12 @@ const AttrValue* Attrs::find(std::string_view name) const {
 }
 
 void Attrs::set(std::string_view name, AttrValue value) {
-  auto at = std::lower_bound(list_.begin(), list_.end(), name, [](auto& a, std::string_view b) { return a.first < b; });
-  if (at != list_.end() && at->first == name) at->second = std::move(value);
-  else list_.insert(at, {std::string(name), std::move(value)});
+  auto at = std::lower_bound(list_.begin(), list_.end(), name,
+                             [](auto& a, std::string_view b) { return a.first < b; });
+  if (at != list_.end() && at->first == name)
+    at->second = std::move(value);
+  else
+    list_.insert(at, {std::string(name), std::move(value)});
 }
 
 void Attrs::erase(std::string_view name) {
@@ -85,8 +91,9 @@ bool same(const AttrValue& a, const AttrValue& b) {
 }  // namespace
 
 bool operator==(const Attrs& a, const Attrs& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](const auto& x, const auto& y) { return x.first == y.first && same(x.second, y.second); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+    return x.first == y.first && same(x.second, y.second);
+  });
 }
 
 bool Attrs::flag(std::string_view name) const { return get<bool>(*this, name, "true or false"); }
@@ -100,7 +107,9 @@ double Attrs::number(std::string_view name) const {
 const std::string& Attrs::text(std::string_view name) const { return get<std::string>(*this, name, "text"); }
 DType Attrs::dtype(std::string_view name) const { return get<DType>(*this, name, "an element type"); }
 const Ints& Attrs::ints(std::string_view name) const { return get<Ints>(*this, name, "a list of integers"); }
-const Floats& Attrs::floats(std::string_view name) const { return get<Floats>(*this, name, "a list of numbers"); }
+const Floats& Attrs::floats(std::string_view name) const {
+  return get<Floats>(*this, name, "a list of numbers");
+}
 const Shape& Attrs::shape(std::string_view name) const { return get<Shape>(*this, name, "a shape"); }
 const std::string& Attrs::function(std::string_view name) const {
   return get<FunctionRef>(*this, name, "a function").name;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <concepts>
-#include <concepts>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -35,7 +34,8 @@ struct Attr {
   AttrValue value;
   Attr(std::string_view n, AttrValue v) : name(n), value(std::move(v)) {}
   template <std::integral T>  // a bool stays a bool, every other integer is an int64_t
-  Attr(std::string_view n, T v) : name(n), value(static_cast<std::conditional_t<std::same_as<T, bool>, bool, int64_t>>(v)) {}
+  Attr(std::string_view n, T v)
+      : name(n), value(static_cast<std::conditional_t<std::same_as<T, bool>, bool, int64_t>>(v)) {}
   Attr(std::string_view n, const char* v) : name(n), value(std::string(v)) {}
 };
 

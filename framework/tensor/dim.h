@@ -14,13 +14,13 @@ namespace fovea {
 /// Values for symbols, as found by matching declared shapes against real ones.
 using Bindings = std::vector<std::pair<std::string, int64_t>>;
 
-/// A size: an integer, or a polynomial over symbols with integer coefficients whose atoms are symbols and floor
-/// quotients. Kept in one normal form, so == means "provably equal for all values of the symbols".
+/// A size: an integer, or a polynomial over symbols with integer coefficients whose atoms are symbols and
+/// floor quotients. Kept in one normal form, so == means "provably equal for all values of the symbols".
 class Dim {
  public:
   Dim() = default;
-  Dim(int64_t value) : value_(value) {}  // NOLINT: sizes are written as plain numbers
-  Dim(int value) : value_(value) {}      // NOLINT
+  Dim(int64_t value) : value_(value) {}                       // NOLINT: sizes are written as plain numbers
+  Dim(int value) : value_(value) {}                           // NOLINT
   Dim(size_t value) : value_(static_cast<int64_t>(value)) {}  // NOLINT
   /// The size called `name` (letters, digits, underscore and dot; not starting with a digit).
   static Dim symbol(std::string_view name);
@@ -64,6 +64,7 @@ using Shape = std::vector<Dim>;
 /// Concrete sizes, or strides in elements.
 using Dims = std::vector<int64_t>;
 
+/// Product of all sizes; 1 for rank 0.
 Dim product(const Shape& shape);
 /// Product of sizes, checked against overflow.
 int64_t product(const Dims& dims);

@@ -10,17 +10,21 @@ namespace fovea {
 namespace {
 
 // Two functions that are given the same operands: the captures of both behind the arguments of each.
-void share_captures(const std::shared_ptr<Module>& module, Recorded& a, Recorded& b, std::vector<Tensor>& operands) {
+void share_captures(const std::shared_ptr<Module>& module, Recorded& a, Recorded& b,
+                    std::vector<Tensor>& operands) {
   std::vector<Tensor> all = a.captures;
   for (const Tensor& t : b.captures)
-    if (std::none_of(all.begin(), all.end(), [&](const Tensor& x) { return x.builder() == t.builder() && x.value() == t.value(); })) all.push_back(t);
+    if (std::none_of(all.begin(), all.end(),
+                     [&](const Tensor& x) { return x.builder() == t.builder() && x.value() == t.value(); }))
+      all.push_back(t);
   for (Recorded* r : {&a, &b}) add_captured_inputs(*module, *r, all);
   operands.insert(operands.end(), all.begin(), all.end());
 }
 
 }  // namespace
 
-std::vector<Tensor> scan(const Function& body, const std::vector<Tensor>& carry, const std::vector<Tensor>& xs, Dim length, bool reverse) {
+std::vector<Tensor> scan(const Function& body, const std::vector<Tensor>& carry,
+                         const std::vector<Tensor>& xs, Dim length, bool reverse) {
   if (!xs.empty()) {
     if (xs[0].rank() == 0) invalid("scan: scanned operand 0 is a scalar: there is no axis to scan");
     length = xs[0].dim(0);
@@ -29,29 +33,43 @@ std::vector<Tensor> scan(const Function& body, const std::vector<Tensor>& carry,
   operands.insert(operands.end(), xs.begin(), xs.end());
   return in_trace(operands, [&](const std::shared_ptr<Module>& module, const std::vector<Tensor>& args) {
     std::vector<Spec> specs = specs_of(args);
-    for (size_t i = carry.size(); i < args.size(); ++i) specs[i].type.shape.erase(specs[i].type.shape.begin());
+    for (size_t i = carry.size(); i < args.size(); ++i)
+      specs[i].type.shape.erase(specs[i].type.shape.begin());
     const Recorded r = record(module, body, specs, "scan");
     std::vector<Tensor> all = args;
     all.insert(all.end(), r.captures.begin(), r.captures.end());
-    return apply("scan", all, {{"function", FunctionRef{r.name}}, {"carry", carry.size()}, {"xs", xs.size()}, {"length", Shape{length}}, {"reverse", reverse}});
+    return apply("scan", all,
+                 {{"function", FunctionRef{r.name}},
+                  {"carry", carry.size()},
+                  {"xs", xs.size()},
+                  {"length", Shape{length}},
+                  {"reverse", reverse}});
   });
 }
 
-std::vector<Tensor> while_loop(const Function& condition, const Function& body, const std::vector<Tensor>& carry, int64_t max_iterations) {
+std::vector<Tensor> while_loop(const Function& condition, const Function& body,
+                               const std::vector<Tensor>& carry, int64_t max_iterations) {
   return in_trace(carry, [&](const std::shared_ptr<Module>& module, const std::vector<Tensor>& args) {
-    Recorded c = record(module, condition, specs_of(args), "condition"), b = record(module, body, specs_of(args), "while");
+    Recorded c = record(module, condition, specs_of(args), "condition"),
+             b = record(module, body, specs_of(args), "while");
     std::vector<Tensor> all = args;
     share_captures(module, c, b, all);
-    return apply("while_loop", all, {{"condition", FunctionRef{c.name}}, {"function", FunctionRef{b.name}}, {"carry", carry.size()}, {"max_iterations", max_iterations}});
+    return apply("while_loop", all,
+                 {{"condition", FunctionRef{c.name}},
+                  {"function", FunctionRef{b.name}},
+                  {"carry", carry.size()},
+                  {"max_iterations", max_iterations}});
   });
 }
 
-std::vector<Tensor> cond(const Tensor& predicate, const Function& then, const Function& otherwise, const std::vector<Tensor>& args) {
+std::vector<Tensor> cond(const Tensor& predicate, const Function& then, const Function& otherwise,
+                         const std::vector<Tensor>& args) {
   std::vector<Tensor> operands = {predicate};
   operands.insert(operands.end(), args.begin(), args.end());
   return in_trace(operands, [&](const std::shared_ptr<Module>& module, const std::vector<Tensor>& in) {
     const std::vector<Tensor> rest(in.begin() + 1, in.end());
-    Recorded yes = record(module, then, specs_of(rest), "then"), no = record(module, otherwise, specs_of(rest), "otherwise");
+    Recorded yes = record(module, then, specs_of(rest), "then"),
+             no = record(module, otherwise, specs_of(rest), "otherwise");
     std::vector<Tensor> all = in;
     share_captures(module, yes, no, all);
     return apply("cond", all, {{"then", FunctionRef{yes.name}}, {"otherwise", FunctionRef{no.name}}});

@@ -5,7 +5,8 @@
 
 namespace fovea {
 
-Recorded record(const std::shared_ptr<Module>& module, const Function& fn, const std::vector<Spec>& specs, const std::string& name) {
+Recorded record(const std::shared_ptr<Module>& module, const Function& fn, const std::vector<Spec>& specs,
+                const std::string& name) {
   auto builder = Builder::make(module, name);
   std::vector<Tensor> args;
   for (const Spec& s : specs) args.push_back(builder->input(s.name, s.type));
@@ -22,11 +23,13 @@ Recorded record(const std::shared_ptr<Module>& module, const Function& fn, const
 void add_captured_inputs(Module& module, Recorded& recorded, const std::vector<Tensor>& captures) {
   Graph& graph = module.function(recorded.name);
   const size_t declared = graph.inputs.size() - recorded.captures.size();
-  std::vector<NodeId> inputs(graph.inputs.begin(), graph.inputs.begin() + static_cast<std::ptrdiff_t>(declared));
+  std::vector<NodeId> inputs(graph.inputs.begin(),
+                             graph.inputs.begin() + static_cast<std::ptrdiff_t>(declared));
   for (const Tensor& want : captures) {
     NodeId found = -1;
     for (size_t i = 0; i < recorded.captures.size(); ++i)
-      if (recorded.captures[i].builder() == want.builder() && recorded.captures[i].value() == want.value()) found = graph.inputs[declared + i];
+      if (recorded.captures[i].builder() == want.builder() && recorded.captures[i].value() == want.value())
+        found = graph.inputs[declared + i];
     if (found < 0) {  // an input that nobody reads may stand at the end of the node list
       Attrs attrs{{"name", "captured"}, {"dtype", want.dtype()}, {"shape", want.shape()}};
       graph.nodes.push_back({&find_op("input"), attrs, {}, {want.type()}, {}, 0});
@@ -45,7 +48,8 @@ std::vector<Spec> specs_of(const std::vector<Tensor>& args) {
 }
 
 std::vector<Tensor> in_trace(const std::vector<Tensor>& args,
-                             const std::function<std::vector<Tensor>(const std::shared_ptr<Module>&, const std::vector<Tensor>&)>& body) {
+                             const std::function<std::vector<Tensor>(const std::shared_ptr<Module>&,
+                                                                     const std::vector<Tensor>&)>& body) {
   if (Builder* open = Builder::current()) return body(open->module(), args);
   for (const Tensor& a : args)
     if (a.traced()) {
@@ -53,7 +57,8 @@ std::vector<Tensor> in_trace(const std::vector<Tensor>& args,
       return body(a.builder()->module(), args);
     }
   auto module = std::make_shared<Module>();
-  const Recorded main = record(module, [&](const std::vector<Tensor>& in) { return body(module, in); }, specs_of(args), "main");
+  const Recorded main = record(
+      module, [&](const std::vector<Tensor>& in) { return body(module, in); }, specs_of(args), "main");
   std::vector<Array> arrays;
   for (const Tensor& a : args) arrays.push_back(a.array());
   std::vector<Tensor> out;

@@ -13,7 +13,8 @@ namespace {
 using Operands = std::vector<Tensor>;
 
 // An op that names fn: its operands are args, then what fn captured, then `extra`.
-Operands apply_function(const std::string& op, const std::shared_ptr<Module>& module, const Function& fn, const Operands& args) {
+Operands apply_function(const std::string& op, const std::shared_ptr<Module>& module, const Function& fn,
+                        const Operands& args) {
   const Recorded r = record(module, fn, specs_of(args), op);
   Operands all = args;
   all.insert(all.end(), r.captures.begin(), r.captures.end());
@@ -28,9 +29,11 @@ std::shared_ptr<Module> trace(const Function& fn, const std::vector<Spec>& args,
   return module;
 }
 
-std::string trace_into(const std::shared_ptr<Module>& module, const Function& fn, const std::vector<Spec>& args, const std::string& name) {
+std::string trace_into(const std::shared_ptr<Module>& module, const Function& fn,
+                       const std::vector<Spec>& args, const std::string& name) {
   const Recorded r = record(module, fn, args, name);
-  if (!r.captures.empty()) invalid("function '" + name + "' uses a traced tensor of another function: pass it as an argument");
+  if (!r.captures.empty())
+    invalid("function '" + name + "' uses a traced tensor of another function: pass it as an argument");
   return r.name;
 }
 
@@ -50,7 +53,10 @@ Function compile(Function fn, CompileOptions options) {
       key += to_string(a.type()) + ";";
       arrays.push_back(a.array());
     }
-    if (traced) return in_trace(args, [&](const auto& module, const Operands& in) { return apply_function("call", module, fn, in); });
+    if (traced)
+      return in_trace(args, [&](const auto& module, const Operands& in) {
+        return apply_function("call", module, fn, in);
+      });
     std::shared_ptr<Program> program;
     {
       std::lock_guard lock(state->mutex);
@@ -71,7 +77,8 @@ Function value_and_grad(Function fn, std::vector<int64_t> wrt) {
   return [fn = std::move(fn), wrt = std::move(wrt)](const Operands& args) -> Operands {
     for (int64_t w : wrt)
       if (w < 0 || static_cast<size_t>(w) >= args.size())
-        invalid("value_and_grad: argument " + std::to_string(w) + " of a function called with " + std::to_string(args.size()));
+        invalid("value_and_grad: argument " + std::to_string(w) + " of a function called with " +
+                std::to_string(args.size()));
     return in_trace(args, [&](const std::shared_ptr<Module>& module, const Operands& in) {
       DType dtype = DType::f32;
       auto checked = [&](const Operands& a) {
@@ -101,7 +108,9 @@ Function grad(Function fn, std::vector<int64_t> wrt) {
 
 Function checkpoint(Function fn) {
   return [fn = std::move(fn)](const Operands& args) -> Operands {
-    return in_trace(args, [&](const auto& module, const Operands& in) { return apply_function("checkpoint", module, fn, in); });
+    return in_trace(args, [&](const auto& module, const Operands& in) {
+      return apply_function("checkpoint", module, fn, in);
+    });
   };
 }
 
@@ -109,14 +118,17 @@ Function custom_gradient(Function fn, Function backward) {
   return [fn = std::move(fn), backward = std::move(backward)](const Operands& args) -> Operands {
     return in_trace(args, [&](const std::shared_ptr<Module>& module, const Operands& in) {
       const Recorded forward = record(module, fn, specs_of(in), "custom_vjp");
-      if (!forward.captures.empty()) invalid("custom_gradient: the function uses a traced tensor that is not an argument");
+      if (!forward.captures.empty())
+        invalid("custom_gradient: the function uses a traced tensor that is not an argument");
       const Graph& graph = module->function(forward.name);
       std::vector<Spec> specs = specs_of(in);
       for (int twice = 0; twice < 2; ++twice)
         for (const Value& v : graph.outputs) specs.emplace_back(graph.type(v).dtype, graph.type(v).shape);
       const Recorded back = record(module, backward, specs, forward.name + ".backward");
-      if (!back.captures.empty()) invalid("custom_gradient: the backward function uses a traced tensor that is not an argument");
-      return apply("custom_vjp", in, {{"function", FunctionRef{forward.name}}, {"backward", FunctionRef{back.name}}});
+      if (!back.captures.empty())
+        invalid("custom_gradient: the backward function uses a traced tensor that is not an argument");
+      return apply("custom_vjp", in,
+                   {{"function", FunctionRef{forward.name}}, {"backward", FunctionRef{back.name}}});
     });
   };
 }

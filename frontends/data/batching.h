@@ -30,6 +30,7 @@ using Groups = std::vector<std::vector<int64_t>>;
 /// batches. InvalidArgument when there are no pairs or batch_tokens < 1.
 Groups bucket_batches(std::span<const TokenPair> pairs, int64_t batch_tokens, uint64_t seed, int64_t epoch);
 
+/// How index_batches cuts a data set.
 struct IndexBatchOptions {
   int64_t batch_size = 32;
   bool shuffle = true;

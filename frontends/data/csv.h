@@ -8,6 +8,7 @@
 
 namespace fovea::data {
 
+/// How a CSV file is written.
 struct CsvOptions {
   char delimiter = ',';
   bool header = true;  ///< the first record names the columns

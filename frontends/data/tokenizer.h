@@ -13,6 +13,7 @@ namespace fovea::data {
 /// How pieces are found: the unigram language model (Kudo 2018) or byte-pair encoding (Sennrich et al. 2016).
 enum class TokenizerKind { Unigram, Bpe };
 
+/// How Tokenizer::train makes its vocabulary.
 struct TokenizerOptions {
   int64_t vocab_size = 4000;
   double character_coverage = 0.9995;  ///< share of the text's characters that must have a piece; [0.98, 1]

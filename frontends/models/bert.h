@@ -5,11 +5,13 @@
 
 namespace fovea::models {
 
+/// Sizes of a Bert.
 struct BertConfig {
   int64_t vocab = 30522, dim = 256, heads = 4, layers = 4, length = 128;
   double dropout = 0;
 };
 
+/// Bidirectional Transformer encoder over tokens (Devlin et al. 2018), pre-norm, with tied output weights.
 class Bert : public nn::Module {
  public:
   explicit Bert(const BertConfig& config = {});

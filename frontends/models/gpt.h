@@ -5,11 +5,13 @@
 
 namespace fovea::models {
 
+/// Sizes of a Gpt.
 struct GptConfig {
   int64_t vocab = 65, dim = 384, heads = 6, layers = 6, length = 256;
   double dropout = 0;
 };
 
+/// Causal Transformer language model (Radford et al. 2019), pre-norm, with tied output weights.
 class Gpt : public nn::Module {
  public:
   explicit Gpt(const GptConfig& config = {});

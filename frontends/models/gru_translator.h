@@ -6,10 +6,12 @@
 
 namespace fovea::models {
 
+/// Sizes of a GruTranslator.
 struct GruTranslatorConfig {
   int64_t vocab = 8000, dim = 256;
 };
 
+/// GRU encoder-decoder with additive attention (Bahdanau et al. 2014).
 class GruTranslator : public nn::Module {
  public:
   explicit GruTranslator(const GruTranslatorConfig& config = {});

@@ -7,10 +7,12 @@
 
 namespace fovea::models {
 
+/// Sizes of a ResNet20.
 struct ResNet20Config {
   int64_t channels = 1, width = 16, units = 3, classes = 10;
 };
 
+/// Residual network for small images (He et al. 2015, section 4.2).
 class ResNet20 : public nn::Module {
  public:
   explicit ResNet20(const ResNet20Config& config = {});

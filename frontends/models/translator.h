@@ -6,6 +6,7 @@
 
 namespace fovea::models {
 
+/// Sizes of a Translator.
 struct TranslatorConfig {
   int64_t vocab = 8000, dim = 256, heads = 4, hidden = 1024, layers = 3;
   double dropout = 0.1;

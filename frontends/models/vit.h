@@ -7,11 +7,13 @@
 
 namespace fovea::models {
 
+/// Sizes of a Vit.
 struct VitConfig {
   int64_t dim = 192, heads = 3, layers = 6, patch = 4, side = 28, channels = 1, classes = 10;
   double dropout = 0;
 };
 
+/// Vision Transformer (Dosovitskiy et al. 2020): image patches as tokens, a class token in front.
 class Vit : public nn::Module {
  public:
   explicit Vit(const VitConfig& config = {});

@@ -12,11 +12,13 @@
 
 namespace fovea::models {
 
+/// Inputs and labels of one step.
 struct Batch {
   std::vector<Array> inputs;
   Array labels;
 };
 
+/// A model with its data, loss and optimiser.
 struct Workload {
   std::string name;
   std::shared_ptr<nn::Module> model;

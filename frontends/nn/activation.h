@@ -21,21 +21,27 @@ class Activation : public Module {
   Fn fn_;
 };
 
+/// relu(x) as a module.
 struct Relu : Activation {
   Relu();
 };
+/// gelu(x) as a module.
 struct Gelu : Activation {
   Gelu();
 };
+/// silu(x) as a module.
 struct Silu : Activation {
   Silu();
 };
+/// tanh(x) as a module.
 struct Tanh : Activation {
   Tanh();
 };
+/// sigmoid(x) as a module.
 struct Sigmoid : Activation {
   Sigmoid();
 };
+/// x itself, as a module.
 struct Identity : Activation {
   Identity();
 };

@@ -19,6 +19,7 @@ struct Attend {
   Tensor offset;  ///< i64 scalar for causal: position of the first query among the keys; undefined means 0
 };
 
+/// Output and weights of an attention layer.
 struct AttentionResult {
   Tensor output;   ///< [B, Lq, dim]
   Tensor weights;  ///< [B, heads, Lq, Lk]: what each query gave to each key, before dropout

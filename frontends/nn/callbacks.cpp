@@ -19,7 +19,9 @@ std::string list(const std::vector<Metric>& values) {
   return text.empty() ? "none" : text;
 }
 
-bool of_the_model(const std::string& name) { return name.starts_with("param/") || name.starts_with("buffer/"); }
+bool of_the_model(const std::string& name) {
+  return name.starts_with("param/") || name.starts_with("buffer/");
+}
 
 }  // namespace
 
@@ -81,7 +83,8 @@ void PeriodicReport::flush(TrainingLoop& loop) {
   std::vector<Metric> values = window_->values();
   if (loop.lr() >= 0) values.push_back({"lr", loop.lr()});
   const double seconds = loop.seconds() - last_seconds_;
-  if (seconds > 0) values.push_back({"items_per_second", static_cast<double>(loop.items() - last_items_) / seconds});
+  if (seconds > 0)
+    values.push_back({"items_per_second", static_cast<double>(loop.items() - last_items_) / seconds});
   report(loop, values);
   window_->reset();
   last_step_ = loop.step();
@@ -101,7 +104,8 @@ void LogFile::report(TrainingLoop& loop, const std::vector<Metric>& values) {
   log_->write({loop.step(), loop.epoch()}, values);
 }
 
-TensorBoard::TensorBoard(std::string folder, int64_t every) : PeriodicReport(every), folder_(std::move(folder)) {}
+TensorBoard::TensorBoard(std::string folder, int64_t every)
+    : PeriodicReport(every), folder_(std::move(folder)) {}
 
 void TensorBoard::on_begin(TrainingLoop& loop) {
   PeriodicReport::on_begin(loop);
@@ -110,12 +114,17 @@ void TensorBoard::on_begin(TrainingLoop& loop) {
 
 void TensorBoard::report(TrainingLoop& loop, const std::vector<Metric>& values) {
   for (const Metric& m : values)
-    writer_->scalar(of_validation(m.name) ? "val/" + m.name.substr(4) : "train/" + m.name, loop.step(), m.value);
+    writer_->scalar(of_validation(m.name) ? "val/" + m.name.substr(4) : "train/" + m.name, loop.step(),
+                    m.value);
 }
 
 BestWatch::BestWatch(std::string name, std::string metric, Better better, double min_delta)
-    : name_(std::move(name)), metric_(std::move(metric)), better_(better), min_delta_(min_delta),
-      best_(better == Better::min ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::infinity()) {
+    : name_(std::move(name)),
+      metric_(std::move(metric)),
+      better_(better),
+      min_delta_(min_delta),
+      best_(better == Better::min ? std::numeric_limits<double>::infinity()
+                                  : -std::numeric_limits<double>::infinity()) {
   if (!(min_delta >= 0)) invalid(name_ + ": min_delta is " + format_metric(min_delta) + ", less than 0");
 }
 
@@ -162,8 +171,10 @@ void BestWatch::load(const Checkpoint& from) {
 }
 
 EarlyStopping::EarlyStopping(EarlyStoppingOptions options)
-    : BestWatch("EarlyStopping", options.metric, options.better, options.min_delta), options_(std::move(options)) {
-  if (options_.patience < 1) invalid("EarlyStopping: patience is " + std::to_string(options_.patience) + ", less than 1");
+    : BestWatch("EarlyStopping", options.metric, options.better, options.min_delta),
+      options_(std::move(options)) {
+  if (options_.patience < 1)
+    invalid("EarlyStopping: patience is " + std::to_string(options_.patience) + ", less than 1");
 }
 
 void EarlyStopping::on_better(TrainingLoop& loop) {
@@ -174,7 +185,8 @@ void EarlyStopping::on_better(TrainingLoop& loop) {
 
 void EarlyStopping::on_no_better(TrainingLoop& loop) {
   if (waited() < options_.patience) return;
-  loop.stop("'" + metric() + "' has not been better than " + format_metric(best()) + " " + std::to_string(waited()) + " times");
+  loop.stop("'" + metric() + "' has not been better than " + format_metric(best()) + " " +
+            std::to_string(waited()) + " times");
 }
 
 void EarlyStopping::on_end(TrainingLoop& loop) {

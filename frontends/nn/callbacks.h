@@ -17,14 +17,14 @@ namespace fovea::nn {
 class Callback {
  public:
   virtual ~Callback() = default;
-  virtual void on_begin(TrainingLoop&) {}                    ///< after a resume was read
+  virtual void on_begin(TrainingLoop&) {}  ///< after a resume was read
   virtual void before_step(TrainingLoop&, const Batch&) {}
-  virtual void on_step(TrainingLoop&) {}                     ///< after every batch
-  virtual void on_validation(TrainingLoop&) {}               ///< TrainingLoop::validation() is new
-  virtual void on_epoch(TrainingLoop&) {}                    ///< the last of TrainingLoop::history() is new
+  virtual void on_step(TrainingLoop&) {}        ///< after every batch
+  virtual void on_validation(TrainingLoop&) {}  ///< TrainingLoop::validation() is new
+  virtual void on_epoch(TrainingLoop&) {}       ///< the last of TrainingLoop::history() is new
   /// The loss is NaN or infinite. What is returned joins the error's text.
   virtual std::string on_not_finite(TrainingLoop&, const Batch&) { return ""; }
-  virtual void on_end(TrainingLoop&) {}                      ///< after the last checkpoint; not if the run throws
+  virtual void on_end(TrainingLoop&) {}  ///< after the last checkpoint; not if the run throws
   /// True if the line was shown.
   virtual bool on_message(const std::string&) { return false; }
   /// State that belongs in checkpoints: arrays as "callback/…", text as metadata "callback/…".
@@ -35,7 +35,8 @@ class Callback {
 /// A progress bar with remaining time and rate; plain lines where the output is no terminal.
 class Progress : public Callback {
  public:
-  explicit Progress(ProgressBar::Output output = ProgressBar::Output::detect, int fd = 2) : output_(output), fd_(fd) {}
+  explicit Progress(ProgressBar::Output output = ProgressBar::Output::detect, int fd = 2)
+      : output_(output), fd_(fd) {}
   void on_begin(TrainingLoop& loop) override;
   void on_step(TrainingLoop& loop) override;
   void on_epoch(TrainingLoop& loop) override;
@@ -49,7 +50,8 @@ class Progress : public Callback {
   std::unique_ptr<ProgressBar> bar_;
 };
 
-/// Means over the last `every` updates with rate and learning rate, and validation: one record each, to be shown or logged.
+/// Means over the last `every` updates with rate and learning rate, and validation: one record each, to be
+/// shown or logged.
 class PeriodicReport : public Callback {
  public:
   /// InvalidArgument for every < 1.
@@ -69,7 +71,8 @@ class PeriodicReport : public Callback {
   std::unique_ptr<Means> window_;
 };
 
-/// A log as CSV or JSON lines. A resumed run goes on with the file, without the records behind its checkpoint.
+/// A log as CSV or JSON lines. A resumed run goes on with the file, without the records behind its
+/// checkpoint.
 class LogFile : public PeriodicReport {
  public:
   explicit LogFile(std::string path, MetricLog::Format format = MetricLog::Format::csv, int64_t every = 10);
@@ -101,7 +104,8 @@ class TensorBoard : public PeriodicReport {
 /// Whether less or more of a metric is better.
 enum class Better : uint8_t { min, max };
 
-/// Watches a metric: after every validation one that begins with "val_", after every epoch any other. NaN is never best.
+/// Watches a metric: after every validation one that begins with "val_", after every epoch any other. NaN is
+/// never best.
 class BestWatch : public Callback {
  public:
   BestWatch(std::string name, std::string metric, Better better, double min_delta);
@@ -130,11 +134,12 @@ class BestWatch : public Callback {
   int64_t waited_ = 0;
 };
 
+/// What EarlyStopping watches, and for how long.
 struct EarlyStoppingOptions {
   std::string metric = "val_loss";
   int64_t patience = 3;  ///< this many values in a row that are no better end the run
   Better better = Better::min;
-  double min_delta = 0;  ///< a value counts as better if it is by more than this
+  double min_delta = 0;      ///< a value counts as better if it is by more than this
   bool restore_best = true;  ///< give the model the parameters of the best moment at the end
 };
 
@@ -167,8 +172,8 @@ class BestCheckpoint : public BestWatch {
   std::string path_;
 };
 
-/// Names the node where the first NaN of a failing step came from. Keeps a copy of all state before every step, so that
-/// the step can be run again: for hunting, not for everyday runs.
+/// Names the node where the first NaN of a failing step came from. Keeps a copy of all state before every
+/// step, so that the step can be run again: for hunting, not for everyday runs.
 class NanFinder : public Callback {
  public:
   void before_step(TrainingLoop& loop, const Batch& batch) override;

@@ -42,7 +42,10 @@ std::vector<Metric> read_metrics(const Json& j) {
 }
 
 Json write_record(const EpochRecord& r) {
-  return {{"epoch", r.epoch}, {"step", r.step}, {"seconds", number(r.seconds)}, {"values", write_metrics(r.values)}};
+  return {{"epoch", r.epoch},
+          {"step", r.step},
+          {"seconds", number(r.seconds)},
+          {"values", write_metrics(r.values)}};
 }
 
 EpochRecord read_record(const Json& j) {
@@ -73,8 +76,9 @@ void read_header(const std::string& path, const std::string& text, Checkpoint& c
     const Json j = Json::parse(text);
     const int version = j.at("version");
     if (version > kVersion)
-      fail(ErrorKind::VersionMismatch, "\"" + path + "\" is a checkpoint of version " + std::to_string(version) +
-                                           ", this program reads up to " + std::to_string(kVersion));
+      fail(ErrorKind::VersionMismatch, "\"" + path + "\" is a checkpoint of version " +
+                                           std::to_string(version) + ", this program reads up to " +
+                                           std::to_string(kVersion));
     const Json& at = j.at("position");
     c.position = {at.at(0), at.at(1), at.at(2)};
     c.seed = j.at("seed");
@@ -85,7 +89,8 @@ void read_header(const std::string& path, const std::string& text, Checkpoint& c
     c.validation = read_metrics(j.at("validation"));
     for (const Json& r : j.at("history")) c.history.push_back(read_record(r));
   } catch (const nlohmann::json::exception& e) {
-    fail(ErrorKind::Corrupt, "\"" + path + "\": the metadata '" + kKey + "' does not read as a checkpoint's: " + e.what());
+    fail(ErrorKind::Corrupt,
+         "\"" + path + "\": the metadata '" + kKey + "' does not read as a checkpoint's: " + e.what());
   }
 }
 
@@ -95,7 +100,8 @@ void save_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
   ModelFile file;
   file.module = checkpoint.module;
   for (const auto& [name, array] : checkpoint.state) file.tensors.emplace_back(name, array);
-  file.tensors.emplace_back(kRunning, Array::of(checkpoint.running, {static_cast<int64_t>(checkpoint.running.size())}));
+  file.tensors.emplace_back(kRunning,
+                            Array::of(checkpoint.running, {static_cast<int64_t>(checkpoint.running.size())}));
   file.metadata = checkpoint.metadata;
   if (!file.metadata.emplace(kKey, write_header(checkpoint)).second)
     invalid(std::string("the metadata name '") + kKey + "' is the checkpoint's own");
@@ -106,7 +112,8 @@ Checkpoint load_checkpoint(const std::string& path) {
   ModelFile file = load(path);
   const auto header = file.metadata.find(kKey);
   if (header == file.metadata.end())
-    invalid("\"" + path + "\" is no checkpoint: it has no metadata '" + kKey + "' (a saved model is read with Model::load)");
+    invalid("\"" + path + "\" is no checkpoint: it has no metadata '" + kKey +
+            "' (a saved model is read with Model::load)");
   Checkpoint out;
   read_header(path, header->second, out);
   file.metadata.erase(header);

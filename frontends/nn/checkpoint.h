@@ -38,15 +38,17 @@ struct Checkpoint {
   std::vector<Metric> validation;      ///< and what it gave
   std::vector<EpochRecord> history;
   std::map<std::string, std::string> metadata;  ///< the caller's own: any bytes
-  std::shared_ptr<fovea::Module> module;        ///< functions of the model, so that the checkpoint runs as one; may be null
+  std::shared_ptr<fovea::Module>
+      module;  ///< functions of the model, so that the checkpoint runs as one; may be null
 };
 
-/// Writes the checkpoint to one .fovea file, atomically: at every moment, also after kill -9, `path` holds the old
-/// checkpoint or all of the new one. IO or ResourceExhausted where the system refuses; the old file then stays.
+/// Writes the checkpoint to one .fovea file, atomically: at every moment, also after kill -9, `path` holds
+/// the old checkpoint or all of the new one. IO or ResourceExhausted where the system refuses; the old file
+/// then stays.
 void save_checkpoint(const std::string& path, const Checkpoint& checkpoint);
 
-/// Reads it back, every number with its bits. Corrupt, with path and place, for a damaged file; InvalidArgument for a
-/// .fovea file that is not a checkpoint; VersionMismatch for a newer one.
+/// Reads it back, every number with its bits. Corrupt, with path and place, for a damaged file;
+/// InvalidArgument for a .fovea file that is not a checkpoint; VersionMismatch for a newer one.
 Checkpoint load_checkpoint(const std::string& path);
 
 }  // namespace fovea::nn

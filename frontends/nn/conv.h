@@ -5,6 +5,7 @@
 
 namespace fovea::nn {
 
+/// Stride, padding, dilation, groups and bias of a convolution layer.
 struct ConvOptions {
   int64_t stride = 1, padding = 0, dilation = 1, groups = 1;
   bool bias = true;

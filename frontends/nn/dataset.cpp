@@ -10,7 +10,8 @@ namespace {
 // Rows of arrays in memory, in the order that data::index_batches gives.
 class ArraySource final : public BatchSource {
  public:
-  ArraySource(std::vector<Array> arrays, data::IndexBatchOptions options) : arrays_(std::move(arrays)), options_(options) {}
+  ArraySource(std::vector<Array> arrays, data::IndexBatchOptions options)
+      : arrays_(std::move(arrays)), options_(options) {}
 
   int64_t begin_epoch(uint64_t seed, int64_t epoch) override {
     groups_ = data::index_batches(arrays_[0].dim(0), options_, seed, epoch);

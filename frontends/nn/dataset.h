@@ -17,8 +17,8 @@ using Batch = std::vector<Array>;
 using BatchSource = data::BatchSource<Batch>;
 using BatchLoader = data::Loader<Batch>;
 
-/// Examples in memory, one for each place along axis 0 of every array, or whatever a source of batches makes. Copies
-/// share the arrays.
+/// Examples in memory, one for each place along axis 0 of every array, or whatever a source of batches makes.
+/// Copies share the arrays.
 class Dataset {
  public:
   Dataset() = default;

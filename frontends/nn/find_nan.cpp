@@ -45,7 +45,8 @@ Instrumented instrument(const Program& program) {
     const Node& node = graph->nodes[n];
     if (node.op->name() == "input") continue;
     for (size_t k = 0; k < node.outputs.size(); ++k)
-      if (is_floating(node.outputs[k].dtype)) out.values.push_back({static_cast<NodeId>(n), static_cast<int32_t>(k)});
+      if (is_floating(node.outputs[k].dtype))
+        out.values.push_back({static_cast<NodeId>(n), static_cast<int32_t>(k)});
   }
   graph->outputs = out.values;
   graph->output_names.assign(out.values.size(), "");
@@ -56,14 +57,16 @@ Instrumented instrument(const Program& program) {
 
 std::string describe(const Contents& c) {
   if (c.nan) return std::to_string(c.nan) + " NaN";
-  std::string text = c.low > c.high ? "no finite value" : "from " + format_metric(c.low) + " to " + format_metric(c.high);
+  std::string text =
+      c.low > c.high ? "no finite value" : "from " + format_metric(c.low) + " to " + format_metric(c.high);
   if (c.infinite) text += ", " + std::to_string(c.infinite) + " infinite";
   return text;
 }
 
 class Search {
  public:
-  Search(const Graph& graph, const Module& module, std::span<const Array> in) : graph_(graph), module_(module) {
+  Search(const Graph& graph, const Module& module, std::span<const Array> in)
+      : graph_(graph), module_(module) {
     for (size_t i = 0; i < graph.inputs.size(); ++i) add({graph.inputs[i], 0}, in[i]);
   }
   void add(Value v, const Array& array) {
@@ -105,8 +108,8 @@ class Search {
     for (const Value& u : node.inputs) {
       const auto at = known_.find(u);
       if (at == known_.end()) continue;
-      r.inputs += (r.inputs.empty() ? "" : "; ") + graph_.nodes[static_cast<size_t>(u.node)].op->name() + " " + types_.at(u) +
-                  " " + describe(at->second);
+      r.inputs += (r.inputs.empty() ? "" : "; ") + graph_.nodes[static_cast<size_t>(u.node)].op->name() +
+                  " " + types_.at(u) + " " + describe(at->second);
     }
     return r;
   }
@@ -122,8 +125,8 @@ class Search {
 
 NanReport find_nan(const Program& program, std::span<const Array> in, const std::string& backend) {
   if (in.size() != program.graph().inputs.size())
-    invalid("find_nan: the program takes " + std::to_string(program.graph().inputs.size()) + " arguments, got " +
-            std::to_string(in.size()));
+    invalid("find_nan: the program takes " + std::to_string(program.graph().inputs.size()) +
+            " arguments, got " + std::to_string(in.size()));
   const Instrumented all = instrument(program);
   Search search(program.graph(), *program.module(), in);
   if (!all.values.empty()) {

@@ -9,6 +9,7 @@
 
 namespace fovea::nn {
 
+/// The first node whose result is not finite.
 struct NanReport {
   bool found = false;
   std::string kind;    ///< "NaN" or "infinity"
@@ -25,8 +26,9 @@ struct NanReport {
   std::string str() const;
 };
 
-/// Runs the program again on `in` with every node's result kept, unfused on `backend`, and looks for the first NaN; where
-/// there is none, for the first infinity that was made from finite numbers. Needs the memory of all results at once.
+/// Runs the program again on `in` with every node's result kept, unfused on `backend`, and looks for the
+/// first NaN; where there is none, for the first infinity that was made from finite numbers. Needs the memory
+/// of all results at once.
 NanReport find_nan(const Program& program, std::span<const Array> in, const std::string& backend = "cpu");
 
 }  // namespace fovea::nn

@@ -25,8 +25,13 @@ int64_t rows(const Batch& batch) { return batch.empty() || batch[0].rank() < 1 ?
 
 }  // namespace
 
-TrainingLoop::TrainingLoop(TrainStep& train, BatchLoader& loader, FitOptions options, std::vector<Column> columns)
-    : train_(train), loader_(loader), options_(std::move(options)), columns_(std::move(columns)), means_(columns_) {
+TrainingLoop::TrainingLoop(TrainStep& train, BatchLoader& loader, FitOptions options,
+                           std::vector<Column> columns)
+    : train_(train),
+      loader_(loader),
+      options_(std::move(options)),
+      columns_(std::move(columns)),
+      means_(columns_) {
   check_options();
   if (options_.progress) options_.callbacks.insert(options_.callbacks.begin(), std::make_shared<Progress>());
 }
@@ -42,7 +47,8 @@ void TrainingLoop::check_options() const {
   at_least_zero(options_.checkpoint_seconds, "checkpoint_seconds");
   if (options_.epochs == 0 && options_.max_steps == 0 && options_.minutes == 0)
     invalid("fit: nothing bounds the run: set epochs, max_steps or minutes");
-  if (options_.checkpoint.empty() && (options_.resume || options_.checkpoint_steps > 0 || options_.checkpoint_seconds > 0))
+  if (options_.checkpoint.empty() &&
+      (options_.resume || options_.checkpoint_steps > 0 || options_.checkpoint_seconds > 0))
     invalid("fit: resume, checkpoint_steps and checkpoint_seconds need the path of a checkpoint");
   if (columns_.empty()) invalid("fit: there are no columns; the first one must be the loss");
   for (const auto& c : options_.callbacks)
@@ -90,8 +96,8 @@ void TrainingLoop::resume() {
   if (!options_.resume || ::access(options_.checkpoint.c_str(), F_OK) != 0) return;
   const Checkpoint c = load_checkpoint(options_.checkpoint);
   if (c.seed != options_.seed)
-    invalid("\"" + options_.checkpoint + "\" is of a run with seed " + std::to_string(c.seed) + ", this one has seed " +
-            std::to_string(options_.seed));
+    invalid("\"" + options_.checkpoint + "\" is of a run with seed " + std::to_string(c.seed) +
+            ", this one has seed " + std::to_string(options_.seed));
   means_.set_sums(c.running);
   train_.load_state(c.state);
   loader_.seek(c.position);
@@ -109,7 +115,8 @@ bool TrainingLoop::bound_reached() {
   if (stopping_) return true;
   if (const int signal = SignalGuard::received(); signal != 0 && options_.handle_signals) {
     out_.signal = signal;
-    return end(StopReason::signal, "signal " + std::to_string(signal) + " after step " + std::to_string(step()));
+    return end(StopReason::signal,
+               "signal " + std::to_string(signal) + " after step " + std::to_string(step()));
   }
   if (options_.max_steps > 0 && step() >= options_.max_steps)
     return end(StopReason::steps, std::to_string(step()) + " steps are done");
@@ -151,7 +158,8 @@ void TrainingLoop::one_batch(const Batch& batch, double started) {
   items_ += batch_items_;
   seconds_ += now() - started;
   const auto loss = static_cast<size_t>(columns_[0].value);
-  if (options_.on_nan != OnNan::go_on && loss < results_.size() && !std::isfinite(results_[loss])) return not_finite(batch);
+  if (options_.on_nan != OnNan::go_on && loss < results_.size() && !std::isfinite(results_[loss]))
+    return not_finite(batch);
   means_.add(results_, static_cast<double>(batch_items_));
   for (const auto& c : options_.callbacks) c->on_step(*this);
   if (options_.validate_steps > 0 && step() > 0 && step() % options_.validate_steps == 0) run_validation();
@@ -159,8 +167,8 @@ void TrainingLoop::one_batch(const Batch& batch, double started) {
 }
 
 void TrainingLoop::not_finite(const Batch& batch) {
-  std::string text = "the loss is " + format_metric(results_[static_cast<size_t>(columns_[0].value)]) + " at step " +
-                     std::to_string(step()) + " of epoch " + std::to_string(epoch_);
+  std::string text = "the loss is " + format_metric(results_[static_cast<size_t>(columns_[0].value)]) +
+                     " at step " + std::to_string(step()) + " of epoch " + std::to_string(epoch_);
   if (lr_ >= 0) text += ", with learning rate " + format_metric(lr_);
   std::string found;
   for (const auto& c : options_.callbacks) found += c->on_not_finite(*this, batch);
@@ -200,7 +208,8 @@ void TrainingLoop::save_when_due() {
   try {
     save(options_.checkpoint);
   } catch (const Error& e) {  // the run is worth more than one checkpoint; the next one may work
-    message(std::string("the checkpoint of step ") + std::to_string(step()) + " was not written: " + e.what());
+    message(std::string("the checkpoint of step ") + std::to_string(step()) +
+            " was not written: " + e.what());
   }
   saved_time_ = now();
 }

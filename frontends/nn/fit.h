@@ -18,7 +18,8 @@ namespace fovea::nn {
 
 class Callback;
 
-/// What happens when a step's loss is NaN or infinite. The last checkpoint is left as it is in every case but `go_on`.
+/// What happens when a step's loss is NaN or infinite. The last checkpoint is left as it is in every case but
+/// `go_on`.
 enum class OnNan : uint8_t {
   raise,  ///< InvalidArgument that names step and rate
   stop,   ///< the run ends there; History::reason says so
@@ -51,55 +52,62 @@ struct FitOptions {
   double checkpoint_seconds = 0;  ///< and when so many seconds have passed since the last one
   bool resume = false;            ///< go on from `checkpoint` where there is such a file
   std::map<std::string, std::string> metadata = {};  ///< stored in checkpoints
-  /// Functions, and tensors besides the training state, that make a checkpoint run as a model; Model::fit sets both.
+  /// Functions, and tensors besides the training state, that make a checkpoint run as a model; Model::fit
+  /// sets both.
   std::shared_ptr<fovea::Module> checkpoint_module = {};
   std::map<std::string, Array> checkpoint_tensors = {};
 
-  bool handle_signals = true;  ///< SIGINT and SIGTERM: finish the step, save, return; a second one ends the process
+  bool handle_signals =
+      true;  ///< SIGINT and SIGTERM: finish the step, save, return; a second one ends the process
   OnNan on_nan = OnNan::raise;
 
-  std::function<int64_t(const Batch&)> items = {};  ///< what counts for rates and as weight; rows of the first array by default
-  std::string unit = "row";                         ///< the name of an item
-  int64_t total_items = 0;                          ///< of the whole run, for the remaining time; 0: not known
+  std::function<int64_t(const Batch&)> items =
+      {};                    ///< what counts for rates and as weight; rows of the first array by default
+  std::string unit = "row";  ///< the name of an item
+  int64_t total_items = 0;   ///< of the whole run, for the remaining time; 0: not known
 };
 
 enum class StopReason : uint8_t { epochs, steps, time, callback, signal, not_finite };
 
+/// Metrics of every epoch of a fit.
 struct History {
   std::vector<EpochRecord> epochs;  ///< a last one that was not finished included, unless a signal ended it
   int64_t steps = 0, items = 0;
-  double seconds = 0;               ///< of training
+  double seconds = 0;  ///< of training
   StopReason reason = StopReason::epochs;
-  int signal = 0;                   ///< that ended the run; 0 for none
-  std::string message;              ///< why it stopped, for people
+  int signal = 0;       ///< that ended the run; 0 for none
+  std::string message;  ///< why it stopped, for people
 };
 
-/// Runs a TrainStep on the batches of a loader. Bounded by steps or epochs and with equal seeds, two runs give equal
-/// bits, interrupted and resumed or not.
+/// Runs a TrainStep on the batches of a loader. Bounded by steps or epochs and with equal seeds, two runs
+/// give equal bits, interrupted and resumed or not.
 class TrainingLoop {
  public:
-  /// `columns` say what the step's results are. Step and loader must outlive the loop. InvalidArgument for options
-  /// that contradict each other.
-  TrainingLoop(TrainStep& train, BatchLoader& loader, FitOptions options, std::vector<Column> columns = plain_columns({}));
+  /// `columns` say what the step's results are. Step and loader must outlive the loop. InvalidArgument for
+  /// options that contradict each other.
+  TrainingLoop(TrainStep& train, BatchLoader& loader, FitOptions options,
+               std::vector<Column> columns = plain_columns({}));
   ~TrainingLoop();
 
-  /// Trains until a bound is reached. Errors of the step and the data come through; the step's state is then as after
-  /// the last step that worked.
+  /// Trains until a bound is reached. Errors of the step and the data come through; the step's state is then
+  /// as after the last step that worked.
   History run();
 
   // For callbacks.
   TrainStep& train() const { return train_; }
   const FitOptions& options() const { return options_; }
   const std::vector<Column>& columns() const { return columns_; }
-  int64_t step() const { return train_.step(); }              ///< updates made
-  int64_t epoch() const { return epoch_; }                    ///< 1 in the first
-  double lr() const;                                          ///< of the step that is made or was just made
-  double seconds() const { return seconds_; }                 ///< of training
-  int64_t items() const { return items_; }                    ///< in all
-  int64_t batch_items() const { return batch_items_; }        ///< in the last batch
+  int64_t step() const { return train_.step(); }        ///< updates made
+  int64_t epoch() const { return epoch_; }              ///< 1 in the first
+  double lr() const;                                    ///< of the step that is made or was just made
+  double seconds() const { return seconds_; }           ///< of training
+  int64_t items() const { return items_; }              ///< in all
+  int64_t batch_items() const { return batch_items_; }  ///< in the last batch
   const std::vector<double>& results() const { return results_; }  ///< of the last step
   std::vector<Metric> means() const { return means_.values(); }    ///< over the epoch so far
-  const std::vector<Metric>& validation() const { return validation_; }  ///< of the last validation, names with "val_"
+  const std::vector<Metric>& validation() const {
+    return validation_;
+  }  ///< of the last validation, names with "val_"
   const std::vector<EpochRecord>& history() const { return history_; }
   bool resumed() const { return resumed_; }
   /// Ends the run after this step.

@@ -9,30 +9,34 @@
 
 namespace fovea::nn {
 
-/// What generation asks of a model: the distribution of the next token, for many sequences at once. It keeps whatever
-/// it needs from step to step (caches, recurrent states), one row for each sequence that grows.
+/// What generation asks of a model: the distribution of the next token, for many sequences at once. It keeps
+/// whatever it needs from step to step (caches, recurrent states), one row for each sequence that grows.
 class StepDecoder {
  public:
   virtual ~StepDecoder() = default;
-  /// Appends tokens[i] to row i and returns the log-probabilities f32 [rows, vocab] of what follows; valid, and the
-  /// caller's to change, until the next call. Row i goes on from row from[i] of the call before; an empty `from` means
-  /// every row from itself. Before the first call there is one row for each sequence, without any token.
+  /// Appends tokens[i] to row i and returns the log-probabilities f32 [rows, vocab] of what follows; valid,
+  /// and the caller's to change, until the next call. Row i goes on from row from[i] of the call before; an
+  /// empty `from` means every row from itself. Before the first call there is one row for each sequence,
+  /// without any token.
   virtual Array step(std::span<const int32_t> tokens, std::span<const int64_t> from) = 0;
 };
 
 /// One sequence that is to be generated.
 struct GenerateRequest {
   int64_t max_length = 64;  ///< most tokens, the end token included
-  uint64_t stream = 0;      ///< of random numbers: equal streams and seeds draw equally, whatever stands beside them
+  uint64_t stream =
+      0;  ///< of random numbers: equal streams and seeds draw equally, whatever stands beside them
 };
 
+/// How sequences are generated.
 struct GenerateOptions {
   int32_t bos = 2, eos = 3;
   std::vector<int32_t> suppress;  ///< tokens that never come
 
-  int64_t beam = 1;           ///< hypotheses followed in a beam search; 1: greedy
-  double length_penalty = 1;  ///< alpha: finished hypotheses are compared by log p / ((5 + length) / 6)^alpha (Wu et al. 2016)
-  int64_t n_best = 1;         ///< results for each sequence; at most `beam`, any number when sampling
+  int64_t beam = 1;  ///< hypotheses followed in a beam search; 1: greedy
+  double length_penalty =
+      1;  ///< alpha: finished hypotheses are compared by log p / ((5 + length) / 6)^alpha (Wu et al. 2016)
+  int64_t n_best = 1;  ///< results for each sequence; at most `beam`, any number when sampling
 
   bool sample = false;     ///< draw every token from the distribution
   double temperature = 1;  ///< log p / temperature; below 1 sharper
@@ -41,6 +45,7 @@ struct GenerateOptions {
   uint64_t seed = 0;
 };
 
+/// One generated sequence and its score.
 struct Hypothesis {
   std::vector<int32_t> tokens;  ///< without bos and eos
   double log_prob = 0;          ///< of the tokens, and of eos if it came
@@ -51,9 +56,9 @@ struct Hypothesis {
 /// The length penalty ((5 + length) / 6)^alpha.
 double length_penalty(int64_t length, double alpha);
 
-/// Generates requests.size() sequences; returns n_best hypotheses for each, best first. Results do not depend on what
-/// else is in the batch, as far as the model's do not. InvalidArgument for options out of range, and where the model
-/// gives NaN.
+/// Generates requests.size() sequences; returns n_best hypotheses for each, best first. Results do not depend
+/// on what else is in the batch, as far as the model's do not. InvalidArgument for options out of range, and
+/// where the model gives NaN.
 std::vector<std::vector<Hypothesis>> generate(StepDecoder& decoder, std::span<const GenerateRequest> requests,
                                               const GenerateOptions& options = {});
 

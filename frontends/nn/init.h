@@ -11,14 +11,18 @@ namespace fovea::nn::init {
 /// What divides the variance: inputs of one output, outputs of one input, or the mean of both.
 enum class Fan { in, out, average };
 
+/// Inputs and outputs of one unit of a weight, as the initialisers count them.
 struct Fans {
   int64_t in, out;
 };
 /// Fans of a weight [out, in, kernel...]: in * kernel and out * kernel elements. Rank 2 at least.
 Fans fans_of(const Dims& shape);
 
+/// All 0.
 Initialiser zeros();
+/// All 1.
 Initialiser ones();
+/// All `value`.
 Initialiser constant(double value);
 /// Always this array; its shape must be that of the parameter.
 Initialiser values(Array array);

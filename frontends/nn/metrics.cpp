@@ -30,7 +30,8 @@ Tensor like(const Tensor& labels, const Tensor& prediction) {
 Measure::Measure(Measure (*make)()) : Measure(make()) {}
 
 Loss::Loss(Tensor (*op)(const Arg&, const Tensor&, const CrossEntropyOptions&))
-    : mean([op](const Tensor& p, const Tensor& t) { return op(p, t, {}); }), count(losses::cross_entropy().count) {}
+    : mean([op](const Tensor& p, const Tensor& t) { return op(p, t, {}); }),
+      count(losses::cross_entropy().count) {}
 
 namespace losses {
 
@@ -54,7 +55,8 @@ Loss huber() {
   return Loss([](const Tensor& p, const Tensor& t) { return huber_loss(p, like(t, p)); });
 }
 Loss binary_cross_entropy() {
-  return Loss([](const Tensor& p, const Tensor& t) { return binary_cross_entropy_with_logits(p, like(t, p)); });
+  return Loss(
+      [](const Tensor& p, const Tensor& t) { return binary_cross_entropy_with_logits(p, like(t, p)); });
 }
 
 }  // namespace losses
@@ -66,7 +68,8 @@ Measure accuracy() { return accuracy(kIgnore); }
 Measure accuracy(int64_t ignore) {
   return {"accuracy", [ignore](const Tensor& logits, const Tensor& labels) -> Sum {
             const Tensor counts = counted(labels, ignore);
-            return {count_true(logical_and(equal(argmax(logits, -1), cast(labels, DType::i64)), counts)), count_true(counts)};
+            return {count_true(logical_and(equal(argmax(logits, -1), cast(labels, DType::i64)), counts)),
+                    count_true(counts)};
           }};
 }
 
@@ -93,24 +96,30 @@ Measure perplexity(int64_t ignore) {
 }
 
 Measure mean_absolute_error() {
-  return {"mean_absolute_error", [](const Tensor& p, const Tensor& t) -> Sum { return {l1_loss(p, like(t, p), "sum"), elements(p)}; }};
+  return {"mean_absolute_error", [](const Tensor& p, const Tensor& t) -> Sum {
+            return {l1_loss(p, like(t, p), "sum"), elements(p)};
+          }};
 }
 Measure mean_squared_error() {
-  return {"mean_squared_error", [](const Tensor& p, const Tensor& t) -> Sum { return {mse_loss(p, like(t, p), "sum"), elements(p)}; }};
+  return {"mean_squared_error", [](const Tensor& p, const Tensor& t) -> Sum {
+            return {mse_loss(p, like(t, p), "sum"), elements(p)};
+          }};
 }
 
 }  // namespace metrics
 
 std::vector<Column> plain_columns(const std::vector<std::string>& metrics) {
   std::vector<Column> out{{.name = "loss"}};
-  for (const std::string& name : metrics) out.push_back({.name = name, .value = static_cast<int>(out.size())});
+  for (const std::string& name : metrics)
+    out.push_back({.name = name, .value = static_cast<int>(out.size())});
   return out;
 }
 
 void Means::add(std::span<const double> results, double items) {
   auto at = [&](const Column& c, int i) {
     if (i < 0 || static_cast<size_t>(i) >= results.size())
-      invalid("'" + c.name + "' is result " + std::to_string(i) + " of a step that returns " + std::to_string(results.size()));
+      invalid("'" + c.name + "' is result " + std::to_string(i) + " of a step that returns " +
+              std::to_string(results.size()));
     return results[static_cast<size_t>(i)];
   };
   for (size_t i = 0; i < columns_.size(); ++i) {
@@ -137,7 +146,8 @@ bool Means::empty() const {
 
 void Means::set_sums(std::vector<double> sums) {
   if (sums.size() != sums_.size())
-    invalid("there are " + std::to_string(sums.size()) + " sums for " + std::to_string(columns_.size()) + " metrics");
+    invalid("there are " + std::to_string(sums.size()) + " sums for " + std::to_string(columns_.size()) +
+            " metrics");
   sums_ = std::move(sums);
 }
 

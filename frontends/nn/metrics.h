@@ -19,7 +19,8 @@ struct Sum {
   Tensor total, count;
 };
 
-/// A metric: the sum over the examples of a batch and their number, so that batches of any size average rightly.
+/// A metric: the sum over the examples of a batch and their number, so that batches of any size average
+/// rightly.
 struct Measure {
   std::string name;
   std::function<Sum(const Tensor& prediction, const Tensor& labels)> sum;
@@ -33,14 +34,15 @@ struct Measure {
 /// What training makes small: the mean over a batch, a scalar.
 struct Loss {
   std::function<Tensor(const Tensor& prediction, const Tensor& labels)> mean;
-  /// How many items the mean is over, an f32 scalar: the weight of a batch in the mean over many. Without it, rows count.
+  /// How many items the mean is over, an f32 scalar: the weight of a batch in the mean over many. Without it,
+  /// rows count.
   std::function<Tensor(const Tensor& prediction, const Tensor& labels)> count;
 
   Loss() = default;
   template <class F>
-    requires std::is_invocable_r_v<Tensor, F, const Tensor&, const Tensor&>
-  Loss(F mean) : mean(std::move(mean)) {}  // NOLINT: {.loss = [](auto& y, auto& t) { return ...; }}
-  Loss(Loss (*make)()) : Loss(make()) {}   // NOLINT: {.loss = losses::cross_entropy}
+  requires std::is_invocable_r_v<Tensor, F, const Tensor&, const Tensor&> Loss(F mean)
+      : mean(std::move(mean)) {}          // NOLINT: {.loss = [](auto& y, auto& t) { return ...; }}
+  Loss(Loss (*make)()) : Loss(make()) {}  // NOLINT: {.loss = losses::cross_entropy}
   /// {.loss = cross_entropy}: the op itself.
   Loss(Tensor (*op)(const Arg&, const Tensor&, const CrossEntropyOptions&));  // NOLINT
 };
@@ -78,8 +80,8 @@ Measure mean_squared_error();
 /// Which of a step's results make one reported number.
 struct Column {
   std::string name;
-  int value = 0;             ///< index of the mean, or of the sum
-  int weight = -1;           ///< index of what a mean is over, or a sum is divided by; -1: the batch's number of items
+  int value = 0;    ///< index of the mean, or of the sum
+  int weight = -1;  ///< index of what a mean is over, or a sum is divided by; -1: the batch's number of items
   bool is_sum = false;
   bool exponential = false;  ///< report exp of the mean
 };

@@ -14,7 +14,9 @@ namespace {
 constexpr const char* kPredict = "predict";
 constexpr size_t kMaxPrograms = 64;  // of predict, for inputs of different types
 
-std::string weight_name(const NamedParameter& p) { return (p.parameter.is_buffer() ? "buffer/" : "param/") + p.name; }
+std::string weight_name(const NamedParameter& p) {
+  return (p.parameter.is_buffer() ? "buffer/" : "param/") + p.name;
+}
 bool is_weight(const std::string& name) { return name.starts_with("param/") || name.starts_with("buffer/"); }
 
 // f32[B, 3, 8]: the type of an array, with the first axis free.
@@ -47,13 +49,14 @@ std::string type_of(const Array& a) { return std::string(to_string(a.dtype())) +
 
 // The arguments of an entry: weights by name, the others in order from `inputs`.
 template <class Lookup>
-std::vector<Array> arguments(const Graph& graph, const std::string& entry, const std::vector<Array>& inputs, Lookup&& weight) {
+std::vector<Array> arguments(const Graph& graph, const std::string& entry, const std::vector<Array>& inputs,
+                             Lookup&& weight) {
   std::vector<std::string> names;
   for (size_t i = 0; i < graph.inputs.size(); ++i)
     if (!is_weight(graph.input_name(i))) names.push_back(graph.input_name(i));
   if (names.size() != inputs.size())
-    invalid("the model's '" + entry + "' takes " + std::to_string(names.size()) + " inputs (" + list(names) + "), got " +
-            std::to_string(inputs.size()));
+    invalid("the model's '" + entry + "' takes " + std::to_string(names.size()) + " inputs (" + list(names) +
+            "), got " + std::to_string(inputs.size()));
   std::vector<Array> out;
   size_t next = 0;
   for (size_t i = 0; i < graph.inputs.size(); ++i)
@@ -64,8 +67,8 @@ std::vector<Array> arguments(const Graph& graph, const std::string& entry, const
 }  // namespace
 
 void detail::wrong_inputs(size_t got, size_t most) {
-  invalid("the module has no operator() of " + std::to_string(got) + " tensors that returns a Tensor (of 1 to " +
-          std::to_string(most) + " that it could have)");
+  invalid("the module has no operator() of " + std::to_string(got) +
+          " tensors that returns a Tensor (of 1 to " + std::to_string(most) + " that it could have)");
 }
 
 struct Model::Impl {
@@ -75,7 +78,7 @@ struct Model::Impl {
   Forward forward;
   Recipe recipe;
   bool compiled = false;
-  std::vector<Spec> inputs;     // as compile() said, or as seen last
+  std::vector<Spec> inputs;  // as compile() said, or as seen last
   std::optional<Spec> labels;
   std::unique_ptr<TrainStep> step;
   std::map<std::string, Array> pending;  // training state from load_weights()
@@ -98,25 +101,30 @@ struct Model::Impl {
   void require_compiled(const char* what) const;
   CompileOptions compile_options() const;
   std::vector<Spec> with_weights(const std::vector<Spec>& data) const;
-  void trace_entry(const std::shared_ptr<fovea::Module>& into, const std::string& name, const Function& fn, const std::vector<Spec>& data) const;
+  void trace_entry(const std::shared_ptr<fovea::Module>& into, const std::string& name, const Function& fn,
+                   const std::vector<Spec>& data) const;
   Function predict_function() const;
   std::vector<Tensor> measures(const std::vector<Tensor>& batch) const;
   std::vector<Column> columns() const;
   std::vector<Spec> batch_specs(const Dataset& data);
   void make_step(const Dataset& data);
-  std::shared_ptr<Program> program(const std::string& name, const Function& fn, const std::vector<Spec>& data);
+  std::shared_ptr<Program> program(const std::string& name, const Function& fn,
+                                   const std::vector<Spec>& data);
   std::shared_ptr<fovea::Module> all_entries();
   Array weight(const std::string& name) const;
 };
 
 void Model::Impl::require_class(const char* what) const {
   if (!module)
-    invalid(std::string(what) + ": a loaded model has no module to train; construct the Model from its class and call load_weights()");
+    invalid(std::string(what) +
+            ": a loaded model has no module to train; construct the Model from its class and call "
+            "load_weights()");
 }
 
 void Model::Impl::require_compiled(const char* what) const {
   require_class(what);
-  if (!compiled) invalid(std::string(what) + ": the model has no loss yet; call compile({.loss = ...}) first");
+  if (!compiled)
+    invalid(std::string(what) + ": the model has no loss yet; call compile({.loss = ...}) first");
 }
 
 CompileOptions Model::Impl::compile_options() const {
@@ -132,23 +140,28 @@ Array Model::Impl::weight(const std::string& name) const {
 
 std::vector<Spec> Model::Impl::with_weights(const std::vector<Spec>& data) const {
   std::vector<Spec> out;
-  for (const NamedParameter& p : module->parameters()) out.emplace_back(p.parameter.dtype(), to_shape(p.parameter.shape()), weight_name(p));
+  for (const NamedParameter& p : module->parameters())
+    out.emplace_back(p.parameter.dtype(), to_shape(p.parameter.shape()), weight_name(p));
   for (size_t i = 0; i < data.size(); ++i) {
     out.push_back(data[i]);
-    if (is_weight(data[i].name)) invalid("an input may not be named '" + data[i].name + "': such names are those of weights");
+    if (is_weight(data[i].name))
+      invalid("an input may not be named '" + data[i].name + "': such names are those of weights");
   }
   return out;
 }
 
 // (weights, data) -> fn(data) with the module's parameters bound, as function `name` of `into`.
-void Model::Impl::trace_entry(const std::shared_ptr<fovea::Module>& into, const std::string& name, const Function& fn,
-                              const std::vector<Spec>& data) const {
+void Model::Impl::trace_entry(const std::shared_ptr<fovea::Module>& into, const std::string& name,
+                              const Function& fn, const std::vector<Spec>& data) const {
   const std::vector<NamedParameter> named = module->parameters();
-  trace_into(into, [&](const std::vector<Tensor>& in) {
-    Scope scope(/*training=*/false);
-    for (size_t i = 0; i < named.size(); ++i) scope.bind(named[i].parameter, in[i]);
-    return fn(std::vector<Tensor>(in.begin() + static_cast<std::ptrdiff_t>(named.size()), in.end()));
-  }, with_weights(data), name);
+  trace_into(
+      into,
+      [&](const std::vector<Tensor>& in) {
+        Scope scope(/*training=*/false);
+        for (size_t i = 0; i < named.size(); ++i) scope.bind(named[i].parameter, in[i]);
+        return fn(std::vector<Tensor>(in.begin() + static_cast<std::ptrdiff_t>(named.size()), in.end()));
+      },
+      with_weights(data), name);
 }
 
 Function Model::Impl::predict_function() const {
@@ -173,7 +186,8 @@ std::vector<Column> Model::Impl::columns() const {
   std::vector<Column> out{{.name = "loss", .value = 0, .weight = recipe.loss.count ? 1 : -1}};
   int at = recipe.loss.count ? 2 : 1;
   for (const Measure& m : recipe.metrics) {
-    out.push_back({.name = m.name, .value = at, .weight = at + 1, .is_sum = true, .exponential = m.exponential});
+    out.push_back(
+        {.name = m.name, .value = at, .weight = at + 1, .is_sum = true, .exponential = m.exponential});
     at += 2;
   }
   return out;
@@ -184,7 +198,8 @@ std::vector<Spec> Model::Impl::batch_specs(const Dataset& data) {
   std::vector<Spec> out = recipe.inputs;
   if (out.empty() || !recipe.labels) {
     const Batch example = data.example();
-    if (example.size() < 2) invalid("a batch needs inputs and labels, got " + std::to_string(example.size()) + " arrays");
+    if (example.size() < 2)
+      invalid("a batch needs inputs and labels, got " + std::to_string(example.size()) + " arrays");
     if (out.empty()) out = specs_for(std::span(example).first(example.size() - 1));
     if (out.size() + 1 != example.size())
       invalid("the model has " + std::to_string(out.size()) + " declared inputs, the data's batches have " +
@@ -209,13 +224,16 @@ void Model::Impl::make_step(const Dataset& data) {
   options.compute = recipe.compute;
   options.seed = recipe.seed;
   options.compile = compile_options();
-  step = std::make_unique<TrainStep>(*module, [this](const std::vector<Tensor>& batch) { return measures(batch); }, batch_specs(data), options);
+  step = std::make_unique<TrainStep>(
+      *module, [this](const std::vector<Tensor>& batch) { return measures(batch); }, batch_specs(data),
+      options);
   if (pending.empty()) return;
   step->load_state(pending);
   pending.clear();
 }
 
-std::shared_ptr<Program> Model::Impl::program(const std::string& name, const Function& fn, const std::vector<Spec>& data) {
+std::shared_ptr<Program> Model::Impl::program(const std::string& name, const Function& fn,
+                                              const std::vector<Spec>& data) {
   const std::string key = name + ":" + key_of(data);
   const std::lock_guard lock(mutex);
   if (programs.size() >= kMaxPrograms && !programs.contains(key)) programs.clear();
@@ -230,7 +248,9 @@ std::shared_ptr<Program> Model::Impl::program(const std::string& name, const Fun
 
 std::shared_ptr<fovea::Module> Model::Impl::all_entries() {
   if (inputs.empty())
-    invalid("the types of the model's inputs are not known: fit() or predict() once, or name them in compile({.inputs = ...})");
+    invalid(
+        "the types of the model's inputs are not known: fit() or predict() once, or name them in "
+        "compile({.inputs = ...})");
   auto out = std::make_shared<fovea::Module>();
   trace_entry(out, kPredict, predict_function(), inputs);
   for (const Entry& e : added) trace_entry(out, e.name, e.function, e.inputs);
@@ -276,7 +296,8 @@ History Model::fit(const Dataset& train, FitOptions options) {
       m.step->publish(average);
       return evaluate(data, batch_size);
     };
-  if (options.total_items == 0 && options.max_steps == 0 && !options.items) options.total_items = options.epochs * train.size();
+  if (options.total_items == 0 && options.max_steps == 0 && !options.items)
+    options.total_items = options.epochs * train.size();
   if (!options.checkpoint.empty() && !options.checkpoint_module) {
     options.checkpoint_module = m.all_entries();
     for (const auto& [name, p] : m.parameters)  // those that training does not touch
@@ -304,7 +325,8 @@ std::vector<Metric> Model::evaluate(const Dataset& data, int64_t batch_size) con
     const Batch batch = source->make(i);
     const auto weight = [&m](const std::string& name) { return m.weight(name); };
     std::vector<double> results;
-    for (const Array& a : program->run(arguments(program->graph(), "evaluate", batch, weight))) results.push_back(a.item());
+    for (const Array& a : program->run(arguments(program->graph(), "evaluate", batch, weight)))
+      results.push_back(a.item());
     means.add(results, batch[0].rank() < 1 ? 1 : static_cast<double>(batch[0].dim(0)));
   }
   return means.values();
@@ -334,11 +356,13 @@ std::vector<std::string> Model::entries() const {
 std::vector<Array> Model::run(const std::string& entry, const std::vector<Array>& inputs) const {
   Impl& m = *impl_;
   for (size_t i = 0; i < inputs.size(); ++i)
-    if (!inputs[i].defined()) invalid("the model's '" + entry + "': input " + std::to_string(i) + " is undefined");
+    if (!inputs[i].defined())
+      invalid("the model's '" + entry + "': input " + std::to_string(i) + " is undefined");
   std::shared_ptr<Program> program;
   if (m.module) {
     if (!m.compiled) m.module->initialise(m.recipe.seed, /*only_missing=*/true);
-    const auto added = std::find_if(m.added.begin(), m.added.end(), [&](const Impl::Entry& e) { return e.name == entry; });
+    const auto added =
+        std::find_if(m.added.begin(), m.added.end(), [&](const Impl::Entry& e) { return e.name == entry; });
     if (added != m.added.end()) {
       program = m.program(entry, added->function, added->inputs);
     } else if (entry == kPredict) {
@@ -353,7 +377,8 @@ std::vector<Array> Model::run(const std::string& entry, const std::vector<Array>
     program = slot;
   }
   if (!program) invalid("the model has no entry '" + entry + "'; it has " + list(entries()));
-  return program->run(arguments(program->graph(), entry, inputs, [&m](const std::string& name) { return m.weight(name); }));
+  return program->run(
+      arguments(program->graph(), entry, inputs, [&m](const std::string& name) { return m.weight(name); }));
 }
 
 void Model::save(const std::string& path, const SaveOptions& options) const {
@@ -381,11 +406,12 @@ void check_weights(const std::string& path, const Graph& graph, const std::map<s
     if (!is_weight(name)) continue;
     const auto at = weights.find(name);
     if (at == weights.end())
-      fail(ErrorKind::Corrupt, "\"" + path + "\": the entry '" + graph.name + "' needs the tensor '" + name + "', which the file lacks");
+      fail(ErrorKind::Corrupt, "\"" + path + "\": the entry '" + graph.name + "' needs the tensor '" + name +
+                                   "', which the file lacks");
     const TensorType& want = graph.nodes[static_cast<size_t>(graph.inputs[i])].outputs[0];
     if (!(TensorType{at->second.dtype(), to_shape(at->second.shape())} == want))
-      fail(ErrorKind::Corrupt, "\"" + path + "\": the tensor '" + name + "' is " + type_of(at->second) + ", the entry '" + graph.name +
-                                   "' takes " + to_string(want));
+      fail(ErrorKind::Corrupt, "\"" + path + "\": the tensor '" + name + "' is " + type_of(at->second) +
+                                   ", the entry '" + graph.name + "' takes " + to_string(want));
   }
 }
 
@@ -397,7 +423,8 @@ Model Model::load(const std::string& path, bool map) {
   if (file.module->functions.empty()) {
     std::vector<std::string> names;
     for (size_t i = 0; i < file.tensors.size() && i < 8; ++i) names.push_back(file.tensors[i].first);
-    invalid("\"" + path + "\" has no functions to run, only " + std::to_string(file.tensors.size()) + " tensors: " + list(names));
+    invalid("\"" + path + "\" has no functions to run, only " + std::to_string(file.tensors.size()) +
+            " tensors: " + list(names));
   }
   for (auto& [name, array] : file.tensors) impl->weights.emplace(name, array.contiguous());
   for (const auto& [name, graph] : file.module->functions) check_weights(path, *graph, impl->weights);
@@ -416,13 +443,15 @@ void Model::load_weights(const std::string& path) {
   for (const auto& [name, array] : tensors) weights += is_weight(name);
   for (const NamedParameter& p : named) {
     const auto at = tensors.find(weight_name(p));
-    if (at == tensors.end()) invalid("\"" + path + "\" has no tensor '" + weight_name(p) + "' for the module");
+    if (at == tensors.end())
+      invalid("\"" + path + "\" has no tensor '" + weight_name(p) + "' for the module");
     if (at->second.dtype() != p.parameter.dtype() || at->second.shape() != p.parameter.shape())
       invalid("\"" + path + "\": '" + weight_name(p) + "' is " + type_of(at->second) + ", the module's is " +
               std::string(to_string(p.parameter.dtype())) + to_string(p.parameter.shape()));
   }
   if (weights != named.size())
-    invalid("\"" + path + "\" has " + std::to_string(weights) + " weights, the module has " + std::to_string(named.size()));
+    invalid("\"" + path + "\" has " + std::to_string(weights) + " weights, the module has " +
+            std::to_string(named.size()));
   for (const NamedParameter& p : named) Parameter(p.parameter).set_value(tensors.at(weight_name(p)));
   m.step.reset();
   m.pending.clear();

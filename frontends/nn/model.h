@@ -23,21 +23,23 @@ struct Recipe {
   Optimizer optimizer = Adam{};
   Loss loss = {};
   std::vector<Measure> metrics = {};
-  double clip_norm = 0;                     ///< as in TrainOptions, like the next five
+  double clip_norm = 0;  ///< as in TrainOptions, like the next five
   std::vector<ParameterGroup> groups = {};
   int accumulate = 1;
-  double ema = 0;                           ///< with one, evaluate, predict and save use the average
+  double ema = 0;  ///< with one, evaluate, predict and save use the average
   DType compute = DType::f32;
-  uint64_t seed = 0;                        ///< of dropout, and of parameters that have no value yet
-  /// Types of the inputs and labels, with symbols for sizes that vary. By default they are those of the data, with the
-  /// first axis free.
+  uint64_t seed = 0;  ///< of dropout, and of parameters that have no value yet
+  /// Types of the inputs and labels, with symbols for sizes that vary. By default they are those of the data,
+  /// with the first axis free.
   std::vector<Spec> inputs = {};
   std::optional<Spec> labels = {};
   std::string backend = "cpu";
 };
 
+/// What Model::save puts in the file besides graphs and weights.
 struct SaveOptions {
-  bool training_state = false;  ///< the optimiser's state, too, and parameters as trained where there is an average
+  bool training_state =
+      false;  ///< the optimiser's state, too, and parameters as trained where there is an average
   std::map<std::string, std::string> metadata = {};  ///< any bytes: a tokenizer, class names
 };
 
@@ -47,8 +49,8 @@ namespace detail {
 struct Operand {
   const Tensor& tensor;
   Source source;
-  operator Tensor() const { return tensor; }              // NOLINT
-  operator Arg() const { return Arg(tensor, source); }    // NOLINT
+  operator Tensor() const { return tensor; }            // NOLINT
+  operator Arg() const { return Arg(tensor, source); }  // NOLINT
 };
 
 [[noreturn]] void wrong_inputs(size_t got, size_t most);
@@ -58,7 +60,8 @@ using Repeat = T;
 
 // Calls forward(in[0], ..., in[n - 1]) if the module has one of so many.
 template <class M, size_t... I>
-bool call_with(M& forward, const std::vector<Tensor>& in, Source source, Tensor& out, std::index_sequence<I...>) {
+bool call_with(M& forward, const std::vector<Tensor>& in, Source source, Tensor& out,
+               std::index_sequence<I...>) {
   if constexpr (std::is_invocable_r_v<Tensor, M&, Repeat<Operand, I>...>) {
     out = forward(Operand{in[I], source}...);
     return true;
@@ -79,7 +82,8 @@ Tensor call_forward(M& forward, const std::vector<Tensor>& in, Source source) {
   };
   const bool done = [&]<size_t... N>(std::index_sequence<N...>) {
     return (attempt(std::integral_constant<size_t, N + 1>()) || ...);
-  }(std::make_index_sequence<8>());
+  }
+  (std::make_index_sequence<8>());
   if (!done) wrong_inputs(in.size(), 8);
   return out;
 }
@@ -88,8 +92,8 @@ Tensor call_forward(M& forward, const std::vector<Tensor>& in, Source source) {
 
 /// A model to train, use and save; or one that was loaded, which needs no C++ class to run.
 ///   Model model(Translator{config});
-///   model.compile({.optimizer = Adam{.lr = 1e-3}, .loss = losses::cross_entropy, .metrics = {metrics::accuracy}});
-///   model.fit(train, {.epochs = 10, .validation = valid});
+///   model.compile({.optimizer = Adam{.lr = 1e-3}, .loss = losses::cross_entropy, .metrics =
+///   {metrics::accuracy}}); model.fit(train, {.epochs = 10, .validation = valid});
 ///   model.save("translator.fovea");
 ///   Array y = Model::load("translator.fovea").predict(x);
 class Model {
@@ -98,10 +102,13 @@ class Model {
 
   /// `module`: has Tensor operator()(inputs...) of one to eight tensors. The model shares its parameters.
   template <std::derived_from<Module> M>
-  explicit Model(M module, Source source = Source::here()) : Model(std::make_shared<M>(std::move(module)), source) {}
+  explicit Model(M module, Source source = Source::here())
+      : Model(std::make_shared<M>(std::move(module)), source) {}
   template <std::derived_from<Module> M>
   explicit Model(std::shared_ptr<M> module, Source source = Source::here())
-      : Model(module, [module, source](const std::vector<Tensor>& in) { return detail::call_forward(*module, in, source); }) {}
+      : Model(module, [module, source](const std::vector<Tensor>& in) {
+          return detail::call_forward(*module, in, source);
+        }) {}
   /// A module whose forward function is something else than its operator().
   Model(std::shared_ptr<Module> module, Forward forward);
   Model(Model&&) noexcept;
@@ -110,32 +117,33 @@ class Model {
 
   /// Sets how to train; starts training anew. Parameters keep their values.
   void compile(Recipe recipe);
-  /// Trains on batches {inputs..., labels}: `epochs` passes (1 if nothing bounds the run). A second call goes on with
-  /// the optimiser's state. Whatever ends it, the module's parameters then hold what was reached.
+  /// Trains on batches {inputs..., labels}: `epochs` passes (1 if nothing bounds the run). A second call goes
+  /// on with the optimiser's state. Whatever ends it, the module's parameters then hold what was reached.
   History fit(const Dataset& train, FitOptions options = {});
   /// Loss and metrics over the data, weighted by examples, without training's randomness.
   std::vector<Metric> evaluate(const Dataset& data, int64_t batch_size = 64) const;
 
-  /// The module's result without training's randomness. Compiled at first use for any number of rows. Loaded models may
-  /// predict from several threads at once.
+  /// The module's result without training's randomness. Compiled at first use for any number of rows. Loaded
+  /// models may predict from several threads at once.
   Array predict(const std::vector<Array>& inputs) const;
   Array predict(const Array& input) const { return predict(std::vector<Array>{input}); }
 
-  /// A further function that save() puts beside "predict": traced without training over the module's parameters.
+  /// A further function that save() puts beside "predict": traced without training over the module's
+  /// parameters.
   void add_entry(const std::string& name, Function function, std::vector<Spec> inputs);
   /// Runs an entry of a loaded model, or "predict", which returns one array.
   std::vector<Array> run(const std::string& entry, const std::vector<Array>& inputs) const;
   std::vector<std::string> entries() const;
 
-  /// One file: the graph of "predict" and the other entries, the weights, metadata. Written atomically. InvalidArgument if
-  /// the types of the inputs are not known yet (by compile, fit or predict).
+  /// One file: the graph of "predict" and the other entries, the weights, metadata. Written atomically.
+  /// InvalidArgument if the types of the inputs are not known yet (by compile, fit or predict).
   void save(const std::string& path, const SaveOptions& options = {}) const;
-  /// Reads what save() or a checkpoint of fit() wrote. Weights are inputs of the graph named "param/…" or "buffer/…",
-  /// fed from the file's tensors of these names. Corrupt where one is missing or of another type; InvalidArgument,
-  /// listing what there is, for a file without functions.
+  /// Reads what save() or a checkpoint of fit() wrote. Weights are inputs of the graph named "param/…" or
+  /// "buffer/…", fed from the file's tensors of these names. Corrupt where one is missing or of another type;
+  /// InvalidArgument, listing what there is, for a file without functions.
   static Model load(const std::string& path, bool map = false);
-  /// Gives the module the parameters of a file, and fit() the optimiser's state if the file has that. InvalidArgument,
-  /// with names and shapes, where they do not fit; then nothing has changed.
+  /// Gives the module the parameters of a file, and fit() the optimiser's state if the file has that.
+  /// InvalidArgument, with names and shapes, where they do not fit; then nothing has changed.
   void load_weights(const std::string& path);
 
   /// InvalidArgument for a loaded model, which has none.

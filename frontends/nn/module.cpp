@@ -29,7 +29,8 @@ uint64_t mix(uint64_t x) {
 
 }  // namespace
 
-Parameter::Parameter(Dims shape, Initialiser init, bool trainable, DType dtype) : state_(std::make_shared<State>()) {
+Parameter::Parameter(Dims shape, Initialiser init, bool trainable, DType dtype)
+    : state_(std::make_shared<State>()) {
   state_->shape = std::move(shape);
   state_->dtype = dtype;
   state_->init = std::move(init);
@@ -51,8 +52,8 @@ const Array& Parameter::value() const {
 
 void Parameter::set_value(Array value) {
   if (value.dtype() != state_->dtype || value.shape() != state_->shape)
-    invalid("a parameter of type " + std::string(to_string(state_->dtype)) + to_string(state_->shape) + " cannot take " +
-            std::string(to_string(value.dtype())) + to_string(value.shape()));
+    invalid("a parameter of type " + std::string(to_string(state_->dtype)) + to_string(state_->shape) +
+            " cannot take " + std::string(to_string(value.dtype())) + to_string(value.shape()));
   state_->value = std::move(value);
 }
 
@@ -75,7 +76,7 @@ void Parameter::update(const Tensor& next) const {
 struct Module::Tree {
   struct Entry {
     std::string name;
-    Parameter parameter;            // or
+    Parameter parameter;  // or
     std::shared_ptr<Tree> children;
   };
   std::vector<Entry> entries;
@@ -91,7 +92,9 @@ struct Module::Tree {
       const std::string name = prefix.empty() ? e.name : prefix + "." + e.name;
       if (e.children) {
         e.children->collect(name, out);
-      } else if (std::none_of(out.begin(), out.end(), [&](const NamedParameter& p) { return p.parameter.id() == e.parameter.id(); })) {
+      } else if (std::none_of(out.begin(), out.end(), [&](const NamedParameter& p) {
+                   return p.parameter.id() == e.parameter.id();
+                 })) {
         out.push_back({name, e.parameter});  // a tied weight counts once, under its first name
       }
     }
@@ -101,7 +104,8 @@ struct Module::Tree {
 Module::Module() : tree_(std::make_shared<Tree>()) {}
 
 void Module::add(const std::string& name, const Module& child) {
-  if (name.empty() || name.find('.') != std::string::npos) invalid("'" + name + "' cannot name a child module: it must be non-empty, without dots");
+  if (name.empty() || name.find('.') != std::string::npos)
+    invalid("'" + name + "' cannot name a child module: it must be non-empty, without dots");
   for (const Tree::Entry& e : tree_->entries)
     if (e.name == name) invalid("the module has a child '" + name + "' already");
   tree_->entries.push_back({name, {}, child.tree_});
@@ -110,7 +114,8 @@ void Module::add(const std::string& name, const Module& child) {
 
 void Module::add(const std::string& name, const Parameter& parameter) {
   if (!parameter.defined()) return;  // an optional one that is not there (Linear without bias)
-  if (name.empty() || name.find('.') != std::string::npos) invalid("'" + name + "' cannot name a parameter: it must be non-empty, without dots");
+  if (name.empty() || name.find('.') != std::string::npos)
+    invalid("'" + name + "' cannot name a parameter: it must be non-empty, without dots");
   for (const Tree::Entry& e : tree_->entries)
     if (e.name == name) invalid("the module has a parameter '" + name + "' already");
   tree_->entries.push_back({name, parameter, nullptr});
@@ -155,10 +160,14 @@ void Module::set_trainable(bool trainable) {
 
 const std::string& Module::name() const { return tree_->path; }
 
-Scope::Scope(bool training, Tensor key) : training_(training), key_(std::move(key)), outer_(active_scope) { active_scope = this; }
+Scope::Scope(bool training, Tensor key) : training_(training), key_(std::move(key)), outer_(active_scope) {
+  active_scope = this;
+}
 Scope::~Scope() { active_scope = outer_; }
 
-void Scope::bind(const Parameter& parameter, const Tensor& value) { values_.emplace_back(parameter.id(), value); }
+void Scope::bind(const Parameter& parameter, const Tensor& value) {
+  values_.emplace_back(parameter.id(), value);
+}
 
 Tensor Scope::current(const Parameter& parameter) const {
   for (auto at = values_.rbegin(); at != values_.rend(); ++at)
@@ -171,7 +180,8 @@ Scope* Scope::active() { return active_scope; }
 bool training() { return active_scope && active_scope->training_; }
 
 Tensor random_key() {
-  if (!active_scope || !active_scope->key_.defined()) invalid("something random runs without a key: give one to nn::Scope");
+  if (!active_scope || !active_scope->key_.defined())
+    invalid("something random runs without a key: give one to nn::Scope");
   return active_scope->key_;
 }
 

@@ -14,8 +14,8 @@ namespace fovea::nn {
 /// Fills a new parameter: values from a 64-bit seed that differs for every parameter. See init.h.
 using Initialiser = std::function<Array(DType, const Dims&, uint64_t seed)>;
 
-/// A tensor that a module owns: trained (a weight) or carried along (a running mean). Copies are handles to the same
-/// one. Inside a traced function it stands for the function's input of that name.
+/// A tensor that a module owns: trained (a weight) or carried along (a running mean). Copies are handles to
+/// the same one. Inside a traced function it stands for the function's input of that name.
 class Parameter {
  public:
   Parameter() = default;
@@ -36,7 +36,7 @@ class Parameter {
   void set_value(Array value);
   /// The value as model code sees it: the traced input while a function is traced over the parameters.
   Tensor tensor() const;
-  operator Tensor() const { return tensor(); }  // NOLINT: a parameter is a tensor to model code
+  operator Tensor() const { return tensor(); }    // NOLINT: a parameter is a tensor to model code
   operator Arg() const { return Arg(tensor()); }  // NOLINT
 
   /// For buffers: the value from the next step on (running statistics, caches).
@@ -56,7 +56,8 @@ struct NamedParameter {
   Parameter parameter;
 };
 
-/// Base of all modules. A derived class owns its layers and parameters as members and names them in its constructor:
+/// Base of all modules. A derived class owns its layers and parameters as members and names them in its
+/// constructor:
 ///   struct Mlp : nn::Module {
 ///     nn::Linear up, down;
 ///     Mlp(int64_t d) : up(d, 4 * d), down(4 * d, d) { add("up", up); add("down", down); }
@@ -74,7 +75,8 @@ class Module {
   Parameter parameter(const std::string& path) const;
   /// Number of trainable elements.
   int64_t parameter_count() const;
-  /// Makes all values anew from `seed`; equal seeds give equal values. `only_missing`: leaves those that have one.
+  /// Makes all values anew from `seed`; equal seeds give equal values. `only_missing`: leaves those that have
+  /// one.
   void initialise(uint64_t seed, bool only_missing = false);
   /// Freezes or thaws everything below this module.
   void set_trainable(bool trainable);
@@ -91,10 +93,12 @@ class Module {
   std::shared_ptr<Tree> tree_;
 };
 
-/// What surrounds a traced forward pass: inputs that stand for parameters, new values of buffers, the flag for training and the random key.
+/// What surrounds a traced forward pass: inputs that stand for parameters, new values of buffers, the flag
+/// for training and the random key.
 class Scope {
  public:
-  /// `training`: dropout drops, batch norm uses the batch. `key`: i64[2] (seed, step), needed where something is random.
+  /// `training`: dropout drops, batch norm uses the batch. `key`: i64[2] (seed, step), needed where something
+  /// is random.
   explicit Scope(bool training, Tensor key = {});
   ~Scope();
   Scope(const Scope&) = delete;

@@ -31,11 +31,13 @@ class LSTMCell : public Module {
   Parameter weight_ih, weight_hh, bias_ih, bias_hh;
 };
 
+/// Layers and directions of a recurrent network.
 struct RecurrentOptions {
   int64_t layers = 1;
   bool bidirectional = false;
 };
 
+/// Outputs of every step, and the last states.
 struct RecurrentResult {
   Tensor output;          ///< [B, L, directions * hidden]
   std::vector<Tensor> h;  ///< last state of each layer and direction, [B, hidden]: forward, then backward
@@ -66,10 +68,12 @@ class Recurrent : public Module {
   std::vector<Direction> directions_;  // layer by layer, forward then backward
 };
 
+/// Gated recurrent unit network (Cho et al. 2014).
 struct GRU : Recurrent {
   GRU(int64_t in, int64_t hidden, const RecurrentOptions& options = {})
       : Recurrent(Kind::gru, in, hidden, options) {}
 };
+/// Long short-term memory network (Hochreiter and Schmidhuber 1997).
 struct LSTM : Recurrent {
   LSTM(int64_t in, int64_t hidden, const RecurrentOptions& options = {})
       : Recurrent(Kind::lstm, in, hidden, options) {}

@@ -9,7 +9,8 @@
 namespace fovea::nn {
 namespace {
 
-constexpr const char* kKinds[] = {"constant", "inverse_sqrt", "cosine", "linear", "step_decay", "exponential"};
+constexpr const char* kKinds[] = {"constant", "inverse_sqrt", "cosine",
+                                  "linear",   "step_decay",   "exponential"};
 
 std::string number(double x) { return nlohmann::json(x).dump(); }
 
@@ -49,12 +50,16 @@ Schedule Schedule::exponential(double lr, double factor, int64_t every) {
 
 const Schedule& Schedule::checked() const {
   const std::string name = std::string("schedule ") + kKinds[static_cast<int>(kind_)] + ": ";
-  for (const auto& [what, x] : {std::pair("lr", lr_), std::pair("end_lr", end_), std::pair("factor", factor_)})
-    if (!std::isfinite(x) || x < 0) invalid(name + what + " is " + number(x) + ", it must be finite and not negative");
-  if (kind_ == Kind::inverse_sqrt && warmup_ < 1) invalid(name + "warmup is " + std::to_string(warmup_) + ", less than 1");
+  for (const auto& [what, x] :
+       {std::pair("lr", lr_), std::pair("end_lr", end_), std::pair("factor", factor_)})
+    if (!std::isfinite(x) || x < 0)
+      invalid(name + what + " is " + number(x) + ", it must be finite and not negative");
+  if (kind_ == Kind::inverse_sqrt && warmup_ < 1)
+    invalid(name + "warmup is " + std::to_string(warmup_) + ", less than 1");
   if (warmup_ < 0) invalid(name + "warmup is " + std::to_string(warmup_) + ", less than 0");
   if ((kind_ == Kind::cosine || kind_ == Kind::linear) && total_ <= warmup_)
-    invalid(name + "total is " + std::to_string(total_) + ", it must be more than warmup, " + std::to_string(warmup_));
+    invalid(name + "total is " + std::to_string(total_) + ", it must be more than warmup, " +
+            std::to_string(warmup_));
   if (every_ < 1) invalid(name + "every is " + std::to_string(every_) + ", less than 1");
   for (size_t i = 0; i < milestones_.size(); ++i)
     if (milestones_[i] < 1 || (i > 0 && milestones_[i] <= milestones_[i - 1]))
@@ -69,15 +74,21 @@ double Schedule::operator()(int64_t step) const {
   if ((kind_ == Kind::cosine || kind_ == Kind::linear) && t < warmup) return lr_ * t / warmup;
   const double progress = std::clamp((t - warmup) / (total - warmup), 0.0, 1.0);  // where there is a total
   switch (kind_) {
-    case Kind::constant: break;
-    case Kind::inverse_sqrt: return lr_ * std::min(t / warmup, std::sqrt(warmup / t));
-    case Kind::cosine: return end_ + (lr_ - end_) * 0.5 * (1 + std::cos(progress * 3.14159265358979323846));
-    case Kind::linear: return lr_ + (end_ - lr_) * progress;
+    case Kind::constant:
+      break;
+    case Kind::inverse_sqrt:
+      return lr_ * std::min(t / warmup, std::sqrt(warmup / t));
+    case Kind::cosine:
+      return end_ + (lr_ - end_) * 0.5 * (1 + std::cos(progress * 3.14159265358979323846));
+    case Kind::linear:
+      return lr_ + (end_ - lr_) * progress;
     case Kind::step_decay: {
-      const auto passed = std::lower_bound(milestones_.begin(), milestones_.end(), std::max<int64_t>(step, 1));
+      const auto passed =
+          std::lower_bound(milestones_.begin(), milestones_.end(), std::max<int64_t>(step, 1));
       return lr_ * std::pow(factor_, static_cast<double>(passed - milestones_.begin()));
     }
-    case Kind::exponential: return lr_ * std::pow(factor_, std::floor((t - 1) / static_cast<double>(every_)));
+    case Kind::exponential:
+      return lr_ * std::pow(factor_, std::floor((t - 1) / static_cast<double>(every_)));
   }
   return lr_;
 }

@@ -9,6 +9,7 @@
 
 namespace fovea::nn {
 
+/// One module of a summary.
 struct SummaryRow {
   std::string path;        ///< of the module, "" for the whole model; everything below it is included
   std::string output;      ///< type of its last result, "f32[B, 128]"
@@ -17,6 +18,7 @@ struct SummaryRow {
   int64_t bytes = 0;       ///< of all results made inside, as if nothing were fused
 };
 
+/// Shapes, parameters, FLOPs and bytes by module.
 struct Summary {
   std::vector<SummaryRow> rows;  ///< the whole model first, then its modules in the order they run
   std::string str() const;

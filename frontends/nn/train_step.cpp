@@ -31,7 +31,8 @@ struct TrainStep::Impl {
   LossFunction loss;
   std::vector<Spec> batch;
   TrainOptions options;
-  std::vector<Slot> slots;  // trained, buffers, optimiser state (by parameter), moving averages, sums of gradients
+  std::vector<Slot>
+      slots;  // trained, buffers, optimiser state (by parameter), moving averages, sums of gradients
   std::vector<Array> frozen_values;
   size_t optimiser_at = 0, ema_at = 0, sums_at = 0;
   std::unique_ptr<Program> update, accumulate;
@@ -45,10 +46,11 @@ struct TrainStep::Impl {
 
   void make_slots();
   std::unique_ptr<Program> build(bool updates);
-  std::vector<Tensor> forward_backward(const std::vector<Tensor>& state, const std::vector<Tensor>& fixed, const Tensor& key_in,
-                                       const std::vector<Tensor>& data, std::vector<Tensor>& gradients);
-  void append_updates(const std::vector<Tensor>& state, std::vector<Tensor> gradients, const Tensor& lr_in, const Tensor& step_in,
-                      std::vector<Tensor>& next);
+  std::vector<Tensor> forward_backward(const std::vector<Tensor>& state, const std::vector<Tensor>& fixed,
+                                       const Tensor& key_in, const std::vector<Tensor>& data,
+                                       std::vector<Tensor>& gradients);
+  void append_updates(const std::vector<Tensor>& state, std::vector<Tensor> gradients, const Tensor& lr_in,
+                      const Tensor& step_in, std::vector<Tensor>& next);
   void write_parameters() const;
 };
 
@@ -68,7 +70,8 @@ void TrainStep::Impl::make_slots() {
   for (const NamedParameter& p : buffers) slots.push_back({"buffer/" + p.name, own(p)});
   optimiser_at = slots.size();
   for (const NamedParameter& p : trained)
-    for (const std::string& s : state_names(options.optimizer)) slots.push_back({"optimizer." + s + "/" + p.name, zeros(p)});
+    for (const std::string& s : state_names(options.optimizer))
+      slots.push_back({"optimizer." + s + "/" + p.name, zeros(p)});
   ema_at = slots.size();
   if (options.ema > 0)
     for (const NamedParameter& p : trained) slots.push_back({"ema/" + p.name, p.parameter.value().copy()});
@@ -79,10 +82,14 @@ void TrainStep::Impl::make_slots() {
 }
 
 // Returns {loss, metrics..., new buffers...}.
-std::vector<Tensor> TrainStep::Impl::forward_backward(const std::vector<Tensor>& state, const std::vector<Tensor>& fixed, const Tensor& key_in,
-                                                      const std::vector<Tensor>& data, std::vector<Tensor>& gradients) {
+std::vector<Tensor> TrainStep::Impl::forward_backward(const std::vector<Tensor>& state,
+                                                      const std::vector<Tensor>& fixed, const Tensor& key_in,
+                                                      const std::vector<Tensor>& data,
+                                                      std::vector<Tensor>& gradients) {
   const DType compute = options.compute;
-  auto converted = [&](const Tensor& x) { return is_floating(x.dtype()) && x.dtype() != compute ? cast(x, compute) : x; };
+  auto converted = [&](const Tensor& x) {
+    return is_floating(x.dtype()) && x.dtype() != compute ? cast(x, compute) : x;
+  };
   const Function body = [&](const std::vector<Tensor>& parameters) {
     Scope scope(true, key_in);
     for (size_t i = 0; i < trained.size(); ++i) scope.bind(trained[i].parameter, converted(parameters[i]));
@@ -105,15 +112,16 @@ std::vector<Tensor> TrainStep::Impl::forward_backward(const std::vector<Tensor>&
   };
   std::vector<int64_t> wrt(trained.size());
   for (size_t i = 0; i < wrt.size(); ++i) wrt[i] = static_cast<int64_t>(i);
-  const std::vector<Tensor> parameters(state.begin(), state.begin() + static_cast<std::ptrdiff_t>(trained.size()));
+  const std::vector<Tensor> parameters(state.begin(),
+                                       state.begin() + static_cast<std::ptrdiff_t>(trained.size()));
   std::vector<Tensor> out = value_and_grad(body, wrt)(parameters);
   gradients.assign(out.end() - static_cast<std::ptrdiff_t>(trained.size()), out.end());
   out.resize(out.size() - trained.size());
   return out;
 }
 
-void TrainStep::Impl::append_updates(const std::vector<Tensor>& state, std::vector<Tensor> gradients, const Tensor& lr_in, const Tensor& step_in,
-                                     std::vector<Tensor>& next) {
+void TrainStep::Impl::append_updates(const std::vector<Tensor>& state, std::vector<Tensor> gradients,
+                                     const Tensor& lr_in, const Tensor& step_in, std::vector<Tensor>& next) {
   NameScope scope("update");
   Tensor scale;
   if (options.clip_norm > 0) {
@@ -132,53 +140,67 @@ void TrainStep::Impl::append_updates(const std::vector<Tensor>& state, std::vect
     const std::vector<Tensor> own(state.begin() + static_cast<std::ptrdiff_t>(optimiser_at + i * per),
                                   state.begin() + static_cast<std::ptrdiff_t>(optimiser_at + (i + 1) * per));
     const std::vector<Tensor> updated =
-        append_update(options.optimizer, state[i], gradients[i], own, lr_scale == 1 ? lr_in : lr_in * lr_scale, step_in, scale, decay);
+        append_update(options.optimizer, state[i], gradients[i], own,
+                      lr_scale == 1 ? lr_in : lr_in * lr_scale, step_in, scale, decay);
     next[i] = updated[0];
     for (size_t k = 0; k < per; ++k) next[optimiser_at + i * per + k] = updated[1 + k];
     if (options.ema > 0) next[ema_at + i] = ema_update(state[ema_at + i], updated[0], options.ema);
   }
 }
 
-// The function (slots, frozen, key, lr, step, batch) -> (loss, metrics, slots), with every slot updated in its place.
+// The function (slots, frozen, key, lr, step, batch) -> (loss, metrics, slots), with every slot updated in
+// its place.
 std::unique_ptr<Program> TrainStep::Impl::build(bool updates) {
   auto module = std::make_shared<fovea::Module>();
   std::vector<Spec> specs;
   for (const Slot& s : slots) specs.push_back(spec_of(s.name, s.value));
-  for (size_t i = 0; i < frozen.size(); ++i) specs.push_back(spec_of("param/" + frozen[i].name, frozen_values[i]));
+  for (size_t i = 0; i < frozen.size(); ++i)
+    specs.push_back(spec_of("param/" + frozen[i].name, frozen_values[i]));
   specs.push_back(spec_of("key", key));
   specs.push_back(spec_of("lr", lr));
   specs.push_back(spec_of("step", count));
   specs.insert(specs.end(), batch.begin(), batch.end());
   const size_t scalars_at = slots.size() + frozen.size();
-  trace_into(module, [&](const std::vector<Tensor>& in) {
-    auto at = [&](size_t i) { return in.begin() + static_cast<std::ptrdiff_t>(i); };
-    const std::vector<Tensor> state(in.begin(), at(slots.size())), fixed(at(slots.size()), at(scalars_at)), data(at(scalars_at + 3), in.end());
-    std::vector<Tensor> gradients;
-    std::vector<Tensor> out = forward_backward(state, fixed, in[scalars_at], data, gradients);
-    std::vector<Tensor> next = state;
-    std::copy(out.begin() + static_cast<std::ptrdiff_t>(results), out.end(), next.begin() + static_cast<std::ptrdiff_t>(trained.size()));
-    if (options.accumulate > 1)
-      for (size_t i = 0; i < trained.size(); ++i) {
-        gradients[i] = state[sums_at + i] + gradients[i] * (1.0 / options.accumulate);
-        next[sums_at + i] = updates ? state[sums_at + i] * 0.0 : gradients[i];
-      }
-    if (updates) append_updates(state, gradients, in[scalars_at + 1], in[scalars_at + 2], next);
-    out.resize(results);
-    out.insert(out.end(), next.begin(), next.end());
-    return out;
-  }, specs, updates ? "train_step" : "accumulate_step");
+  trace_into(
+      module,
+      [&](const std::vector<Tensor>& in) {
+        auto at = [&](size_t i) { return in.begin() + static_cast<std::ptrdiff_t>(i); };
+        const std::vector<Tensor> state(in.begin(), at(slots.size())),
+            fixed(at(slots.size()), at(scalars_at)), data(at(scalars_at + 3), in.end());
+        std::vector<Tensor> gradients;
+        std::vector<Tensor> out = forward_backward(state, fixed, in[scalars_at], data, gradients);
+        std::vector<Tensor> next = state;
+        std::copy(out.begin() + static_cast<std::ptrdiff_t>(results), out.end(),
+                  next.begin() + static_cast<std::ptrdiff_t>(trained.size()));
+        if (options.accumulate > 1)
+          for (size_t i = 0; i < trained.size(); ++i) {
+            gradients[i] = state[sums_at + i] + gradients[i] * (1.0 / options.accumulate);
+            next[sums_at + i] = updates ? state[sums_at + i] * 0.0 : gradients[i];
+          }
+        if (updates) append_updates(state, gradients, in[scalars_at + 1], in[scalars_at + 2], next);
+        out.resize(results);
+        out.insert(out.end(), next.begin(), next.end());
+        return out;
+      },
+      specs, updates ? "train_step" : "accumulate_step");
   CompileOptions compile = options.compile;
-  for (size_t i = 0; i < slots.size(); ++i) compile.donate.emplace_back(static_cast<int>(i), static_cast<int>(results + i));
+  for (size_t i = 0; i < slots.size(); ++i)
+    compile.donate.emplace_back(static_cast<int>(i), static_cast<int>(results + i));
   return std::make_unique<Program>(module, updates ? "train_step" : "accumulate_step", compile);
 }
 
-TrainStep::TrainStep(const Module& module, LossFunction loss, std::vector<Spec> batch, TrainOptions options) : impl_(std::make_unique<Impl>()) {
-  if (options.accumulate < 1) invalid("accumulate is " + std::to_string(options.accumulate) + ", less than 1");
+TrainStep::TrainStep(const Module& module, LossFunction loss, std::vector<Spec> batch, TrainOptions options)
+    : impl_(std::make_unique<Impl>()) {
+  if (options.accumulate < 1)
+    invalid("accumulate is " + std::to_string(options.accumulate) + ", less than 1");
   impl_->loss = std::move(loss);
   impl_->batch = std::move(batch);
   impl_->options = std::move(options);
   for (const NamedParameter& p : module.parameters())
-    (p.parameter.is_buffer() ? impl_->buffers : p.parameter.trainable() ? impl_->trained : impl_->frozen).push_back(p);
+    (p.parameter.is_buffer()   ? impl_->buffers
+     : p.parameter.trainable() ? impl_->trained
+                               : impl_->frozen)
+        .push_back(p);
   if (impl_->trained.empty()) invalid("there is nothing to train: the module has no trainable parameter");
   impl_->make_slots();
   impl_->key = Array::of(std::vector<int64_t>{static_cast<int64_t>(impl_->options.seed), 0}, {2});
@@ -200,7 +222,8 @@ TrainStep::~TrainStep() = default;
 std::vector<double> TrainStep::operator()(const std::vector<Array>& batch, double lr) {
   Impl& m = *impl_;
   if (batch.size() != m.batch.size())
-    invalid("the step takes " + std::to_string(m.batch.size()) + " tensors a batch, got " + std::to_string(batch.size()));
+    invalid("the step takes " + std::to_string(m.batch.size()) + " tensors a batch, got " +
+            std::to_string(batch.size()));
   const bool updates = m.micro + 1 == m.options.accumulate;
   static_cast<int64_t*>(m.key.raw())[1] = step_ * m.options.accumulate + m.micro;
   *static_cast<float*>(m.lr.raw()) = static_cast<float>(lr < 0 ? learning_rate(m.options.optimizer) : lr);
@@ -234,12 +257,15 @@ void TrainStep::load_state(const std::map<std::string, Array>& state) {
   for (const Slot& s : impl_->slots) {
     const Array& from = find(s.name);
     if (from.dtype() != s.value.dtype() || from.shape() != s.value.shape())
-      invalid("the training state's '" + s.name + "' is " + std::string(to_string(from.dtype())) + to_string(from.shape()) + ", the model's is " +
-              std::string(to_string(s.value.dtype())) + to_string(s.value.shape()));
+      invalid("the training state's '" + s.name + "' is " + std::string(to_string(from.dtype())) +
+              to_string(from.shape()) + ", the model's is " + std::string(to_string(s.value.dtype())) +
+              to_string(s.value.shape()));
   }
   const std::vector<int64_t> counters = find("step").to_vector<int64_t>();
-  if (counters.size() != 2) invalid("the training state's 'step' has " + std::to_string(counters.size()) + " numbers, not 2");
-  for (const Slot& s : impl_->slots) std::memcpy(s.value.raw(), find(s.name).contiguous().raw(), static_cast<size_t>(s.value.nbytes()));
+  if (counters.size() != 2)
+    invalid("the training state's 'step' has " + std::to_string(counters.size()) + " numbers, not 2");
+  for (const Slot& s : impl_->slots)
+    std::memcpy(s.value.raw(), find(s.name).contiguous().raw(), static_cast<size_t>(s.value.nbytes()));
   step_ = counters[0];
   impl_->micro = counters[1];
 }
@@ -247,8 +273,10 @@ void TrainStep::load_state(const std::map<std::string, Array>& state) {
 void TrainStep::publish(bool average) const {
   const Impl& m = *impl_;
   const size_t from = average && m.options.ema > 0 ? m.ema_at : 0;
-  for (size_t i = 0; i < m.trained.size(); ++i) Parameter(m.trained[i].parameter).set_value(m.slots[from + i].value);
-  for (size_t i = 0; i < m.buffers.size(); ++i) Parameter(m.buffers[i].parameter).set_value(m.slots[m.trained.size() + i].value);
+  for (size_t i = 0; i < m.trained.size(); ++i)
+    Parameter(m.trained[i].parameter).set_value(m.slots[from + i].value);
+  for (size_t i = 0; i < m.buffers.size(); ++i)
+    Parameter(m.buffers[i].parameter).set_value(m.slots[m.trained.size() + i].value);
 }
 
 const Program& TrainStep::program() const { return *impl_->update; }
@@ -258,7 +286,9 @@ std::vector<Array> TrainStep::arguments(const std::vector<Array>& batch, double 
   std::vector<Array> out;
   for (const Slot& s : m.slots) out.push_back(s.value.copy());
   for (const Array& a : m.frozen_values) out.push_back(a.copy());
-  out.push_back(Array::of(std::vector<int64_t>{static_cast<int64_t>(m.options.seed), step_ * m.options.accumulate + m.micro}, {2}));
+  out.push_back(Array::of(
+      std::vector<int64_t>{static_cast<int64_t>(m.options.seed), step_ * m.options.accumulate + m.micro},
+      {2}));
   out.push_back(Array::scalar(static_cast<float>(lr < 0 ? learning_rate(m.options.optimizer) : lr)));
   out.push_back(Array::scalar(static_cast<float>(step_ + 1)));
   for (const Array& a : batch) out.push_back(a.copy());

@@ -6,6 +6,7 @@
 
 namespace fovea::nn {
 
+/// Sizes and variants of a Transformer layer.
 struct TransformerOptions {
   int64_t dim = 256, heads = 4, hidden = 1024;
   double dropout = 0;
@@ -46,9 +47,11 @@ class TransformerLayer : public Module {
   Dropout drop_;
 };
 
+/// Self-attention and feed-forward network.
 struct TransformerEncoderLayer : TransformerLayer {
   explicit TransformerEncoderLayer(const TransformerOptions& options) : TransformerLayer(options, false) {}
 };
+/// Self-attention, cross-attention and feed-forward network.
 struct TransformerDecoderLayer : TransformerLayer {
   explicit TransformerDecoderLayer(const TransformerOptions& options) : TransformerLayer(options, true) {}
 };

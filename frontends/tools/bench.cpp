@@ -41,7 +41,8 @@ double seconds() {
 // Of all parameters: equal for equal bits.
 std::string digest_of(const nn::Module& model) {
   Digester digester;
-  for (const nn::NamedParameter& p : model.parameters()) digester.update(p.parameter.value().raw(), p.parameter.value().nbytes());
+  for (const nn::NamedParameter& p : model.parameters())
+    digester.update(p.parameter.value().raw(), p.parameter.value().nbytes());
   return digester.value().hex();
 }
 
@@ -49,7 +50,8 @@ void bench(const BenchOptions& options) {
   if (options.threads > 0) set_num_threads(options.threads);
   if (options.steps < 1) invalid(fmt::format("--steps is {}, less than 1", options.steps));
   if (!options.dump.empty()) {
-    dump_step(models::make_workload(options.workload, 0, models::WorkloadSize::full, 0.0), options.seed, options.rows, options.dump);
+    dump_step(models::make_workload(options.workload, 0, models::WorkloadSize::full, 0.0), options.seed,
+              options.rows, options.dump);
     return;
   }
   const int64_t base = peak_rss_mib();
@@ -80,43 +82,54 @@ void bench(const BenchOptions& options) {
   }
   if (!options.profile.empty()) write_profile(options.profile, [&] { step(arrays); });
   std::sort(times.begin(), times.end());
-  const double median = times.size() % 2 ? times[times.size() / 2] : (times[times.size() / 2 - 1] + times[times.size() / 2]) / 2;
+  const double median = times.size() % 2 ? times[times.size() / 2]
+                                         : (times[times.size() / 2 - 1] + times[times.size() / 2]) / 2;
   // Decimal places, not multiples: 0.1 * 3 would print as 0.30000000000000004.
   auto rounded = [](double x, int places) { return std::stod(fmt::format("{:.{}f}", x, places)); };
   if (options.json) {
-    fmt::print("{}\n", nlohmann::ordered_json{{"workload", options.workload},
-                                              {"threads", num_threads()},
-                                              {"step_ms", {{"min", rounded(times[0], 2)}, {"median", rounded(median, 2)}}},
-                                              {"first_step_s", rounded(first, 3)},
-                                              {"build_s", rounded(made - begin, 3)},
-                                              {"trace_s", rounded(traced - made, 3)},
-                                              {"items_per_s", rounded(static_cast<double>(w.items) / median * 1e3, 1)},
-                                              {"base_rss_mib", base},
-                                              {"peak_rss_mib", peak_rss_mib()},
-                                              {"params", w.model->parameter_count()},
-                                              {"digest", digest_of(*w.model)},
-                                              {"loss", {rounded(first_loss, 4), rounded(last_loss, 4)}}}.dump());
+    fmt::print(
+        "{}\n",
+        nlohmann::ordered_json{{"workload", options.workload},
+                               {"threads", num_threads()},
+                               {"step_ms", {{"min", rounded(times[0], 2)}, {"median", rounded(median, 2)}}},
+                               {"first_step_s", rounded(first, 3)},
+                               {"build_s", rounded(made - begin, 3)},
+                               {"trace_s", rounded(traced - made, 3)},
+                               {"items_per_s", rounded(static_cast<double>(w.items) / median * 1e3, 1)},
+                               {"base_rss_mib", base},
+                               {"peak_rss_mib", peak_rss_mib()},
+                               {"params", w.model->parameter_count()},
+                               {"digest", digest_of(*w.model)},
+                               {"loss", {rounded(first_loss, 4), rounded(last_loss, 4)}}}
+            .dump());
     return;
   }
-  fmt::print("{}: {:.2f} ms a step (least {:.2f}), first {:.2f} s, {:.0f} items/s, memory {} MiB above {} MiB, {} parameters, loss {:.4f} -> {:.4f}\n",
-             options.workload, median, times[0], first, static_cast<double>(w.items) / median * 1e3, peak_rss_mib() - base, base,
-             w.model->parameter_count(), first_loss, last_loss);
+  fmt::print(
+      "{}: {:.2f} ms a step (least {:.2f}), first {:.2f} s, {:.0f} items/s, memory {} MiB above {} MiB, {} "
+      "parameters, loss {:.4f} -> {:.4f}\n",
+      options.workload, median, times[0], first, static_cast<double>(w.items) / median * 1e3,
+      peak_rss_mib() - base, base, w.model->parameter_count(), first_loss, last_loss);
 }
 
 }  // namespace
 
 void add_bench(CLI::App& app) {
   auto options = std::make_shared<BenchOptions>();
-  CLI::App* cmd = app.add_subcommand("bench", "time one training step (forward, backward, update) of a workload");
-  cmd->add_option("workload", options->workload, fmt::format("one of: {}", fmt::join(models::workload_names(), ", ")))->required();
+  CLI::App* cmd =
+      app.add_subcommand("bench", "time one training step (forward, backward, update) of a workload");
+  cmd->add_option("workload", options->workload,
+                  fmt::format("one of: {}", fmt::join(models::workload_names(), ", ")))
+      ->required();
   cmd->add_option("--steps", options->steps, "steps timed, after three to warm up")->capture_default_str();
   cmd->add_option("--threads", options->threads, "threads (default: one for each core)");
   cmd->add_option("--rows", options->rows, "with --dump: only the batch's first so many");
   cmd->add_option("--seed", options->seed, "of the batch")->capture_default_str();
   cmd->add_flag("--json", options->json, "one JSON line instead of text");
-  cmd->add_option("--profile", options->profile, "also write a trace of one step that Perfetto opens, and print the heaviest kernels");
+  cmd->add_option("--profile", options->profile,
+                  "also write a trace of one step that Perfetto opens, and print the heaviest kernels");
   cmd->add_option("--dump", options->dump,
-                  "write weights, a batch, gradients and the weights after three steps as safetensors instead (no dropout)");
+                  "write weights, a batch, gradients and the weights after three steps as safetensors "
+                  "instead (no dropout)");
   cmd->footer("example:\n  fovea bench gpt-char --steps 20 --threads 2 --json");
   cmd->callback([options] { bench(*options); });
 }

@@ -14,7 +14,8 @@ void dump_step(const models::Workload& w, uint64_t batch_seed, int64_t rows, con
   std::vector<Array> data = batch.inputs;
   data.push_back(batch.labels);
   std::vector<std::pair<std::string, Array>> out;
-  for (size_t i = 0; i < batch.inputs.size(); ++i) out.emplace_back("input." + std::to_string(i), batch.inputs[i]);
+  for (size_t i = 0; i < batch.inputs.size(); ++i)
+    out.emplace_back("input." + std::to_string(i), batch.inputs[i]);
   out.emplace_back("label", batch.labels);
 
   std::vector<nn::NamedParameter> trained;
@@ -25,27 +26,35 @@ void dump_step(const models::Workload& w, uint64_t batch_seed, int64_t rows, con
     trained.push_back(p);
     arguments.emplace_back(p.parameter.value());
   }
-  auto loss = [&w](const std::vector<Tensor>& in) { return w.loss(w.forward({in.begin(), in.end() - 1}), in.back()); };
+  auto loss = [&w](const std::vector<Tensor>& in) {
+    return w.loss(w.forward({in.begin(), in.end() - 1}), in.back());
+  };
   std::vector<int64_t> wrt(trained.size());
   for (size_t i = 0; i < wrt.size(); ++i) wrt[i] = static_cast<int64_t>(i);
   const Tensor key = Array::zeros(DType::i64, {2});
-  const Function gradients = value_and_grad([&](const std::vector<Tensor>& in) {
-    nn::Scope scope(true, key);
-    for (size_t i = 0; i < trained.size(); ++i) scope.bind(trained[i].parameter, in[i]);
-    return std::vector<Tensor>{loss({in.begin() + static_cast<std::ptrdiff_t>(trained.size()), in.end()})};
-  }, wrt);
+  const Function gradients = value_and_grad(
+      [&](const std::vector<Tensor>& in) {
+        nn::Scope scope(true, key);
+        for (size_t i = 0; i < trained.size(); ++i) scope.bind(trained[i].parameter, in[i]);
+        return std::vector<Tensor>{
+            loss({in.begin() + static_cast<std::ptrdiff_t>(trained.size()), in.end()})};
+      },
+      wrt);
   arguments.insert(arguments.end(), data.begin(), data.end());
   const std::vector<Tensor> result = gradients(arguments);
   out.emplace_back("loss", result[0].array());
-  for (size_t i = 0; i < trained.size(); ++i) out.emplace_back("grad/" + trained[i].name, result[1 + i].array());
+  for (size_t i = 0; i < trained.size(); ++i)
+    out.emplace_back("grad/" + trained[i].name, result[1 + i].array());
 
   nn::TrainOptions options;
   options.optimizer = w.optimizer;
   std::vector<Spec> specs;
   for (const Array& a : data) specs.emplace_back(a.dtype(), to_shape(a.shape()));
-  nn::TrainStep step(*w.model, [&](const std::vector<Tensor>& in) { return std::vector<Tensor>{loss(in)}; }, specs, options);
+  nn::TrainStep step(
+      *w.model, [&](const std::vector<Tensor>& in) { return std::vector<Tensor>{loss(in)}; }, specs, options);
   for (int i = 0; i < 3; ++i) step(data);
-  for (const nn::NamedParameter& p : w.model->parameters()) out.emplace_back("after/" + p.name, p.parameter.value().copy());
+  for (const nn::NamedParameter& p : w.model->parameters())
+    out.emplace_back("after/" + p.name, p.parameter.value().copy());
   save_safetensors(path, out, {{"workload", w.name}});
 }
 

@@ -26,8 +26,12 @@ struct EvaluateCommand {
 // Without data on the command line: the data the file says it was trained on.
 void fill_in(EvaluateCommand& c, const models::SavedTranslator& translator) {
   const auto at = translator.metadata().find(models::kTrainingKey);
-  const auto facts = at == translator.metadata().end() ? nlohmann::json() : nlohmann::json::parse(at->second, nullptr, false);
-  auto text = [&](const char* key) { return facts.is_object() && facts.contains(key) && facts[key].is_string() ? facts[key].get<std::string>() : ""; };
+  const auto facts = at == translator.metadata().end() ? nlohmann::json()
+                                                       : nlohmann::json::parse(at->second, nullptr, false);
+  auto text = [&](const char* key) {
+    return facts.is_object() && facts.contains(key) && facts[key].is_string() ? facts[key].get<std::string>()
+                                                                              : "";
+  };
   if (!c.lang_given && !text("lang").empty()) c.data.lang = text("lang");
   if (!c.data.catalogues.empty() || !c.data.pairs.empty()) return;
   c.data.catalogues = text("catalogues");
@@ -45,8 +49,11 @@ void evaluate(EvaluateCommand& c) {
   const models::TranslatorScores scores = models::score_translator(translator, corpus, options);
   print_examples(corpus, scores.hypotheses, static_cast<size_t>(std::max<int64_t>(0, c.examples)));
   if (!c.json) {
-    fmt::print("{} test pairs: BLEU {:.2f}, chrF {:.2f} (beam {}, {:.1f} s); {} validation pairs: {:.4f} nats a token\n", corpus.test.size(),
-               scores.bleu, scores.chrf, options.generate.beam, scores.translate_seconds, corpus.valid.size(), scores.valid_nll);
+    fmt::print(
+        "{} test pairs: BLEU {:.2f}, chrF {:.2f} (beam {}, {:.1f} s); {} validation pairs: {:.4f} nats a "
+        "token\n",
+        corpus.test.size(), scores.bleu, scores.chrf, options.generate.beam, scores.translate_seconds,
+        corpus.valid.size(), scores.valid_nll);
     return;
   }
   nlohmann::ordered_json line;

@@ -11,7 +11,8 @@ namespace fovea::tools {
 int run(int argc, char** argv) {
   CLI::App app("Fovea: train, inspect, evaluate and serve attention models.", "fovea");
   app.require_subcommand(1);
-  app.add_flag_callback("-V,--version", [] {}, "print the version");
+  app.add_flag_callback(
+      "-V,--version", [] {}, "print the version");
   add_train(app);
   add_translate(app);
   add_evaluate(app);

@@ -46,8 +46,10 @@ void train(TrainCommand& c) {
   fill_in(c);
   const models::TrainTranslatorResult result = models::train_translator(c.train);
   if (result.signal != 0)
-    fail(ErrorKind::Cancelled, fmt::format("{} ended the run at step {}; everything is saved, and the same command with --resume goes on",
-                                           result.signal == SIGINT ? "SIGINT" : "SIGTERM", result.steps));
+    fail(ErrorKind::Cancelled,
+         fmt::format(
+             "{} ended the run at step {}; everything is saved, and the same command with --resume goes on",
+             result.signal == SIGINT ? "SIGINT" : "SIGTERM", result.steps));
   nlohmann::ordered_json line{{"model", c.train.network.kind}};
   if (c.train.data.pairs.empty()) line["lang"] = c.train.data.lang;
   line["pairs"] = result.corpus.size();
@@ -55,8 +57,11 @@ void train(TrainCommand& c) {
   line["test"] = result.corpus.test.size();
   line["minutes"] = rounded(result.seconds / 60, 1e-3);
   line["steps"] = result.steps;
-  line["target_tokens_per_s"] = std::llround(result.seconds > 0 ? static_cast<double>(result.target_tokens) / result.seconds : 0);
-  line["epochs"] = rounded(static_cast<double>(result.target_tokens) / static_cast<double>(std::max<int64_t>(1, result.epoch_tokens)), 1e-2);
+  line["target_tokens_per_s"] =
+      std::llround(result.seconds > 0 ? static_cast<double>(result.target_tokens) / result.seconds : 0);
+  line["epochs"] = rounded(static_cast<double>(result.target_tokens) /
+                               static_cast<double>(std::max<int64_t>(1, result.epoch_tokens)),
+                           1e-2);
   if (c.evaluate) {
     const auto translator = models::SavedTranslator::load(result.model);
     models::TranslateOptions options{.generate = translator.defaults()};
@@ -74,13 +79,15 @@ void add_translator(CLI::App& train_app, const std::string& kind, const char* te
   t.network.kind = kind;
   CLI::App* cmd = train_app.add_subcommand(kind, text);
   add_data_options(*cmd, t.data);
-  cmd->add_option("--out", t.out, "folder for model.fovea, checkpoint, logs and TensorBoard events")->required();
+  cmd->add_option("--out", t.out, "folder for model.fovea, checkpoint, logs and TensorBoard events")
+      ->required();
   cmd->add_option("--minutes", c->minutes, "how long to train (default 4, unless --steps or --epochs)");
   cmd->add_option("--steps", c->steps, "updates in all");
   cmd->add_option("--epochs", c->epochs, "passes over the data in all");
   cmd->add_option("--seed", t.seed, "of weights, dropout and the order of batches")->capture_default_str();
   cmd->add_option("--preset", c->preset, "small: width 128, 2 layers, 4,000 pieces; base: 256, 3, 8,000")
-      ->check(CLI::IsMember({"small", "base"}))->capture_default_str();
+      ->check(CLI::IsMember({"small", "base"}))
+      ->capture_default_str();
   cmd->add_option("--dim", c->dim, "width");
   cmd->add_option("--heads", c->heads, "attention heads (default: width / 64)");
   cmd->add_option("--hidden", c->hidden, "width of the inner layers (default: 4 times the width)");
@@ -93,25 +100,33 @@ void add_translator(CLI::App& train_app, const std::string& kind, const char* te
   cmd->add_option("--smoothing", t.smoothing, "label smoothing")->capture_default_str();
   cmd->add_option("--clip-norm", t.clip_norm, "largest norm of the gradients; 0: any")->capture_default_str();
   cmd->add_flag("--resume", t.resume, "go on from the checkpoint in --out");
-  cmd->add_option("--checkpoint-steps", t.checkpoint_steps, "save after every so many steps; 0: not")->capture_default_str();
-  cmd->add_option("--checkpoint-seconds", t.checkpoint_seconds, "save when so many seconds have passed; 0: not")->capture_default_str();
+  cmd->add_option("--checkpoint-steps", t.checkpoint_steps, "save after every so many steps; 0: not")
+      ->capture_default_str();
+  cmd->add_option("--checkpoint-seconds", t.checkpoint_seconds,
+                  "save when so many seconds have passed; 0: not")
+      ->capture_default_str();
   cmd->add_option("--log-steps", t.log_steps, "steps between two lines of the logs")->capture_default_str();
-  cmd->add_flag("--validate,!--no-validate", t.validate, "measure the loss on the validation pairs after every epoch");
-  cmd->add_flag("--evaluate,!--no-evaluate", c->evaluate, "at the end, translate the test pairs and score them");
+  cmd->add_flag("--validate,!--no-validate", t.validate,
+                "measure the loss on the validation pairs after every epoch");
+  cmd->add_flag("--evaluate,!--no-evaluate", c->evaluate,
+                "at the end, translate the test pairs and score them");
   cmd->add_option("--beam", c->beam, "beam of that; 1: greedy")->capture_default_str();
   cmd->add_option("--threads", c->threads, "threads (default: one for each core)");
   cmd->add_flag("!--no-progress", t.progress, "no progress bar");
-  cmd->footer(fmt::format("example:\n  fovea train {} --catalogues catalogues --lang fr --minutes 4 --out runs/fr", kind));
+  cmd->footer(fmt::format(
+      "example:\n  fovea train {} --catalogues catalogues --lang fr --minutes 4 --out runs/fr", kind));
   cmd->callback([c] { train(*c); });
 }
 
 }  // namespace
 
 void add_train(CLI::App& app) {
-  CLI::App* cmd = app.add_subcommand("train", "train a model: translator, gru-translator, gpt, bert, vit or resnet20");
+  CLI::App* cmd =
+      app.add_subcommand("train", "train a model: translator, gru-translator, gpt, bert, vit or resnet20");
   cmd->require_subcommand(1);
   add_translator(*cmd, "translator", "train a Transformer that translates, on parallel text");
-  add_translator(*cmd, "gru-translator", "train a recurrent translator with additive attention, on parallel text");
+  add_translator(*cmd, "gru-translator",
+                 "train a recurrent translator with additive attention, on parallel text");
   add_train_gpt(*cmd);
   add_train_bert(*cmd);
   add_train_vision(*cmd);

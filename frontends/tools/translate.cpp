@@ -76,30 +76,40 @@ class LineReader {
   size_t at_ = 0;
 };
 
-bool ends_with(const std::string& text, std::string_view end) { return text.size() >= end.size() && text.ends_with(end); }
+bool ends_with(const std::string& text, std::string_view end) {
+  return text.size() >= end.size() && text.ends_with(end);
+}
 
 void write(const std::vector<models::Translation>& translations, const TranslateCommand& c) {
+  if (!translations.empty() && translations[0].cut)
+    fmt::print(stderr, "fovea: a sentence of more than {} pieces was cut: ... -> {}\n", models::kMaxPieces,
+               translations[0].text);
   for (const models::Translation& t : translations) {
     if (c.scores) fmt::print("{:.4f}\t", t.hypothesis.score);
     fmt::print("{}\n", t.text);
   }
 }
 
-void draw_attention(const models::SavedTranslator& translator, const std::string& source, const models::Translation& best,
-                    const std::vector<std::string>& paths) {
+void draw_attention(const models::SavedTranslator& translator, const std::string& source,
+                    const models::Translation& best, const std::vector<std::string>& paths) {
   models::SourceAttention a = translator.attention(source, best.hypothesis.tokens);
-  const AttentionMap map{a.source, a.target, a.layers, a.heads, std::move(a.weights), source + " → " + best.text};
+  const AttentionMap map{
+      a.source, a.target, a.layers, a.heads, std::move(a.weights), source + " → " + best.text};
   for (const std::string& path : paths) {
-    if (ends_with(path, ".html")) write_attention_html(path, map);
-    else write_attention_png(path, map);
+    if (ends_with(path, ".html"))
+      write_attention_html(path, map);
+    else
+      write_attention_png(path, map);
   }
 }
 
 void translate(TranslateCommand& c) {
   for (const std::string& path : c.attention)
-    if (!ends_with(path, ".html") && !ends_with(path, ".png")) invalid("--attention " + path + ": the name must end in .html or .png");
+    if (!ends_with(path, ".html") && !ends_with(path, ".png"))
+      invalid("--attention " + path + ": the name must end in .html or .png");
   if (!c.attention.empty() && c.texts.size() != 1)
-    invalid(fmt::format("--attention shows one sentence, and there are {} on the command line", c.texts.size()));
+    invalid(
+        fmt::format("--attention shows one sentence, and there are {} on the command line", c.texts.size()));
   if (c.threads > 0) set_num_threads(c.threads);
   const auto translator = models::SavedTranslator::load(c.model);
   nn::GenerateOptions& g = c.options.generate;
@@ -133,17 +143,24 @@ void add_translate(CLI::App& app) {
   cmd->add_option("text", c->texts, "sentences; without any, standard input gives one a line");
   cmd->add_option("--beam", c->beam, "hypotheses followed; 1: greedy (default: as the model says)");
   cmd->add_option("--n-best", g.n_best, "translations of each sentence, a line each")->capture_default_str();
-  cmd->add_option("--length-penalty", c->length_penalty, "alpha of ((5 + length) / 6)^alpha; higher: longer translations");
+  cmd->add_option("--length-penalty", c->length_penalty,
+                  "alpha of ((5 + length) / 6)^alpha; higher: longer translations");
   cmd->add_option("--max-length", c->options.max_length, "most pieces (default: twice the source's and 8)");
   cmd->add_flag("--sample", g.sample, "draw from the model's distribution instead of searching");
-  cmd->add_option("--temperature", g.temperature, "of sampling; below 1: closer to the likeliest")->capture_default_str();
+  cmd->add_option("--temperature", g.temperature, "of sampling; below 1: closer to the likeliest")
+      ->capture_default_str();
   cmd->add_option("--top-k", g.top_k, "sample among the k likeliest pieces; 0: all")->capture_default_str();
-  cmd->add_option("--top-p", g.top_p, "sample among the likeliest pieces that make up p")->capture_default_str();
+  cmd->add_option("--top-p", g.top_p, "sample among the likeliest pieces that make up p")
+      ->capture_default_str();
   cmd->add_option("--seed", g.seed, "of sampling")->capture_default_str();
-  cmd->add_option("--attention", c->attention, "also show what each piece looked at: FILE.html, FILE.png or both")->expected(1, 2);
+  cmd->add_option("--attention", c->attention,
+                  "also show what each piece looked at: FILE.html, FILE.png or both")
+      ->expected(1, 2);
   cmd->add_flag("--scores", c->scores, "the score and a tab before each translation");
   cmd->add_option("--threads", c->threads, "threads (default: one for each core)");
-  cmd->footer("example:\n  fovea translate runs/fr/model.fovea \"Open the selected file\" --beam 4 --attention map.html");
+  cmd->footer(
+      "example:\n  fovea translate runs/fr/model.fovea \"Open the selected file\" --beam 4 --attention "
+      "map.html");
   cmd->callback([c] { translate(*c); });
 }
 

@@ -8,7 +8,8 @@
 namespace fovea::tools {
 
 void add_data_options(CLI::App& cmd, models::CorpusSource& data) {
-  auto* catalogues = cmd.add_option("--catalogues", data.catalogues, "folder with gettext catalogues, LANG/LC_MESSAGES/*.mo anywhere below");
+  auto* catalogues = cmd.add_option("--catalogues", data.catalogues,
+                                    "folder with gettext catalogues, LANG/LC_MESSAGES/*.mo anywhere below");
   cmd.add_option("--lang", data.lang, "the catalogues' language")->capture_default_str();
   cmd.add_option("--pairs", data.pairs, "a file of source TAB target lines instead")->excludes(catalogues);
 }
@@ -20,7 +21,9 @@ double rounded(double x, double unit) {
 }
 
 void add_scores(nlohmann::ordered_json& line, const models::TranslatorScores& s) {
-  auto number = [](double x, double unit) { return std::isfinite(x) ? nlohmann::ordered_json(rounded(x, unit)) : nlohmann::ordered_json(); };
+  auto number = [](double x, double unit) {
+    return std::isfinite(x) ? nlohmann::ordered_json(rounded(x, unit)) : nlohmann::ordered_json();
+  };
   line["valid_nll"] = number(s.valid_nll, 1e-4);
   line["bleu"] = number(s.bleu, 1e-2);
   line["chrf"] = number(s.chrf, 1e-2);
@@ -29,7 +32,8 @@ void add_scores(nlohmann::ordered_json& line, const models::TranslatorScores& s)
 
 void print_examples(const models::Corpus& corpus, const std::vector<std::string>& hypotheses, size_t count) {
   for (size_t i = 0; i < std::min(count, hypotheses.size()); ++i)
-    fmt::print(stderr, "  {}\n    ref {}\n    out {}\n", corpus.test[i].source, corpus.test[i].target, hypotheses[i]);
+    fmt::print(stderr, "  {}\n    ref {}\n    out {}\n", corpus.test[i].source, corpus.test[i].target,
+               hypotheses[i]);
 }
 
 }  // namespace fovea::tools

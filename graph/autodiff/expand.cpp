@@ -13,7 +13,9 @@ class Expander {
   explicit Expander(std::shared_ptr<Module> module) : module_(std::move(module)) {}
 
   std::shared_ptr<Graph> expand(const Graph& graph) {
-    if (++depth_ > kMaxDepth) invalid("function '" + graph.name + "' is nested more than " + std::to_string(kMaxDepth) + " deep, or calls itself");
+    if (++depth_ > kMaxDepth)
+      invalid("function '" + graph.name + "' is nested more than " + std::to_string(kMaxDepth) +
+              " deep, or calls itself");
     auto builder = Builder::make(module_, graph.name);
     std::vector<Tensor> args;
     for (NodeId id : graph.inputs) {
@@ -28,56 +30,67 @@ class Expander {
 
  private:
   std::vector<Tensor> expand_into(Builder& builder, const Graph& graph, const std::vector<Tensor>& args) {
-    return inline_graph(builder, graph, args, [&](const Node& node, const std::vector<Tensor>& in) -> std::vector<Tensor> {
-      const std::string& op = node.op->name();
-      if (op == "call" || op == "checkpoint" || op == "custom_vjp")
-        return expand_into_checked(builder, module_->function(node.attrs.function("function")), in);
-      if (op == "vjp") return expand_vjp(builder, node, in);
-      return {};
-    });
+    return inline_graph(
+        builder, graph, args, [&](const Node& node, const std::vector<Tensor>& in) -> std::vector<Tensor> {
+          const std::string& op = node.op->name();
+          if (op == "call" || op == "checkpoint" || op == "custom_vjp")
+            return expand_into_checked(builder, module_->function(node.attrs.function("function")), in);
+          if (op == "vjp") return expand_vjp(builder, node, in);
+          return {};
+        });
   }
 
-  std::vector<Tensor> expand_into_checked(Builder& builder, const Graph& graph, const std::vector<Tensor>& in) {
-    if (++depth_ > kMaxDepth) invalid("function '" + graph.name + "' is nested more than " + std::to_string(kMaxDepth) + " deep, or calls itself");
+  std::vector<Tensor> expand_into_checked(Builder& builder, const Graph& graph,
+                                          const std::vector<Tensor>& in) {
+    if (++depth_ > kMaxDepth)
+      invalid("function '" + graph.name + "' is nested more than " + std::to_string(kMaxDepth) +
+              " deep, or calls itself");
     auto out = expand_into(builder, graph, in);
     --depth_;
     return out;
   }
 
-  // The forward nodes in a form that can be differentiated: calls and inner gradients expanded (checkpointed and
-  // custom ones kept, since they have rules), composites without a rule decomposed where gradients flow.
-  std::vector<Tensor> forward(Builder& builder, const Graph& graph, const std::vector<Tensor>& args, const std::vector<bool>& active) {
-    if (++depth_ > kMaxDepth) invalid("function '" + graph.name + "' is nested more than " + std::to_string(kMaxDepth) + " deep, or calls itself");
+  // The forward nodes in a form that can be differentiated: calls and inner gradients expanded (checkpointed
+  // and custom ones kept, since they have rules), composites without a rule decomposed where gradients flow.
+  std::vector<Tensor> forward(Builder& builder, const Graph& graph, const std::vector<Tensor>& args,
+                              const std::vector<bool>& active) {
+    if (++depth_ > kMaxDepth)
+      invalid("function '" + graph.name + "' is nested more than " + std::to_string(kMaxDepth) +
+              " deep, or calls itself");
     const Node* base = graph.nodes.data();
-    auto out = inline_graph(builder, graph, args, [&](const Node& node, const std::vector<Tensor>& in) -> std::vector<Tensor> {
-      const std::string& op = node.op->name();
-      const bool is_active = active[static_cast<size_t>(&node - base)];
-      if (op == "call") {
-        const Graph& body = module_->function(node.attrs.function("function"));
-        return forward(builder, body, in, is_active ? std::vector<bool>(body.nodes.size(), true) : std::vector<bool>(body.nodes.size(), false));
-      }
-      if (op == "vjp") {
-        const Graph whole = *expand_node(node);
-        return forward(builder, whole, in, std::vector<bool>(whole.nodes.size(), is_active));
-      }
-      if (is_active && node.op->is_differentiable()) {
-        if (op == "scan" && !node.attrs.flag("save_carries")) {
-          Attrs attrs = node.attrs;
-          attrs.set("save_carries", true);
-          std::vector<Tensor> out_all = builder.add(*node.op, in, attrs, node.source);
-          out_all.resize(node.outputs.size());
-          return out_all;
-        }
-        if (!node.op->gradient_fn() && node.op->decompose_fn()) return decompose(builder, node, in);
-      }
-      return {};
-    });
+    auto out = inline_graph(
+        builder, graph, args, [&](const Node& node, const std::vector<Tensor>& in) -> std::vector<Tensor> {
+          const std::string& op = node.op->name();
+          const bool is_active = active[static_cast<size_t>(&node - base)];
+          if (op == "call") {
+            const Graph& body = module_->function(node.attrs.function("function"));
+            return forward(builder, body, in,
+                           is_active ? std::vector<bool>(body.nodes.size(), true)
+                                     : std::vector<bool>(body.nodes.size(), false));
+          }
+          if (op == "vjp") {
+            const Graph whole = *expand_node(node);
+            return forward(builder, whole, in, std::vector<bool>(whole.nodes.size(), is_active));
+          }
+          if (is_active && node.op->is_differentiable()) {
+            if (op == "scan" && !node.attrs.flag("save_carries")) {
+              Attrs attrs = node.attrs;
+              attrs.set("save_carries", true);
+              std::vector<Tensor> out_all = builder.add(*node.op, in, attrs, node.source);
+              out_all.resize(node.outputs.size());
+              return out_all;
+            }
+            if (!node.op->gradient_fn() && node.op->decompose_fn()) return decompose(builder, node, in);
+          }
+          return {};
+        });
     --depth_;
     return out;
   }
 
   std::vector<Tensor> decompose(Builder& builder, const Node& node, const std::vector<Tensor>& in) {
-    // The parts may again be composites without a rule: trace them apart, then treat them as a forward function.
+    // The parts may again be composites without a rule: trace them apart, then treat them as a forward
+    // function.
     auto inner = Builder::make(module_, node.op->name());
     std::vector<Tensor> args;
     for (const Tensor& x : in) args.push_back(inner->input("", x.type()));
@@ -105,10 +118,11 @@ class Expander {
     const Graph& body = module_->function(node.attrs.function("function"));
     const Ints& wrt = node.attrs.ints("wrt");
     const Ints& seeds = node.attrs.ints("seeds");
-    // Arguments pass through an identity each, so that the gradient of an argument used twice is that of its uses
-    // here only, and equal tensors given for two arguments stay apart.
+    // Arguments pass through an identity each, so that the gradient of an argument used twice is that of its
+    // uses here only, and equal tensors given for two arguments stay apart.
     TraceScope trace(builder.shared_from_this());
-    std::vector<Tensor> args(in.begin(), in.begin() + static_cast<std::ptrdiff_t>(body.inputs.size())), inputs;
+    std::vector<Tensor> args(in.begin(), in.begin() + static_cast<std::ptrdiff_t>(body.inputs.size())),
+        inputs;
     for (int64_t w : wrt) args[w] = apply1("identity", {args[w]});
     std::vector<Tensor> out = forward(builder, body, args, reachable_from_inputs(body, wrt));
     std::vector<Tensor> cotangents(out.size()), targets;

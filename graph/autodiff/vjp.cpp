@@ -9,10 +9,12 @@
 namespace fovea {
 namespace {
 
-// One pass from the last node to the first. Gradients that arrive at a value are added in the order of arrival.
+// One pass from the last node to the first. Gradients that arrive at a value are added in the order of
+// arrival.
 class ReversePass {
  public:
-  ReversePass(Builder& builder, size_t nodes, const std::vector<Tensor>& wrt) : builder_(builder), grads_(nodes), active_(nodes, false) {
+  ReversePass(Builder& builder, size_t nodes, const std::vector<Tensor>& wrt)
+      : builder_(builder), grads_(nodes), active_(nodes, false) {
     for (const Tensor& x : wrt) active_[x.value().node] = true;
     const Graph& graph = builder.graph();
     for (size_t id = 0; id < nodes; ++id) {
@@ -43,17 +45,22 @@ class ReversePass {
       any = any || needs.back();
     }
     if (!any) return;
-    for (size_t i = 0; i < node.outputs.size(); ++i) out.push_back(builder_.tensor({id, static_cast<int32_t>(i)}));
+    for (size_t i = 0; i < node.outputs.size(); ++i)
+      out.push_back(builder_.tensor({id, static_cast<int32_t>(i)}));
     grads_[id].resize(node.outputs.size());
     if (!node.op->gradient_fn())
       fail(ErrorKind::Unsupported, node.op->name() + ": has no gradient" +
-                                       (*node.source.file ? std::string("\n  at ") + node.source.file + ":" + std::to_string(node.source.line) : ""));
+                                       (*node.source.file ? std::string("\n  at ") + node.source.file + ":" +
+                                                                std::to_string(node.source.line)
+                                                          : ""));
     static_assert(sizeof(bool) == 1);
     NodeOrigin origin(builder_, node);
-    GradArgs args{in, out, grads_[id], node.attrs, std::span(reinterpret_cast<const bool*>(needs.data()), needs.size())};
+    GradArgs args{in, out, grads_[id], node.attrs,
+                  std::span(reinterpret_cast<const bool*>(needs.data()), needs.size())};
     const std::vector<Tensor> result = node.op->gradient_fn()(args);
     if (result.size() > in.size())
-      invalid(node.op->name() + ": its gradient rule returned " + std::to_string(result.size()) + " tensors for " + std::to_string(in.size()) + " inputs");
+      invalid(node.op->name() + ": its gradient rule returned " + std::to_string(result.size()) +
+              " tensors for " + std::to_string(in.size()) + " inputs");
     for (size_t i = 0; i < result.size(); ++i)
       if (needs[i] && result[i].defined()) accumulate(node.inputs[i], result[i]);
     if (!keep_.count(id)) grads_[id].clear();
@@ -65,7 +72,8 @@ class ReversePass {
   void accumulate(Value v, const Tensor& g) {
     const TensorType want = builder_.graph().type(v), got = g.type();
     if (got.dtype != want.dtype || got.shape.size() != want.shape.size())
-      invalid("the gradient of a " + to_string(want) + " came as " + to_string(got) + " (" + builder_.graph().nodes[v.node].op->name() + ")");
+      invalid("the gradient of a " + to_string(want) + " came as " + to_string(got) + " (" +
+              builder_.graph().nodes[v.node].op->name() + ")");
     auto& slots = grads_[v.node];
     if (slots.size() <= static_cast<size_t>(v.index)) slots.resize(v.index + 1);
     Tensor& slot = slots[v.index];
@@ -80,8 +88,8 @@ class ReversePass {
 
 }  // namespace
 
-std::vector<Tensor> append_vjp(Builder& builder, const std::vector<Tensor>& outputs, const std::vector<Tensor>& cotangents,
-                               const std::vector<Tensor>& wrt) {
+std::vector<Tensor> append_vjp(Builder& builder, const std::vector<Tensor>& outputs,
+                               const std::vector<Tensor>& cotangents, const std::vector<Tensor>& wrt) {
   TraceScope trace(builder.shared_from_this());
   const size_t nodes = builder.graph().nodes.size();
   ReversePass pass(builder, nodes, wrt);

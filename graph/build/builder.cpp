@@ -39,7 +39,8 @@ std::shared_ptr<Builder> Builder::make(std::shared_ptr<Module> module, const std
 }
 
 Tensor Builder::input(const std::string& name, TensorType type, Source source) {
-  const NodeId id = add_node(find_op("input"), {}, {{"name", name}, {"dtype", type.dtype}, {"shape", type.shape}}, source, 0);
+  const NodeId id = add_node(find_op("input"), {},
+                             {{"name", name}, {"dtype", type.dtype}, {"shape", type.shape}}, source, 0);
   graph_->inputs.push_back(id);
   return tensor({id, 0});
 }
@@ -49,16 +50,21 @@ Tensor Builder::constant(const Array& array, Source source) {
   for (const auto& [memory, value] : constants_) {
     if (memory != array.raw() || array.size() == 0) continue;
     const Array& known = module_->constants[graph_->nodes[value.node].attrs.integer("index")];
-    if (known.dtype() == array.dtype() && known.shape() == array.shape() && known.strides() == array.strides()) return tensor(value);
+    if (known.dtype() == array.dtype() && known.shape() == array.shape() &&
+        known.strides() == array.strides())
+      return tensor(value);
   }
   const int64_t index = static_cast<int64_t>(module_->constants.size());
   module_->constants.push_back(array);
-  const NodeId id = add_node(find_op("constant"), {}, {{"index", index}, {"dtype", array.dtype()}, {"shape", to_shape(array.shape())}}, source, 0);
+  const NodeId id =
+      add_node(find_op("constant"), {},
+               {{"index", index}, {"dtype", array.dtype()}, {"shape", to_shape(array.shape())}}, source, 0);
   constants_.emplace_back(array.raw(), Value{id, 0});
   return tensor({id, 0});
 }
 
-NodeId Builder::add_node(const OpDecl& op, std::vector<Value> inputs, Attrs attrs, Source source, int32_t scope) {
+NodeId Builder::add_node(const OpDecl& op, std::vector<Value> inputs, Attrs attrs, Source source,
+                         int32_t scope) {
   std::vector<TensorType> types;
   types.reserve(inputs.size());
   for (const Value& v : inputs) types.push_back(graph_->type(v));
@@ -78,14 +84,16 @@ NodeId Builder::add_node(const OpDecl& op, std::vector<Value> inputs, Attrs attr
   return static_cast<NodeId>(graph_->nodes.size()) - 1;
 }
 
-std::vector<Tensor> Builder::add(const OpDecl& op, const std::vector<Tensor>& inputs, Attrs attrs, Source source) {
+std::vector<Tensor> Builder::add(const OpDecl& op, const std::vector<Tensor>& inputs, Attrs attrs,
+                                 Source source) {
   std::vector<Value> values;
   values.reserve(inputs.size());
   for (const Tensor& x : inputs) values.push_back(import(x).value());
   const int32_t scope = module_->scope_id(scope_path);
   const NodeId id = add_node(op, std::move(values), std::move(attrs), source, scope);
   std::vector<Tensor> out;
-  for (size_t i = 0; i < graph_->nodes[id].outputs.size(); ++i) out.push_back(tensor({id, static_cast<int32_t>(i)}));
+  for (size_t i = 0; i < graph_->nodes[id].outputs.size(); ++i)
+    out.push_back(tensor({id, static_cast<int32_t>(i)}));
   return out;
 }
 
@@ -94,9 +102,11 @@ Tensor Builder::import(const Tensor& x) {
   if (!x.traced()) return constant(x.array());
   bool enclosing = false;
   for (const auto& t : traces) enclosing = enclosing || t.get() == x.builder().get();
-  if (!enclosing) invalid("a traced tensor is used outside the function that was being traced when it was made");
+  if (!enclosing)
+    invalid("a traced tensor is used outside the function that was being traced when it was made");
   for (size_t i = 0; i < captures_.size(); ++i)
-    if (captures_[i].builder() == x.builder() && captures_[i].value() == x.value()) return tensor(captured_as_[i]);
+    if (captures_[i].builder() == x.builder() && captures_[i].value() == x.value())
+      return tensor(captured_as_[i]);
   captures_.push_back(x);
   const Tensor in = input("captured." + std::to_string(captures_.size() - 1), x.type());
   captured_as_.push_back(in.value());

@@ -61,7 +61,8 @@ class TraceScope {
   TraceScope& operator=(const TraceScope&) = delete;
 };
 
-/// Computes one op on arrays at once, through a cached one-node plan. Defined where plans are made (optim/lower).
+/// Computes one op on arrays at once, through a cached one-node plan. Defined where plans are made
+/// (optim/lower).
 std::vector<Array> run_op(const OpDecl& op, const std::vector<Array>& inputs, const Attrs& attrs);
 
 }  // namespace fovea

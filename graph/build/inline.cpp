@@ -4,15 +4,17 @@
 
 namespace fovea {
 
-std::vector<Tensor> inline_graph(Builder& builder, const Graph& graph, const std::vector<Tensor>& args, const Replace& replace) {
+std::vector<Tensor> inline_graph(Builder& builder, const Graph& graph, const std::vector<Tensor>& args,
+                                 const Replace& replace) {
   if (args.size() != graph.inputs.size())
-    invalid("function '" + graph.name + "' takes " + std::to_string(graph.inputs.size()) + " arguments, got " + std::to_string(args.size()));
+    invalid("function '" + graph.name + "' takes " + std::to_string(graph.inputs.size()) +
+            " arguments, got " + std::to_string(args.size()));
   std::vector<std::vector<Value>> map(graph.nodes.size());
   for (size_t i = 0; i < args.size(); ++i) {
     const Tensor a = builder.import(args[i]);
     if (a.type().dtype != graph.nodes[graph.inputs[i]].outputs[0].dtype)
-      invalid("function '" + graph.name + "': argument " + std::to_string(i) + " is " + to_string(a.type()) + ", declared " +
-              to_string(graph.nodes[graph.inputs[i]].outputs[0]));
+      invalid("function '" + graph.name + "': argument " + std::to_string(i) + " is " + to_string(a.type()) +
+              ", declared " + to_string(graph.nodes[graph.inputs[i]].outputs[0]));
     map[graph.inputs[i]] = {a.value()};
   }
   for (size_t id = 0; id < graph.nodes.size(); ++id) {
@@ -45,7 +47,8 @@ std::vector<bool> reachable_from_inputs(const Graph& graph, const std::vector<in
   std::vector<bool> reached(graph.nodes.size(), false);
   for (int64_t i : wrt) {
     if (i < 0 || static_cast<size_t>(i) >= graph.inputs.size())
-      invalid("gradient with respect to argument " + std::to_string(i) + " of a function with " + std::to_string(graph.inputs.size()) + " arguments");
+      invalid("gradient with respect to argument " + std::to_string(i) + " of a function with " +
+              std::to_string(graph.inputs.size()) + " arguments");
     reached[graph.inputs[i]] = true;
   }
   for (size_t id = 0; id < graph.nodes.size(); ++id) {

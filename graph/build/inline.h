@@ -9,12 +9,15 @@
 
 namespace fovea {
 
-/// Emits a replacement for a node, given its inputs in the new graph; an empty result means "copy it as it is".
+/// Emits a replacement for a node, given its inputs in the new graph; an empty result means "copy it as it
+/// is".
 using Replace = std::function<std::vector<Tensor>(const Node& node, const std::vector<Tensor>& inputs)>;
 
-/// Appends a copy of `graph` to `builder` with `args` for its inputs; returns its outputs. Constants are those of
-/// the same module. Source lines and scopes are kept. `first_node`, if given, gets the id of the first new node.
-std::vector<Tensor> inline_graph(Builder& builder, const Graph& graph, const std::vector<Tensor>& args, const Replace& replace = {});
+/// Appends a copy of `graph` to `builder` with `args` for its inputs; returns its outputs. Constants are
+/// those of the same module. Source lines and scopes are kept. `first_node`, if given, gets the id of the
+/// first new node.
+std::vector<Tensor> inline_graph(Builder& builder, const Graph& graph, const std::vector<Tensor>& args,
+                                 const Replace& replace = {});
 
 /// The nodes that `wrt` (inputs of the graph, by position) can influence through differentiable ops.
 std::vector<bool> reachable_from_inputs(const Graph& graph, const std::vector<int64_t>& wrt);

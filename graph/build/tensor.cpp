@@ -34,7 +34,8 @@ int64_t Tensor::rank() const {
 
 Dim Tensor::dim(int64_t axis) const {
   const int64_t r = rank();
-  if (axis < -r || axis >= r) invalid("axis " + std::to_string(axis) + " is out of range for rank " + std::to_string(r));
+  if (axis < -r || axis >= r)
+    invalid("axis " + std::to_string(axis) + " is out of range for rank " + std::to_string(r));
   const size_t i = static_cast<size_t>(axis < 0 ? axis + r : axis);
   return builder_ ? builder_->graph().type(value_).shape[i] : Dim(array_.shape()[i]);
 }
@@ -42,8 +43,11 @@ Dim Tensor::dim(int64_t axis) const {
 const Array& Tensor::array() const {
   if (builder_) {
     const Node& node = builder_->graph().nodes[value_.node];
-    std::string where = *node.source.file ? std::string(", made at ") + node.source.file + ":" + std::to_string(node.source.line) : "";
-    invalid("this tensor (" + to_string(type()) + where + ") is traced: it has no value until the compiled function runs"
+    std::string where = *node.source.file ? std::string(", made at ") + node.source.file + ":" +
+                                                std::to_string(node.source.line)
+                                          : "";
+    invalid("this tensor (" + to_string(type()) + where +
+            ") is traced: it has no value until the compiled function runs"
             "\n  hint: return it from the function, or use debug_print(x) to see it while running");
   }
   if (!array_.defined()) invalid("the tensor is undefined: it holds no value");
@@ -62,7 +66,8 @@ std::vector<Tensor> apply(std::string_view name, std::vector<Tensor> inputs, Att
   // The innermost open trace records; without one, the builder of a traced operand does.
   Builder* builder = Builder::current();
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!inputs[i].defined()) invalid(std::string(name) + ": operand " + std::to_string(i) + " is an undefined tensor");
+    if (!inputs[i].defined())
+      invalid(std::string(name) + ": operand " + std::to_string(i) + " is an undefined tensor");
     if (!builder && inputs[i].traced()) builder = inputs[i].builder().get();
   }
   if (builder) return builder->add(op, inputs, std::move(attrs), source);

@@ -1,5 +1,5 @@
-// Tensor: what model code computes with. It is either concrete (an Array: every op computes at once) or traced (a
-// value of a graph being recorded: every op adds a node).
+// Tensor: what model code computes with. It is either concrete (an Array: every op computes at once) or
+// traced (a value of a graph being recorded: every op adds a node).
 #pragma once
 
 #include <memory>
@@ -55,8 +55,8 @@ class Tensor {
   Value value_;
 };
 
-/// An operand as written by the user: a tensor or a plain number, with the file and line of the call. Numbers take
-/// the element type of the tensor beside them.
+/// An operand as written by the user: a tensor or a plain number, with the file and line of the call. Numbers
+/// take the element type of the tensor beside them.
 struct Arg {
   Tensor tensor;
   double scalar = 0;
@@ -67,13 +67,12 @@ struct Arg {
   Arg(const Tensor& t, Source s = Source::here()) : tensor(t), source(s) {}  // NOLINT: implicit by design
   Arg(const Array& a, Source s = Source::here()) : tensor(a), source(s) {}   // NOLINT
   template <class T>
-    requires std::is_arithmetic_v<T>
-  Arg(T x, Source s = Source::here())  // NOLINT
+  requires std::is_arithmetic_v<T> Arg(T x, Source s = Source::here())  // NOLINT
       : scalar(static_cast<double>(x)), is_scalar(true), is_integral(std::is_integral_v<T>), source(s) {}
 };
 
-/// Layers that call ops on behalf of the user open one with the Source they were given: ops inside it, called from
-/// library code, carry the user's line. The outermost one wins.
+/// Layers that call ops on behalf of the user open one with the Source they were given: ops inside it, called
+/// from library code, carry the user's line. The outermost one wins.
 class SourceScope {
  public:
   explicit SourceScope(Source source);
@@ -97,16 +96,18 @@ class NameScope {
   size_t length_;
 };
 
-/// Runs or records one op: concrete inputs compute at once; if any is traced, or a trace is open, a node is added to
-/// that trace. Undefined tensors stand for optional operands left out (only at the end of the list).
-std::vector<Tensor> apply(std::string_view op, std::vector<Tensor> inputs, Attrs attrs = {}, Source source = Source::here());
+/// Runs or records one op: concrete inputs compute at once; if any is traced, or a trace is open, a node is
+/// added to that trace. Undefined tensors stand for optional operands left out (only at the end of the list).
+std::vector<Tensor> apply(std::string_view op, std::vector<Tensor> inputs, Attrs attrs = {},
+                          Source source = Source::here());
 /// The first (only) output of apply().
-Tensor apply1(std::string_view op, std::vector<Tensor> inputs, Attrs attrs = {}, Source source = Source::here());
+Tensor apply1(std::string_view op, std::vector<Tensor> inputs, Attrs attrs = {},
+              Source source = Source::here());
 
 /// `x` as a tensor; a plain number becomes a 0-d tensor of `dtype`.
 Tensor to_tensor(const Arg& x, DType dtype);
-/// Applies a pointwise op of two operands, promoted to their common type first (numbers take the tensor's type; an
-/// integer tensor with a fractional number becomes f32).
+/// Applies a pointwise op of two operands, promoted to their common type first (numbers take the tensor's
+/// type; an integer tensor with a fractional number becomes f32).
 Tensor apply_binary(std::string_view op, const Arg& a, const Arg& b);
 
 }  // namespace fovea

@@ -6,7 +6,9 @@
 
 namespace fovea {
 
-std::string to_string(const TensorType& type) { return std::string(to_string(type.dtype)) + to_string(type.shape); }
+std::string to_string(const TensorType& type) {
+  return std::string(to_string(type.dtype)) + to_string(type.shape);
+}
 
 const std::string& Graph::input_name(size_t i) const { return nodes[inputs[i]].attrs.text("name"); }
 

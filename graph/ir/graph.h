@@ -18,7 +18,9 @@ class OpDecl;
 struct TensorType {
   DType dtype = DType::f32;
   Shape shape;
-  friend bool operator==(const TensorType& a, const TensorType& b) { return a.dtype == b.dtype && a.shape == b.shape; }
+  friend bool operator==(const TensorType& a, const TensorType& b) {
+    return a.dtype == b.dtype && a.shape == b.shape;
+  }
 };
 /// "f32[B, 4]"
 std::string to_string(const TensorType& type);
@@ -39,8 +41,8 @@ struct Node {
   Attrs attrs;
   std::vector<Value> inputs;
   std::vector<TensorType> outputs;
-  Source source;       ///< where in the user's code it was made
-  int32_t scope = 0;   ///< index into Module::scopes: "encoder.0.attention"
+  Source source;      ///< where in the user's code it was made
+  int32_t scope = 0;  ///< index into Module::scopes: "encoder.0.attention"
 };
 
 /// A relation between sizes that could not be proved when the graph was made; checked when a plan is made.
@@ -55,7 +57,7 @@ struct Guard {
 struct Graph {
   std::string name;
   std::vector<Node> nodes;
-  std::vector<NodeId> inputs;             ///< nodes of op "input", in the order of the arguments
+  std::vector<NodeId> inputs;  ///< nodes of op "input", in the order of the arguments
   std::vector<Value> outputs;
   std::vector<std::string> output_names;  ///< as many as outputs, may be empty strings
   std::vector<Guard> guards;

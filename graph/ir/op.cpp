@@ -50,7 +50,8 @@ void infer_pointwise(InferContext& c, const DType* result) {
     shape = c.broadcast(shape, c.shape(i));
     if (c.op.inputs()[i].types == Types::boolean && c.in.size() == 3) continue;
     if (!first && c.dtype(i) != dtype)
-      c.fail("operands have different types " + std::string(to_string(dtype)) + " and " + std::string(to_string(c.dtype(i))) + ": cast one");
+      c.fail("operands have different types " + std::string(to_string(dtype)) + " and " +
+             std::string(to_string(c.dtype(i))) + ": cast one");
     dtype = c.dtype(i);
     first = false;
   }
@@ -59,24 +60,36 @@ void infer_pointwise(InferContext& c, const DType* result) {
 
 bool matches(Types types, DType t) {
   switch (types) {
-    case Types::any: return true;
-    case Types::floating: return is_floating(t);
-    case Types::integer: return is_integer(t);
-    case Types::index: return t == DType::i32 || t == DType::i64;
-    case Types::boolean: return t == DType::boolean;
-    case Types::numeric: return t != DType::boolean;
+    case Types::any:
+      return true;
+    case Types::floating:
+      return is_floating(t);
+    case Types::integer:
+      return is_integer(t);
+    case Types::index:
+      return t == DType::i32 || t == DType::i64;
+    case Types::boolean:
+      return t == DType::boolean;
+    case Types::numeric:
+      return t != DType::boolean;
   }
   return false;
 }
 
 const char* describe(Types types) {
   switch (types) {
-    case Types::any: return "of any type";
-    case Types::floating: return "floating";
-    case Types::integer: return "of an integer type";
-    case Types::index: return "i32 or i64";
-    case Types::boolean: return "bool";
-    case Types::numeric: return "numeric";
+    case Types::any:
+      return "of any type";
+    case Types::floating:
+      return "floating";
+    case Types::integer:
+      return "of an integer type";
+    case Types::index:
+      return "i32 or i64";
+    case Types::boolean:
+      return "bool";
+    case Types::numeric:
+      return "numeric";
   }
   return "";
 }
@@ -141,8 +154,9 @@ Shape InferContext::broadcast(const Shape& a, const Shape& b) {
       out[lead + i] = y;
       continue;
     }
-    fail("shapes " + to_string(a) + " and " + to_string(b) + " do not broadcast: axis " + std::to_string(lead + i) +
-         " is " + (a.size() >= b.size() ? x : y).str() + " against " + (a.size() >= b.size() ? y : x).str());
+    fail("shapes " + to_string(a) + " and " + to_string(b) + " do not broadcast: axis " +
+         std::to_string(lead + i) + " is " + (a.size() >= b.size() ? x : y).str() + " against " +
+         (a.size() >= b.size() ? y : x).str());
   }
   return out;
 }
@@ -150,15 +164,17 @@ Shape InferContext::broadcast(const Shape& a, const Shape& b) {
 void InferContext::same_shape(size_t i, size_t j) {
   const std::string a = op.inputs()[i].name, b = op.inputs()[j].name;
   if (rank(i) != rank(j))
-    fail(a + " and " + b + " differ in shape: rank " + std::to_string(rank(i)) + " against " + std::to_string(rank(j)));
+    fail(a + " and " + b + " differ in shape: rank " + std::to_string(rank(i)) + " against " +
+         std::to_string(rank(j)));
   for (int64_t k = 0; k < rank(i); ++k)
-    same(shape(i)[k], shape(j)[k], a + " and " + b + " differ in shape: axis " + std::to_string(k) + " is {a} against {b}");
+    same(shape(i)[k], shape(j)[k],
+         a + " and " + b + " differ in shape: axis " + std::to_string(k) + " is {a} against {b}");
 }
 
 void InferContext::same_dtype(size_t i, size_t j) {
   if (dtype(i) != dtype(j))
-    fail(op.inputs()[i].name + " is " + std::string(to_string(dtype(i))) + " but " + op.inputs()[j].name + " is " +
-         std::string(to_string(dtype(j))));
+    fail(op.inputs()[i].name + " is " + std::string(to_string(dtype(i))) + " but " + op.inputs()[j].name +
+         " is " + std::string(to_string(dtype(j))));
 }
 
 void InferContext::fail(std::string_view message) const {
@@ -183,13 +199,17 @@ std::vector<TensorType> OpDecl::check(Attrs& attrs, std::span<const TensorType> 
     variadic = variadic || o.variadic;
   }
   if (in.size() < least || (!variadic && in.size() > inputs_.size()))
-    c.fail("takes " + std::to_string(least) + (variadic ? " or more" : inputs_.size() > least ? " to " + std::to_string(inputs_.size()) : "") +
+    c.fail("takes " + std::to_string(least) +
+           (variadic                 ? " or more"
+            : inputs_.size() > least ? " to " + std::to_string(inputs_.size())
+                                     : "") +
            " operands, got " + std::to_string(in.size()));
   for (size_t i = 0; i < in.size(); ++i) {
     const OperandDecl& o = inputs_[std::min(i, inputs_.size() - 1)];
     if (!matches(o.types, in[i].dtype))
       c.fail(o.name + " must be " + describe(o.types) + ", got " + std::string(to_string(in[i].dtype)));
-    if (in[i].shape.size() > 8) c.fail(o.name + " has rank " + std::to_string(in[i].shape.size()) + ", the most is 8");
+    if (in[i].shape.size() > 8)
+      c.fail(o.name + " has rank " + std::to_string(in[i].shape.size()) + ", the most is 8");
     for (const Dim& d : in[i].shape)
       if (d.is_const() && d.value() < 0) c.fail(o.name + " has a negative size");
   }
@@ -205,7 +225,8 @@ std::vector<TensorType> OpDecl::check(Attrs& attrs, std::span<const TensorType> 
       else if (std::holds_alternative<Shape>(d.fallback) && std::holds_alternative<Ints>(*v))
         attrs.set(d.name, to_shape(std::get<Ints>(*v)));
       else
-        c.fail("attribute '" + d.name + "' = " + to_string(*v) + " is of another kind than " + to_string(d.fallback));
+        c.fail("attribute '" + d.name + "' = " + to_string(*v) + " is of another kind than " +
+               to_string(d.fallback));
     }
   }
   for (const auto& [name, value] : attrs)

@@ -18,9 +18,17 @@ class Tensor;
 class OpDecl;
 
 /// Which element types an operand may have.
-enum class Types { any, floating, integer, index, boolean, numeric };  // index: i32 or i64; numeric: all but bool
+enum class Types {
+  any,
+  floating,
+  integer,
+  index,
+  boolean,
+  numeric
+};  // index: i32 or i64; numeric: all but bool
 
-/// Shape inference of one node: reads operand types and attributes, appends output types, throws on bad input.
+/// Shape inference of one node: reads operand types and attributes, appends output types, throws on bad
+/// input.
 class InferContext {
  public:
   InferContext(const OpDecl& op, Attrs& attrs, std::span<const TensorType> in, const Module* module)
@@ -38,12 +46,13 @@ class InferContext {
   void output(DType dtype, Shape shape) { out.push_back({dtype, std::move(shape)}); }
   void output(const TensorType& type) { out.push_back(type); }
 
-  /// Reads integer attribute `name` as an axis of a tensor of `rank` dims, makes it non-negative and stores it.
+  /// Reads integer attribute `name` as an axis of a tensor of `rank` dims, makes it non-negative and stores
+  /// it.
   int64_t axis(std::string_view name, int64_t rank);
   /// The same for a list of axes: sorted, unique; an empty list means all where `empty_is_all`.
   const Ints& axes(std::string_view name, int64_t rank, bool empty_is_all = true);
-  /// a == b, or an error with both numbers; unprovable equality becomes a guard. `what` says what a and b are:
-  /// "inner dimensions differ: a[1]={a}, b[0]={b}".
+  /// a == b, or an error with both numbers; unprovable equality becomes a guard. `what` says what a and b
+  /// are: "inner dimensions differ: a[1]={a}, b[0]={b}".
   void same(const Dim& a, const Dim& b, std::string_view what);
   /// NumPy broadcasting; a symbol broadcasts only against itself or 1.
   Shape broadcast(const Shape& a, const Shape& b);
@@ -61,13 +70,14 @@ struct OpArgs {
   const Attrs& attrs;
 };
 
-/// What a gradient rule is given. It returns one tensor an input: its gradient, or an undefined Tensor for none.
+/// What a gradient rule is given. It returns one tensor an input: its gradient, or an undefined Tensor for
+/// none.
 struct GradArgs {
   std::span<const Tensor> in;    ///< the node's inputs
   std::span<const Tensor> out;   ///< its outputs
   std::span<const Tensor> grad;  ///< gradients of its outputs; undefined where an output has none
   const Attrs& attrs;
-  std::span<const bool> needs;   ///< needs[i]: the gradient of input i is wanted
+  std::span<const bool> needs;  ///< needs[i]: the gradient of input i is wanted
 };
 
 using Tensors = std::vector<Tensor>;
@@ -82,8 +92,17 @@ struct In {
   double low = -1, high = 1;
   bool distinct = false;  ///< values keep a distance from one another (for max, sort)
   In(std::initializer_list<int64_t> s, DType t = DType::f32) : shape(s), type(t) {}
-  In range(double lo, double hi) const { In x = *this; x.low = lo; x.high = hi; return x; }
-  In separate() const { In x = *this; x.distinct = true; return x; }
+  In range(double lo, double hi) const {
+    In x = *this;
+    x.low = lo;
+    x.high = hi;
+    return x;
+  }
+  In separate() const {
+    In x = *this;
+    x.distinct = true;
+    return x;
+  }
 };
 /// Integer operand with values in [low, high).
 inline In ints(std::initializer_list<int64_t> shape, double low, double high, DType t = DType::i64) {
@@ -91,12 +110,14 @@ inline In ints(std::initializer_list<int64_t> shape, double low, double high, DT
 }
 inline In bools(std::initializer_list<int64_t> shape) { return In(shape, DType::boolean).range(0, 2); }
 
+/// An example call of an op: what tests, gradient checks and documentation run.
 struct Sample {
   std::vector<In> in;
   Attrs attrs;
   std::string error;  ///< for error samples: text that the message must contain
 };
 
+/// One operand of an op.
 struct OperandDecl {
   std::string name;
   Types types = Types::any;
@@ -104,6 +125,7 @@ struct OperandDecl {
   bool variadic = false;  ///< the last operand may be repeated
 };
 
+/// One attribute of an op; `fallback` also tells its type.
 struct AttrDecl {
   std::string name;
   AttrValue fallback;
@@ -111,10 +133,11 @@ struct AttrDecl {
   std::string doc;
 };
 
-/// A node of this op is a strided view of its first operand: lowering aliases memory instead of launching a kernel.
-/// Fills shape and strides (in elements) and adds to offset; returns false where this case takes a copy.
-using ViewFn = std::function<bool(const Attrs& attrs, const Dims& in_shape, const Dims& in_strides, const Dims& out_shape,
-                                  Dims& out_strides, int64_t& offset)>;
+/// A node of this op is a strided view of its first operand: lowering aliases memory instead of launching a
+/// kernel. Fills shape and strides (in elements) and adds to offset; returns false where this case takes a
+/// copy.
+using ViewFn = std::function<bool(const Attrs& attrs, const Dims& in_shape, const Dims& in_strides,
+                                  const Dims& out_shape, Dims& out_strides, int64_t& offset)>;
 
 /// The declaration of one op, filled in by FOVEA_OP.
 class OpDecl {
@@ -130,23 +153,27 @@ class OpDecl {
   OpDecl& output(std::string_view name);
   OpDecl& attr(std::string_view name, AttrValue fallback, std::string_view doc = "");
   template <std::same_as<int> T>  // exactly int: a bool or a double keeps its own type
-  OpDecl& attr(std::string_view name, T fallback, std::string_view doc = "") { return attr(name, AttrValue(static_cast<int64_t>(fallback)), doc); }
-  OpDecl& attr(std::string_view name, const char* fallback, std::string_view doc = "") { return attr(name, AttrValue(std::string(fallback)), doc); }
+  OpDecl& attr(std::string_view name, T fallback, std::string_view doc = "") {
+    return attr(name, AttrValue(static_cast<int64_t>(fallback)), doc);
+  }
+  OpDecl& attr(std::string_view name, const char* fallback, std::string_view doc = "") {
+    return attr(name, AttrValue(std::string(fallback)), doc);
+  }
   /// An attribute without a fallback; `example` only tells its type.
   OpDecl& required_attr(std::string_view name, AttrValue example, std::string_view doc = "");
   OpDecl& infer(InferFn fn);
   /// The op in terms of other ops; every op without one is core.
   OpDecl& decompose(DecomposeFn fn);
   OpDecl& gradient(GradientFn fn);
-  /// Elementwise with NumPy broadcasting over all operands; sets infer. `result`: output dtype where it is not the
-  /// operands' (comparisons give bool).
+  /// Elementwise with NumPy broadcasting over all operands; sets infer. `result`: output dtype where it is
+  /// not the operands' (comparisons give bool).
   OpDecl& pointwise();
   OpDecl& pointwise(DType result);
   OpDecl& commutative();
   OpDecl& view(ViewFn fn);
-  OpDecl& random();           ///< never folded, never merged
-  OpDecl& side_effect();      ///< never removed
-  OpDecl& not_differentiable(); ///< gradients stop here (comparisons, argmax, ...)
+  OpDecl& random();              ///< never folded, never merged
+  OpDecl& side_effect();         ///< never removed
+  OpDecl& not_differentiable();  ///< gradients stop here (comparisons, argmax, ...)
   OpDecl& sample(std::vector<In> in, Attrs attrs = {});
   OpDecl& sample_error(std::vector<In> in, Attrs attrs, std::string_view message_part);
 
@@ -171,7 +198,8 @@ class OpDecl {
   bool has_side_effect() const { return side_effect_; }
   bool is_differentiable() const { return differentiable_; }
 
-  /// Full type check of a node: arity, operand types, attributes (fallbacks filled in, unknown names refused), infer.
+  /// Full type check of a node: arity, operand types, attributes (fallbacks filled in, unknown names
+  /// refused), infer.
   std::vector<TensorType> check(Attrs& attrs, std::span<const TensorType> in, const Module* module,
                                 std::vector<Guard>* guards) const;
 
@@ -186,13 +214,14 @@ class OpDecl {
   DecomposeFn decompose_;
   GradientFn gradient_;
   ViewFn view_;
-  bool pointwise_ = false, commutative_ = false, random_ = false, side_effect_ = false, differentiable_ = true;
+  bool pointwise_ = false, commutative_ = false, random_ = false, side_effect_ = false,
+       differentiable_ = true;
 };
 
 using OpFn = void (*)(OpDecl&);
 
-/// Adds an op of the user's own program; built-in ops are added by themselves. InvalidArgument if the name is taken.
-/// Use: FOVEA_OP(my_op) { op.... }   and at start   register_op("my_op", fovea_op_my_op);
+/// Adds an op of the user's own program; built-in ops are added by themselves. InvalidArgument if the name is
+/// taken. Use: FOVEA_OP(my_op) { op.... }   and at start   register_op("my_op", fovea_op_my_op);
 const OpDecl& register_op(std::string_view name, OpFn fn);
 /// The op; InvalidArgument with the nearest names where there is none.
 const OpDecl& find_op(std::string_view name);

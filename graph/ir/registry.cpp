@@ -17,7 +17,8 @@ std::map<std::string, OpFn, std::less<>>& builtin_ops() {
   return ops;
 }
 
-// Declarations are run at first use of an op, not at start: a program that runs one model pays for its ops only.
+// Declarations are run at first use of an op, not at start: a program that runs one model pays for its ops
+// only.
 class Registry {
  public:
   Registry() {
@@ -58,7 +59,8 @@ class Registry {
 };
 
 Registry& registry() {
-  static Registry* r = new Registry;  // never destroyed: graphs hold pointers to declarations until the very end
+  static Registry* r =
+      new Registry;  // never destroyed: graphs hold pointers to declarations until the very end
   return *r;
 }
 

@@ -21,8 +21,9 @@ void verify_node(const Module& module, const Graph& graph, size_t id) {
     if (v.node < 0 || static_cast<size_t>(v.node) >= id)
       broken(graph, id, "reads node " + std::to_string(v.node) + ", which does not come before it");
     if (v.index < 0 || static_cast<size_t>(v.index) >= graph.nodes[v.node].outputs.size())
-      broken(graph, id, "reads output " + std::to_string(v.index) + " of node " + std::to_string(v.node) + ", which has " +
-                            std::to_string(graph.nodes[v.node].outputs.size()));
+      broken(graph, id,
+             "reads output " + std::to_string(v.index) + " of node " + std::to_string(v.node) +
+                 ", which has " + std::to_string(graph.nodes[v.node].outputs.size()));
     in.push_back(graph.type(v));
   }
   for (const auto& [name, value] : node.attrs)
@@ -36,20 +37,29 @@ void verify_node(const Module& module, const Graph& graph, size_t id) {
     broken(graph, id, e.message());
   }
   if (!(attrs == node.attrs)) broken(graph, id, "attributes are not in normal form");
-  if (out.size() != node.outputs.size()) broken(graph, id, "has " + std::to_string(node.outputs.size()) + " outputs, its op infers " + std::to_string(out.size()));
+  if (out.size() != node.outputs.size())
+    broken(graph, id,
+           "has " + std::to_string(node.outputs.size()) + " outputs, its op infers " +
+               std::to_string(out.size()));
   for (size_t i = 0; i < out.size(); ++i)
     if (!(out[i] == node.outputs[i]))
-      broken(graph, id, "output " + std::to_string(i) + " is " + to_string(node.outputs[i]) + ", its op infers " + to_string(out[i]));
+      broken(graph, id,
+             "output " + std::to_string(i) + " is " + to_string(node.outputs[i]) + ", its op infers " +
+                 to_string(out[i]));
   if (node.op->name() == "constant") {
     const int64_t index = node.attrs.integer("index");
     if (index < 0 || static_cast<size_t>(index) >= module.constants.size())
-      broken(graph, id, "reads constant " + std::to_string(index) + " of " + std::to_string(module.constants.size()));
+      broken(graph, id,
+             "reads constant " + std::to_string(index) + " of " + std::to_string(module.constants.size()));
     const Array& c = module.constants[index];
     if (!(TensorType{c.dtype(), to_shape(c.shape())} == node.outputs[0]))
-      broken(graph, id, "is " + to_string(node.outputs[0]) + ", its constant is " + to_string(TensorType{c.dtype(), to_shape(c.shape())}));
+      broken(graph, id,
+             "is " + to_string(node.outputs[0]) + ", its constant is " +
+                 to_string(TensorType{c.dtype(), to_shape(c.shape())}));
   }
   if (node.scope < 0 || static_cast<size_t>(node.scope) >= module.scopes.size())
-    broken(graph, id, "has scope " + std::to_string(node.scope) + " of " + std::to_string(module.scopes.size()));
+    broken(graph, id,
+           "has scope " + std::to_string(node.scope) + " of " + std::to_string(module.scopes.size()));
 }
 
 }  // namespace
@@ -65,7 +75,8 @@ void verify(const Module& module, const Graph& graph) {
   for (const Value& v : graph.outputs)
     if (v.node < 0 || static_cast<size_t>(v.node) >= graph.nodes.size() || v.index < 0 ||
         static_cast<size_t>(v.index) >= graph.nodes[v.node].outputs.size())
-      invalid("function '" + graph.name + "' returns a value that does not exist: node " + std::to_string(v.node));
+      invalid("function '" + graph.name + "' returns a value that does not exist: node " +
+              std::to_string(v.node));
 }
 
 void verify(const Module& module) {

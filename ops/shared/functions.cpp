@@ -17,7 +17,8 @@ Tensors function_gradient(const GradArgs& a, const std::string& function) {
     }
   for (size_t i = 0; i < a.in.size(); ++i)
     if (a.needs[i]) wrt.push_back(static_cast<int64_t>(i));
-  const Tensors out = apply("vjp", args, {{"function", FunctionRef{function}}, {"wrt", wrt}, {"seeds", seeds}});
+  const Tensors out =
+      apply("vjp", args, {{"function", FunctionRef{function}}, {"wrt", wrt}, {"seeds", seeds}});
   Tensors grads(a.in.size());
   for (size_t i = 0; i < wrt.size(); ++i) grads[wrt[i]] = out[a.out.size() + i];
   return grads;

@@ -5,8 +5,11 @@
 #include "ops/core/cast/cast.h"
 #include "ops/core/extent/extent.h"
 #include "ops/core/iota/iota.h"
+#include "ops/core/less/less.h"
+#include "ops/core/logical_and/logical_and.h"
 #include "ops/core/mul/mul.h"
 #include "ops/core/reshape/reshape.h"
+#include "ops/core/where/where.h"
 
 namespace fovea {
 
@@ -33,7 +36,9 @@ Tensor flat_positions(const Shape& shape, const Tensor& indices, int64_t axis) {
   const Dim behind = product(Shape(shape.begin() + axis + 1, shape.end()));
   const Tensor at = cast(reshape(indices, {before, indices.dim(axis), behind}), DType::i64);
   const Tensor outer = iota({before, 1, 1}, 0) * extent(shape[axis] * behind);
-  return outer + at * extent(behind) + iota({1, 1, behind}, 2);
+  const Tensor flat = outer + at * extent(behind) + iota({1, 1, behind}, 2);
+  // An index out of range stays one: it must not reach into another row.
+  return where(logical_and(less(-1, at), less(at, extent(shape[axis]))), flat, -1);
 }
 
 void infer_along_axis(InferContext& c, size_t i, size_t j, int64_t axis) {

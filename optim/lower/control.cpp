@@ -29,7 +29,13 @@ struct CarryBuffers {
 class Scan final : public PreparedKernel {
  public:
   Scan(std::shared_ptr<const Plan> plan, size_t carry, size_t xs, int64_t length, bool reverse, bool save)
-      : plan_(std::move(plan)), carry_(carry), xs_(xs), length_(length), reverse_(reverse), save_(save), buffers_(plan_->inputs, carry) {}
+      : plan_(std::move(plan)),
+        carry_(carry),
+        xs_(xs),
+        length_(length),
+        reverse_(reverse),
+        save_(save),
+        buffers_(plan_->inputs, carry) {}
   int64_t workspace_bytes() const override { return buffers_.bytes; }
 
   void launch(const KernelArgs& args) const override {
@@ -41,12 +47,15 @@ class Scan final : public PreparedKernel {
     for (size_t i = carry_ + xs_; i < inputs; ++i) in[i] = args.in[i];
     for (int64_t k = 0; k < length_; ++k) {
       const int64_t t = reverse_ ? length_ - 1 - k : k;
-      auto at = [&](const void* base, const PlanOperand& o) { return static_cast<char*>(const_cast<void*>(base)) + t * bytes_of(o); };
+      auto at = [&](const void* base, const PlanOperand& o) {
+        return static_cast<char*>(const_cast<void*>(base)) + t * bytes_of(o);
+      };
       for (size_t i = 0; i < xs_; ++i) in[carry_ + i] = at(args.in[carry_ + i], plan_->inputs[carry_ + i]);
       for (size_t i = 0; i < carry_; ++i) out[i] = work + buffers_.offsets[(k % 2) * carry_ + i];
       for (size_t i = 0; i < ys; ++i) out[carry_ + i] = at(args.out[carry_ + i], plan_->outputs[carry_ + i]);
       if (save_)
-        for (size_t i = 0; i < carry_; ++i) std::memcpy(at(args.out[carry_ + ys + i], plan_->inputs[i]), in[i], bytes_of(plan_->inputs[i]));
+        for (size_t i = 0; i < carry_; ++i)
+          std::memcpy(at(args.out[carry_ + ys + i], plan_->inputs[i]), in[i], bytes_of(plan_->inputs[i]));
       plan_->run(in.data(), out.data());
       for (size_t i = 0; i < carry_; ++i) in[i] = out[i];
     }
@@ -64,7 +73,10 @@ class Scan final : public PreparedKernel {
 class While final : public PreparedKernel {
  public:
   While(std::shared_ptr<const Plan> condition, std::shared_ptr<const Plan> body, int64_t limit)
-      : condition_(std::move(condition)), body_(std::move(body)), limit_(limit), buffers_(body_->inputs, body_->outputs.size()) {}
+      : condition_(std::move(condition)),
+        body_(std::move(body)),
+        limit_(limit),
+        buffers_(body_->inputs, body_->outputs.size()) {}
   int64_t workspace_bytes() const override { return buffers_.bytes; }
 
   void launch(const KernelArgs& args) const override {
@@ -77,7 +89,9 @@ class While final : public PreparedKernel {
       void* answer = &more;
       condition_->run(in.data(), &answer);
       if (!more) break;
-      if (k >= limit_) invalid("while_loop: the condition still holds after " + std::to_string(limit_) + " iterations (max_iterations)");
+      if (k >= limit_)
+        invalid("while_loop: the condition still holds after " + std::to_string(limit_) +
+                " iterations (max_iterations)");
       for (size_t i = 0; i < carry; ++i) out[i] = work + buffers_.offsets[(k % 2) * carry + i];
       body_->run(in.data(), out.data());
       for (size_t i = 0; i < carry; ++i) in[i] = out[i];
@@ -93,8 +107,11 @@ class While final : public PreparedKernel {
 
 class Cond final : public PreparedKernel {
  public:
-  Cond(std::shared_ptr<const Plan> yes, std::shared_ptr<const Plan> no) : yes_(std::move(yes)), no_(std::move(no)) {}
-  void launch(const KernelArgs& args) const override { (*args.input<bool>(0) ? yes_ : no_)->run(args.in + 1, args.out); }
+  Cond(std::shared_ptr<const Plan> yes, std::shared_ptr<const Plan> no)
+      : yes_(std::move(yes)), no_(std::move(no)) {}
+  void launch(const KernelArgs& args) const override {
+    (*args.input<bool>(0) ? yes_ : no_)->run(args.in + 1, args.out);
+  }
 
  private:
   std::shared_ptr<const Plan> yes_, no_;
@@ -117,22 +134,26 @@ Lowering::Ids Lowering::emit_control(const Node& node, const Attrs& attrs, Ids i
   launch.node = current_node_;
   launch.source = node.source;
   if (launch.op == "scan") {
-    const size_t carry = static_cast<size_t>(attrs.integer("carry")), xs = static_cast<size_t>(attrs.integer("xs"));
+    const size_t carry = static_cast<size_t>(attrs.integer("carry")),
+                 xs = static_cast<size_t>(attrs.integer("xs"));
     for (size_t i = carry; i < carry + xs; ++i) {
       operands[i].shape.erase(operands[i].shape.begin());
       operands[i].strides = contiguous_strides(operands[i].shape);
     }
-    launch.host = std::make_unique<Scan>(plan_of("function", operands), carry, xs, attrs.shape("length")[0].value(), attrs.flag("reverse"),
-                                         attrs.flag("save_carries"));
+    launch.host =
+        std::make_unique<Scan>(plan_of("function", operands), carry, xs, attrs.shape("length")[0].value(),
+                               attrs.flag("reverse"), attrs.flag("save_carries"));
   } else if (launch.op == "while_loop") {
-    launch.host = std::make_unique<While>(plan_of("condition", operands), plan_of("function", operands), attrs.integer("max_iterations"));
+    launch.host = std::make_unique<While>(plan_of("condition", operands), plan_of("function", operands),
+                                          attrs.integer("max_iterations"));
   } else {
     operands.erase(operands.begin());
     launch.host = std::make_unique<Cond>(plan_of("then", operands), plan_of("otherwise", operands));
   }
   launch.workspace = launch.host->workspace_bytes();
   launch.in = std::move(in);
-  for (const TensorType& t : node.outputs) launch.out.push_back(fresh({t.dtype, to_shape(evaluate(t.shape, bindings))}));
+  for (const TensorType& t : node.outputs)
+    launch.out.push_back(fresh({t.dtype, to_shape(evaluate(t.shape, bindings))}));
   Ids result = launch.out;
   launches_.push_back(std::move(launch));
   return result;

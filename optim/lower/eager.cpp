@@ -1,4 +1,5 @@
-// Ops on concrete tensors: each is a function of one node, compiled once for each set of attributes and types.
+// Ops on concrete tensors: each is a function of one node, compiled once for each set of attributes and
+// types.
 #include <list>
 #include <map>
 #include <mutex>

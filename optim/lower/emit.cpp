@@ -38,7 +38,9 @@ Attrs concrete(const Attrs& attrs, const Bindings& bindings) {
       Shape numbers;
       for (const Dim& d : *s) {
         const auto v = d.eval(bindings);  // may be negative: paddings crop
-        if (!v) invalid("attribute '" + name + "': the size " + d.str() + " is not known: no input determines its symbols");
+        if (!v)
+          invalid("attribute '" + name + "': the size " + d.str() +
+                  " is not known: no input determines its symbols");
         numbers.push_back(*v);
       }
       out.set(name, numbers);
@@ -64,7 +66,8 @@ int32_t Lowering::add_view(View view) {
 
 int32_t Lowering::add_constant(Array array) {
   storages_.push_back({StorageKind::constant, static_cast<int32_t>(constants_.size()), array.nbytes()});
-  const int32_t id = add_view({static_cast<int32_t>(storages_.size()) - 1, 0, array.dtype(), array.shape(), array.strides()});
+  const int32_t id = add_view(
+      {static_cast<int32_t>(storages_.size()) - 1, 0, array.dtype(), array.shape(), array.strides()});
   constants_.push_back(std::move(array));
   return id;
 }
@@ -74,7 +77,8 @@ int32_t Lowering::fresh(const TensorType& type) {
   const int64_t bytes = checked_mul(product(shape), size_of(type.dtype), "the bytes of a value");
   storages_.push_back({StorageKind::arena, 0, bytes});
   Dims strides = contiguous_strides(shape);
-  return add_view({static_cast<int32_t>(storages_.size()) - 1, 0, type.dtype, std::move(shape), std::move(strides)});
+  return add_view(
+      {static_cast<int32_t>(storages_.size()) - 1, 0, type.dtype, std::move(shape), std::move(strides)});
 }
 
 OperandSpec Lowering::spec(int32_t view) const {
@@ -82,8 +86,11 @@ OperandSpec Lowering::spec(int32_t view) const {
   return {v.dtype, v.shape, v.strides};
 }
 
-Lowering::Ids Lowering::emit_graph(const Module& module, const Graph& graph, const Ids& args, const Bindings& bindings, bool outermost) {
-  if (++depth_ > kMaxDepth) invalid("'" + graph.name + "': decompositions are nested more than " + std::to_string(kMaxDepth) + " deep");
+Lowering::Ids Lowering::emit_graph(const Module& module, const Graph& graph, const Ids& args,
+                                   const Bindings& bindings, bool outermost) {
+  if (++depth_ > kMaxDepth)
+    invalid("'" + graph.name + "': decompositions are nested more than " + std::to_string(kMaxDepth) +
+            " deep");
   const std::vector<bool> live = live_nodes(graph);
   std::vector<Ids> map(graph.nodes.size());
   for (size_t i = 0; i < graph.inputs.size(); ++i) map[graph.inputs[i]] = {args[i]};
@@ -102,12 +109,15 @@ Lowering::Ids Lowering::emit_graph(const Module& module, const Graph& graph, con
   return out;
 }
 
-Lowering::Ids Lowering::emit_node(const Module& module, const Node& node, const Ids& in, const Bindings& bindings) {
+Lowering::Ids Lowering::emit_node(const Module& module, const Node& node, const Ids& in,
+                                  const Bindings& bindings) {
   const std::string& name = node.op->name();
   if (name == "constant") return {add_constant(module.constants[node.attrs.integer("index")])};
-  if (name == "input") invalid("the input '" + node.attrs.text("name") + "' is not among the function's arguments");
+  if (name == "input")
+    invalid("the input '" + node.attrs.text("name") + "' is not among the function's arguments");
   const Attrs attrs = concrete(node.attrs, bindings);
-  if (name == "scan" || name == "while_loop" || name == "cond") return emit_control(node, attrs, in, bindings);
+  if (name == "scan" || name == "while_loop" || name == "cond")
+    return emit_control(node, attrs, in, bindings);
   std::vector<TensorType> out;
   out.reserve(node.outputs.size());
   for (const TensorType& t : node.outputs) out.push_back(concrete(t, bindings));
@@ -117,7 +127,8 @@ Lowering::Ids Lowering::emit_node(const Module& module, const Node& node, const 
   return result.empty() ? emit_decomposition(node, attrs, in) : result;
 }
 
-bool Lowering::emit_view(const Node& node, const Attrs& attrs, const Ids& in, const TensorType& out, Ids& result) {
+bool Lowering::emit_view(const Node& node, const Attrs& attrs, const Ids& in, const TensorType& out,
+                         Ids& result) {
   const View& v = views_[in[0]];
   View alias{v.storage, v.offset, out.dtype, numbers(out.shape), {}};
   int64_t offset = 0;
@@ -137,7 +148,8 @@ int32_t Lowering::contiguous(int32_t view, const Node& origin) {
 }
 
 // Empty where the backend has no kernel.
-Lowering::Ids Lowering::emit_kernel(const std::string& op, const Attrs& attrs, Ids in, const std::vector<TensorType>& out, const Node& origin) {
+Lowering::Ids Lowering::emit_kernel(const std::string& op, const Attrs& attrs, Ids in,
+                                    const std::vector<TensorType>& out, const Node& origin) {
   KernelRequest request{op, attrs, {}, {}};
   for (int32_t v : in) request.in.push_back(spec(v));
   for (const TensorType& t : out) {
@@ -151,7 +163,8 @@ Lowering::Ids Lowering::emit_kernel(const std::string& op, const Attrs& attrs, I
   if (support.kind == FOVEA_SUPPORT_NO) {
     if (find_op(op).decompose_fn()) return {};
     std::string text = std::string(support.reason) + "\n  backend " + backend_.name;
-    if (*origin.source.file) text += std::string("\n  at ") + origin.source.file + ":" + std::to_string(origin.source.line);
+    if (*origin.source.file)
+      text += std::string("\n  at ") + origin.source.file + ":" + std::to_string(origin.source.line);
     fail(ErrorKind::Unsupported, text);
   }
   if (support.kind == FOVEA_SUPPORT_NEEDS_LAYOUT)
@@ -190,7 +203,8 @@ bool Lowering::fold(Launch& launch) {
   for (int32_t v : launch.in) {
     const View& view = views_[v];
     char* base = static_cast<char*>(constants_[storages_[view.storage].index].raw());
-    refs.push_back({reinterpret_cast<fovea_buffer*>(base), static_cast<uint64_t>(view.offset * size_of(view.dtype))});
+    refs.push_back(
+        {reinterpret_cast<fovea_buffer*>(base), static_cast<uint64_t>(view.offset * size_of(view.dtype))});
   }
   for (int32_t v : launch.out) {
     Array array(views_[v].dtype, views_[v].shape);
@@ -201,7 +215,10 @@ bool Lowering::fold(Launch& launch) {
     constants_.push_back(std::move(array));
   }
   const Array scratch(DType::u8, {launch.workspace});
-  const fovea_launch args{sizeof(fovea_launch), refs.data(), refs.data() + launch.in.size(), {reinterpret_cast<fovea_buffer*>(scratch.raw()), 0}};
+  const fovea_launch args{sizeof(fovea_launch),
+                          refs.data(),
+                          refs.data() + launch.in.size(),
+                          {reinterpret_cast<fovea_buffer*>(scratch.raw()), 0}};
   const fovea_status status = backend_.table->op_launch(nullptr, launch.prepared, &args);
   backend_.table->op_release(launch.prepared);
   launch.prepared = nullptr;
@@ -225,7 +242,9 @@ Lowering::Ids Lowering::emit_decomposition(const Node& node, const Attrs& attrs,
       for (const Tensor& t : node.op->decompose_fn()({args, attrs})) builder->output("", t);
     }
     if (builder->graph().outputs.size() != node.outputs.size())
-      invalid(node.op->name() + ": its decomposition gives " + std::to_string(builder->graph().outputs.size()) + " outputs, it has " + std::to_string(node.outputs.size()));
+      invalid(node.op->name() + ": its decomposition gives " +
+              std::to_string(builder->graph().outputs.size()) + " outputs, it has " +
+              std::to_string(node.outputs.size()));
     entry = {scratch, builder->finish()};
   }
   return emit_graph(*entry.first, *entry.second, in, {}, false);

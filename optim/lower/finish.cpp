@@ -22,14 +22,17 @@ std::shared_ptr<const Plan> Lowering::run(const Graph& graph, const std::vector<
   output_source_.assign(output_count_, -1);
   for (const auto& [i, o] : options_.donate) {
     if (i < 0 || static_cast<size_t>(i) >= in.size() || o < 0 || static_cast<size_t>(o) >= output_count_)
-      invalid("donation of argument " + std::to_string(i) + " to result " + std::to_string(o) + ": the function has " + std::to_string(in.size()) +
-              " arguments and " + std::to_string(output_count_) + " results");
+      invalid("donation of argument " + std::to_string(i) + " to result " + std::to_string(o) +
+              ": the function has " + std::to_string(in.size()) + " arguments and " +
+              std::to_string(output_count_) + " results");
     output_source_[o] = i;
   }
   Ids args;
   for (size_t i = 0; i < in.size(); ++i) {
-    storages_.push_back({StorageKind::input, static_cast<int32_t>(i), product(in[i].shape) * size_of(in[i].dtype)});
-    args.push_back(add_view({static_cast<int32_t>(storages_.size()) - 1, 0, in[i].dtype, in[i].shape, in[i].strides}));
+    storages_.push_back(
+        {StorageKind::input, static_cast<int32_t>(i), product(in[i].shape) * size_of(in[i].dtype)});
+    args.push_back(
+        add_view({static_cast<int32_t>(storages_.size()) - 1, 0, in[i].dtype, in[i].shape, in[i].strides}));
   }
   const Ids results = emit_graph(*module_, graph, args, bindings, true);
   bind_outputs(results);
@@ -45,11 +48,12 @@ int32_t Lowering::root(int32_t storage) const {
 }
 
 bool Lowering::whole(const View& v) const {
-  return v.offset == 0 && is_contiguous(v.shape, v.strides) && product(v.shape) * size_of(v.dtype) == storages_[v.storage].bytes;
+  return v.offset == 0 && is_contiguous(v.shape, v.strides) &&
+         product(v.shape) * size_of(v.dtype) == storages_[v.storage].bytes;
 }
 
-// Results that are computed into memory of their own are computed into the caller's. Those that take over an input
-// wait for reuse_in_place: until the input has been read for the last time, its memory is not free.
+// Results that are computed into memory of their own are computed into the caller's. Those that take over an
+// input wait for reuse_in_place: until the input has been read for the last time, its memory is not free.
 void Lowering::bind_outputs(const Ids& results) {
   for (size_t o = 0; o < results.size(); ++o) {
     Storage& s = storages_[views_[results[o]].storage];
@@ -90,15 +94,21 @@ void Lowering::reuse_in_place() {
         const View& in = views_[launch.in[i]];
         const int32_t target = root(in.storage);
         Storage &to = storages_[target], &from = storages_[out.storage];
-        if (to.last != static_cast<int32_t>(k) && !(to.kind == StorageKind::input && to.last <= static_cast<int32_t>(k))) continue;
+        if (to.last != static_cast<int32_t>(k) &&
+            !(to.kind == StorageKind::input && to.last <= static_cast<int32_t>(k)))
+          continue;
         if (!whole(in) || to.bytes != from.bytes || size_of(in.dtype) != size_of(out.dtype)) continue;
         if (to.kind == StorageKind::constant || to.kind == StorageKind::output) continue;
         // An input's memory is given up only to the result it was donated to.
-        if (to.kind == StorageKind::input && (from.last != INT_MAX || donated_output[to.index] < 0 || from.kind == StorageKind::output)) continue;
+        if (to.kind == StorageKind::input &&
+            (from.last != INT_MAX || donated_output[to.index] < 0 || from.kind == StorageKind::output))
+          continue;
         bool shared = false;  // another operand reads the same memory in another order
         for (size_t j = 0; j < launch.in.size(); ++j) {
           const View& other = views_[launch.in[j]];
-          shared = shared || (j != i && root(other.storage) == target && (other.offset != in.offset || other.strides != in.strides || other.shape != in.shape));
+          shared = shared ||
+                   (j != i && root(other.storage) == target &&
+                    (other.offset != in.offset || other.strides != in.strides || other.shape != in.shape));
         }
         for (size_t p = 0; p < o; ++p) shared = shared || root(views_[launch.out[p]].storage) == target;
         if (shared) continue;
@@ -143,7 +153,9 @@ void Lowering::copy_rest(Ids results) {
   // Results that read an input whose memory another result is about to take over leave it first.
   for (size_t o = 0; o < results.size(); ++o) {
     const Storage& s = storages_[root(views_[results[o]].storage)];
-    const bool given_away = s.kind == StorageKind::input && std::find(output_source_.begin(), output_source_.end(), s.index) != output_source_.end();
+    const bool given_away =
+        s.kind == StorageKind::input &&
+        std::find(output_source_.begin(), output_source_.end(), s.index) != output_source_.end();
     if (given_away && !in_place(o)) {
       results[o] = copy_of(results[o]);
       storages_[views_[results[o]].storage].last = INT_MAX;
@@ -164,10 +176,14 @@ PlanRef Lowering::ref(int32_t view) const {
   const int64_t offset = v.offset * size_of(v.dtype);
   const int32_t inputs = static_cast<int32_t>(input_count_), outputs = static_cast<int32_t>(output_count_);
   switch (s.kind) {
-    case StorageKind::arena: return {0, offset};  // the caller adds where in the arena
-    case StorageKind::input: return {1 + s.index, offset};
-    case StorageKind::output: return {1 + inputs + s.index, offset};
-    case StorageKind::constant: break;
+    case StorageKind::arena:
+      return {0, offset};  // the caller adds where in the arena
+    case StorageKind::input:
+      return {1 + s.index, offset};
+    case StorageKind::output:
+      return {1 + inputs + s.index, offset};
+    case StorageKind::constant:
+      break;
   }
   return {1 + inputs + outputs + s.index, offset};
 }
@@ -223,8 +239,8 @@ std::shared_ptr<const Plan> Lowering::finish(const Ids& results, const std::vect
   return plan;
 }
 
-std::shared_ptr<const Plan> lower(const std::shared_ptr<Module>& module, const Graph& graph, const std::vector<PlanOperand>& in,
-                                  const CompileOptions& options) {
+std::shared_ptr<const Plan> lower(const std::shared_ptr<Module>& module, const Graph& graph,
+                                  const std::vector<PlanOperand>& in, const CompileOptions& options) {
   return Lowering(module, options).run(graph, in);
 }
 

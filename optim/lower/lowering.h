@@ -19,7 +19,7 @@ enum class StorageKind { arena, input, output, constant };
 /// Memory of one value (and of the views of it).
 struct Storage {
   StorageKind kind = StorageKind::arena;
-  int32_t index = 0;    ///< of the input, output or constant
+  int32_t index = 0;  ///< of the input, output or constant
   int64_t bytes = 0;
   int32_t merged = -1;  ///< this value took over the memory of that storage
   int32_t first = 0, last = -1;
@@ -53,9 +53,11 @@ class Lowering {
  private:
   using Ids = std::vector<int32_t>;
   // emit.cpp: from nodes to launches
-  Ids emit_graph(const Module& module, const Graph& graph, const Ids& args, const Bindings& bindings, bool outermost);
+  Ids emit_graph(const Module& module, const Graph& graph, const Ids& args, const Bindings& bindings,
+                 bool outermost);
   Ids emit_node(const Module& module, const Node& node, const Ids& in, const Bindings& bindings);
-  Ids emit_kernel(const std::string& op, const Attrs& attrs, Ids in, const std::vector<TensorType>& out, const Node& origin);
+  Ids emit_kernel(const std::string& op, const Attrs& attrs, Ids in, const std::vector<TensorType>& out,
+                  const Node& origin);
   Ids emit_decomposition(const Node& node, const Attrs& attrs, const Ids& in);
   Ids emit_control(const Node& node, const Attrs& attrs, Ids in, const Bindings& bindings);
   bool emit_view(const Node& node, const Attrs& attrs, const Ids& in, const TensorType& out, Ids& result);
@@ -90,7 +92,8 @@ class Lowering {
   size_t input_count_ = 0, output_count_ = 0;
 };
 
-/// An attribute list with every symbol replaced by its number. `as_ints` turns shapes into integers for kernels.
+/// An attribute list with every symbol replaced by its number. `as_ints` turns shapes into integers for
+/// kernels.
 Attrs concrete(const Attrs& attrs, const Bindings& bindings);
 Attrs for_kernel(const Attrs& attrs);
 

@@ -31,7 +31,8 @@ int64_t plan_memory(std::vector<Lifetime>& blocks) {
     }
     block.offset = best >= 0 ? best : end;
     total = std::max(total, checked_add(block.offset, block.bytes, "the arena"));
-    auto at = std::upper_bound(placed.begin(), placed.end(), block.offset, [&](int64_t offset, int32_t p) { return offset < blocks[p].offset; });
+    auto at = std::upper_bound(placed.begin(), placed.end(), block.offset,
+                               [&](int64_t offset, int32_t p) { return offset < blocks[p].offset; });
     placed.insert(at, id);
   }
   return total;

@@ -13,8 +13,8 @@ struct Lifetime {
   int64_t offset = 0;  ///< the answer
 };
 
-/// Gives every block an offset, 64-byte aligned, such that blocks alive at the same step do not overlap: largest first,
-/// each into the smallest gap that holds it. Returns the bytes of the arena.
+/// Gives every block an offset, 64-byte aligned, such that blocks alive at the same step do not overlap:
+/// largest first, each into the smallest gap that holds it. Returns the bytes of the arena.
 int64_t plan_memory(std::vector<Lifetime>& blocks);
 
 /// The largest sum of blocks alive at one step: no arena can be smaller.

@@ -24,7 +24,9 @@ std::string key_of(std::span<const Array> in) {
 
 std::vector<PlanOperand> operands(std::span<const Array> in) {
   std::vector<PlanOperand> out;
-  for (const Array& a : in) out.push_back({a.dtype(), a.shape(), a.is_contiguous() ? contiguous_strides(a.shape()) : a.strides(), -1, -1});
+  for (const Array& a : in)
+    out.push_back(
+        {a.dtype(), a.shape(), a.is_contiguous() ? contiguous_strides(a.shape()) : a.strides(), -1, -1});
   return out;
 }
 

@@ -16,10 +16,11 @@
 
 namespace fovea {
 
+/// How a function is compiled.
 struct CompileOptions {
-  std::string backend = "cpu";                     ///< "reference" runs everything unfused in plain loops
-  std::vector<std::pair<int, int>> donate;         ///< (input, output): the output may take over the input's memory
-  size_t max_plans = 512;                          ///< plans kept; the least recently used go first
+  std::string backend = "cpu";              ///< "reference" runs everything unfused in plain loops
+  std::vector<std::pair<int, int>> donate;  ///< (input, output): the output may take over the input's memory
+  size_t max_plans = 512;                   ///< plans kept; the least recently used go first
 };
 
 /// A function ready to run on arguments of any shape its types allow. May be run from many threads at once.

@@ -25,19 +25,22 @@ Nodes decomposed(const OpCase& c, int* depth) {
   for (const Tensor& y : builder->add(*c.op, args, c.attrs, {})) builder->output("", y);
   auto graph = builder->finish();
   for (*depth = 0; *depth < kDeepest; ++*depth) {
-    if (std::all_of(graph->nodes.begin(), graph->nodes.end(), [](const Node& n) { return n.op->is_core(); })) break;
+    if (std::all_of(graph->nodes.begin(), graph->nodes.end(), [](const Node& n) { return n.op->is_core(); }))
+      break;
     auto next = Builder::make(module, "f" + std::to_string(*depth + 1));
     std::vector<Tensor> in;
     for (const TensorType& t : c.types()) in.push_back(next->input("", t));
     TraceScope scope(next);
-    const auto out = inline_graph(*next, *graph, in, [](const Node& node, const std::vector<Tensor>& operands) {
-      if (node.op->is_core()) return std::vector<Tensor>{};
-      auto results = node.op->decompose_fn()({operands, node.attrs});
-      EXPECT_EQ(results.size(), node.outputs.size()) << node.op->name();
-      for (size_t i = 0; i < std::min(results.size(), node.outputs.size()); ++i)
-        EXPECT_EQ(to_string(results[i].type()), to_string(node.outputs[i])) << node.op->name() << ": result " << i << " of its decomposition";
-      return results;
-    });
+    const auto out =
+        inline_graph(*next, *graph, in, [](const Node& node, const std::vector<Tensor>& operands) {
+          if (node.op->is_core()) return std::vector<Tensor>{};
+          auto results = node.op->decompose_fn()({operands, node.attrs});
+          EXPECT_EQ(results.size(), node.outputs.size()) << node.op->name();
+          for (size_t i = 0; i < std::min(results.size(), node.outputs.size()); ++i)
+            EXPECT_EQ(to_string(results[i].type()), to_string(node.outputs[i]))
+                << node.op->name() << ": result " << i << " of its decomposition";
+          return results;
+        });
     for (const Tensor& y : out) next->output("", y);
     graph = next->finish();
   }
@@ -50,7 +53,8 @@ TEST_P(Decomposition, HasTheTypesAndValuesOfTheOp) {
   const OpDecl& op = *GetParam();
   if (op.is_core()) return;
   // What rounding of intermediate values may do, in units of the largest result.
-  const std::map<DType, double> tolerance = {{DType::f64, 64}, {DType::f32, 64}, {DType::bf16, 24}, {DType::f16, 64}, {DType::i32, 0}};
+  const std::map<DType, double> tolerance = {
+      {DType::f64, 64}, {DType::f32, 64}, {DType::bf16, 24}, {DType::f16, 64}, {DType::i32, 0}};
   std::mt19937 random(13);
   std::vector<OpCase> cases = sample_cases(op);
   for (const OpCase& sample : sample_cases(op))

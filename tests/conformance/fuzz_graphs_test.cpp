@@ -1,4 +1,5 @@
-// Random typed graphs of random ops: the CPU backend against the reference, to the last bit where the numbers are whole.
+// Random typed graphs of random ops: the CPU backend against the reference, to the last bit where the numbers
+// are whole.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -14,16 +15,41 @@ namespace {
 
 // On small whole numbers these give whole numbers, or bools, exactly in every type.
 const std::set<std::string> kExact = {
-    "abs",     "add",    "all",        "any",         "argmax",      "argmin",     "broadcast_to", "cast",      "concat",
-    "copy",    "cumsum", "equal",      "floor",       "full",        "gather",     "greater",      "greater_equal", "identity", "iota",
-    "less",    "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "matmul", "max",       "maximum",  "min",
-    "minimum", "mul",    "neg",        "not_equal",   "one_hot",     "pad",        "permute",      "relu",      "reshape",  "scatter_add",
-    "sign",    "slice",  "sort",       "square",      "sub",         "sum",        "take_along_axis", "tril",   "triu",     "where",
-    "embedding", "ceil", "round",      "linear",      "extent",      "stop_gradient",
+    "abs",           "add",
+    "all",           "any",
+    "argmax",        "argmin",
+    "broadcast_to",  "cast",
+    "concat",        "copy",
+    "cumsum",        "equal",
+    "floor",         "full",
+    "gather",        "greater",
+    "greater_equal", "identity",
+    "iota",          "less",
+    "less_equal",    "logical_and",
+    "logical_not",   "logical_or",
+    "logical_xor",   "matmul",
+    "max",           "maximum",
+    "min",           "minimum",
+    "mul",           "neg",
+    "not_equal",     "one_hot",
+    "pad",           "permute",
+    "relu",          "reshape",
+    "scatter_add",   "sign",
+    "slice",         "sort",
+    "square",        "sub",
+    "sum",           "take_along_axis",
+    "tril",          "triu",
+    "where",         "embedding",
+    "ceil",          "round",
+    "linear",        "extent",
+    "stop_gradient",
 };
 
-// Their results jump where operands differ by a rounding, so random real numbers cannot be compared behind them.
-bool jumps(const OpDecl& op) { return !op.is_differentiable() || op.name() == "sort" || op.name() == "top_k" || op.name() == "mod"; }
+// Their results jump where operands differ by a rounding, so random real numbers cannot be compared behind
+// them.
+bool jumps(const OpDecl& op) {
+  return !op.is_differentiable() || op.name() == "sort" || op.name() == "top_k" || op.name() == "mod";
+}
 
 struct Random {
   std::mt19937 bits;
@@ -42,7 +68,8 @@ struct Fuzzed {
   std::vector<In> in;
   std::string text;  ///< the ops in order, for messages
   int nodes = 0;
-  bool gradients = false;  ///< there is a function "g": the gradients of f for the floating inputs, given cotangents
+  bool gradients =
+      false;  ///< there is a function "g": the gradients of f for the floating inputs, given cotangents
 };
 
 // Attributes of a random sample, with its axes moved at random.
@@ -53,7 +80,8 @@ Attrs random_attrs(const OpDecl& op, Random& r) {
     if (a.name == "axes" && std::holds_alternative<Ints>(a.fallback) && op.name() != "permute" && r.below(2))
       attrs.set("axes", Ints{static_cast<int64_t>(r.below(3)) - 1});
     if (a.name == "keepdims" && r.below(2)) attrs.set("keepdims", true);
-    if (std::holds_alternative<Shape>(a.fallback) && a.name == "shape" && r.below(2)) attrs.set("shape", to_shape(random_shape(r)));
+    if (std::holds_alternative<Shape>(a.fallback) && a.name == "shape" && r.below(2))
+      attrs.set("shape", to_shape(random_shape(r)));
   }
   return attrs;
 }
@@ -80,14 +108,17 @@ Fuzzed random_graph(Random& r, const std::vector<const OpDecl*>& ops, DType dtyp
     while (count > 0 && op.inputs()[count - 1].optional && r.below(2)) --count;
     if (count > 0 && op.inputs().back().variadic) count += r.below(2);
     std::vector<Tensor> in;
-    for (size_t i = 0; i < count; ++i) in.push_back(pool[r.below(2) ? pool.size() - 1 - r.below(std::min<size_t>(3, pool.size())) : r.below(pool.size())]);
+    for (size_t i = 0; i < count; ++i)
+      in.push_back(pool[r.below(2) ? pool.size() - 1 - r.below(std::min<size_t>(3, pool.size()))
+                                   : r.below(pool.size())]);
     Attrs attrs = random_attrs(op, r);
     try {
       std::vector<TensorType> types;
       for (const Tensor& t : in) types.push_back(t.type());
       Attrs checked = attrs;
       double elements = 0;
-      for (const TensorType& t : op.check(checked, types, nullptr, nullptr)) elements += static_cast<double>(product(evaluate(t.shape, {})));
+      for (const TensorType& t : op.check(checked, types, nullptr, nullptr))
+        elements += static_cast<double>(product(evaluate(t.shape, {})));
       if (elements > 500) continue;
       for (const Tensor& y : builder->add(op, in, attrs, {})) pool.push_back(y);
       for (const Tensor& t : in) used.insert(t.value().node);
@@ -122,7 +153,8 @@ void add_gradients(Fuzzed& f) {
     in.push_back(b->input("", t));
   }
   if (seeds.empty()) return;
-  const auto out = b->add(find_op("vjp"), in, {{"function", FunctionRef{"f"}}, {"wrt", wrt}, {"seeds", seeds}}, {});
+  const auto out =
+      b->add(find_op("vjp"), in, {{"function", FunctionRef{"f"}}, {"wrt", wrt}, {"seeds", seeds}}, {});
   for (const Tensor& y : out) b->output("", y);
   b->finish();
   f.gradients = true;
@@ -146,11 +178,14 @@ Result run_on(const Fuzzed& f, const std::string& backend, const std::vector<Arr
 std::vector<const OpDecl*> ops_where(const std::function<bool(const OpDecl&)>& wanted) {
   std::vector<const OpDecl*> out;
   for (const OpDecl* op : all_ops())
-    if (!is_structural(*op) && !op->is_random() && !op->has_side_effect() && !op->samples().empty() && wanted(*op)) out.push_back(op);
+    if (!is_structural(*op) && !op->is_random() && !op->has_side_effect() && !op->samples().empty() &&
+        wanted(*op))
+      out.push_back(op);
   return out;
 }
 
-void fuzz(const std::vector<const OpDecl*>& ops, DType dtype, bool whole, Tolerance tolerance, int graphs, unsigned seed, double least_finite) {
+void fuzz(const std::vector<const OpDecl*>& ops, DType dtype, bool whole, Tolerance tolerance, int graphs,
+          unsigned seed, double least_finite) {
   std::set<std::string> reached;
   int ran = 0, finite = 0, results = 0;
   for (int g = 0; g < graphs; ++g) {
@@ -170,7 +205,8 @@ void fuzz(const std::vector<const OpDecl*>& ops, DType dtype, bool whole, Tolera
     ran += got.error.empty();
     for (size_t i = 0; i < got.out.size(); ++i) {
       const auto values = want.out[i].to_vector<double>();
-      const bool sound = std::all_of(values.begin(), values.end(), [](double v) { return std::abs(v) < 1e6; });
+      const bool sound =
+          std::all_of(values.begin(), values.end(), [](double v) { return std::abs(v) < 1e6; });
       ++results;
       finite += sound;
       // Whole numbers stay exact only while they are small; real ones tell nothing beyond that either.
@@ -185,22 +221,26 @@ void fuzz(const std::vector<const OpDecl*>& ops, DType dtype, bool whole, Tolera
       at = end;
     }
   }
-  EXPECT_GE(reached.size() * 10, ops.size() * 6) << "only " << reached.size() << " of " << ops.size() << " ops were tried";
+  EXPECT_GE(reached.size() * 10, ops.size() * 6)
+      << "only " << reached.size() << " of " << ops.size() << " ops were tried";
   EXPECT_GE(ran * 10, graphs * 7) << ran << " of " << graphs << " graphs ran";
-  EXPECT_GE(finite, least_finite * results) << finite << " of " << results << " results were small enough to compare";
+  EXPECT_GE(finite, least_finite * results)
+      << finite << " of " << results << " results were small enough to compare";
 }
 
 class FuzzGraphs : public testing::TestWithParam<DType> {};
 
 TEST_P(FuzzGraphs, OfWholeNumbersAreExact) {
-  fuzz(ops_where([](const OpDecl& op) { return kExact.count(op.name()) > 0; }), GetParam(), true, {0, 0, 0}, 150, 1000, 0.8);
+  fuzz(ops_where([](const OpDecl& op) { return kExact.count(op.name()) > 0; }), GetParam(), true, {0, 0, 0},
+       150, 1000, 0.8);
 }
 INSTANTIATE_TEST_SUITE_P(Types, FuzzGraphs, testing::Values(DType::f32, DType::f64, DType::i32, DType::i64),
                          [](const auto& info) { return std::string(to_string(info.param)); });
 
 TEST(FuzzedGraphs, OfRealNumbersAgree) {
   // Chains of ill-conditioned ops magnify the last bits of f64.
-  fuzz(ops_where([](const OpDecl& op) { return !jumps(op); }), DType::f64, false, {1e7, 1, 1e7}, 300, 5000, 0.5);
+  fuzz(ops_where([](const OpDecl& op) { return !jumps(op); }), DType::f64, false, {1e7, 1, 1e7}, 300, 5000,
+       0.5);
 }
 
 TEST(FuzzedGraphs, KnowTheirOps) {

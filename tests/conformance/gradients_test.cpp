@@ -59,7 +59,8 @@ class Derivatives {
   const std::vector<TensorType>& cotangents(bool second) const { return second ? first_ : seed_types_; }
 
   /// Runs "f", "g" or "h".
-  std::vector<Array> run(const std::string& function, const std::vector<Array>& args, const std::string& backend) {
+  std::vector<Array> run(const std::string& function, const std::vector<Array>& args,
+                         const std::string& backend) {
     auto& program = programs_[function + backend];
     if (!program) {
       CompileOptions options;
@@ -83,10 +84,12 @@ class Derivatives {
     for (const TensorType& t : types) out.push_back(b.input("", t));
     return out;
   }
-  std::vector<TensorType> vjp(const std::string& name, const std::string& of, const std::vector<TensorType>& in, const Ints& wrt,
-                              const Ints& seeds, size_t skip) {
+  std::vector<TensorType> vjp(const std::string& name, const std::string& of,
+                              const std::vector<TensorType>& in, const Ints& wrt, const Ints& seeds,
+                              size_t skip) {
     auto b = Builder::make(module_, name);
-    const auto out = b->add(find_op("vjp"), inputs(*b, in), {{"function", FunctionRef{of}}, {"wrt", wrt}, {"seeds", seeds}}, {});
+    const auto out = b->add(find_op("vjp"), inputs(*b, in),
+                            {{"function", FunctionRef{of}}, {"wrt", wrt}, {"seeds", seeds}}, {});
     std::vector<TensorType> types;
     for (size_t i = skip; i < out.size(); ++i) {
       b->output("", out[i]);
@@ -110,7 +113,8 @@ double dot(const std::vector<Array>& a, const std::vector<Array>& b) {
 }
 
 // d <f(x), w> / dx by differences of one element at a time, against the gradients of both backends.
-void check_order(Derivatives& d, bool second, std::vector<Array> x, const std::vector<Array>& w, const OpCase& c) {
+void check_order(Derivatives& d, bool second, std::vector<Array> x, const std::vector<Array>& w,
+                 const OpCase& c) {
   constexpr double kStep = 1e-6, kAbsolute = 1e-5, kRelative = 1e-3;
   std::vector<Array> args = x;
   args.insert(args.end(), w.begin(), w.end());
@@ -131,8 +135,8 @@ void check_order(Derivatives& d, bool second, std::vector<Array> x, const std::v
       const double slope = (value[1] - value[0]) / (2 * kStep);
       for (const auto* got : {&on_reference, &on_cpu})
         ASSERT_NEAR((*got)[k].get_flat(i), slope, kAbsolute + kRelative * std::abs(slope))
-            << c.str() << ": " << (second ? "second" : "first") << " order, operand " << operand << ", element " << i << ", on "
-            << (got == &on_cpu ? "cpu" : "reference");
+            << c.str() << ": " << (second ? "second" : "first") << " order, operand " << operand
+            << ", element " << i << ", on " << (got == &on_cpu ? "cpu" : "reference");
     }
     x[operand] = original;
   }
@@ -160,7 +164,8 @@ TEST_P(Gradients, AgreeWithDifferences) {
     const auto x = operands(c, 17);
     const bool from = std::any_of(c.in.begin(), c.in.end(), [](const In& i) { return is_floating(i.type); });
     const auto out = c.infer();
-    const bool to = std::any_of(out.begin(), out.end(), [](const TensorType& t) { return is_floating(t.dtype); });
+    const bool to =
+        std::any_of(out.begin(), out.end(), [](const TensorType& t) { return is_floating(t.dtype); });
     possible += from && to;
     if (exempt || !from || !to) continue;
     Derivatives d(c);
@@ -174,7 +179,8 @@ TEST_P(Gradients, AgreeWithDifferences) {
     ++checked;
   }
   if (!op.is_differentiable() && possible) {
-    EXPECT_TRUE(kExempt.count(op.name())) << op.name() << " stops gradients between floating tensors: say why in kExempt";
+    EXPECT_TRUE(kExempt.count(op.name()))
+        << op.name() << " stops gradients between floating tensors: say why in kExempt";
   }
   if (kExempt.count(op.name())) {
     EXPECT_TRUE(possible) << op.name() << " needs no exemption";

@@ -1,4 +1,5 @@
-// Every CPU kernel against the reference backend in fp64: all types it takes, odd and empty shapes, strided operands.
+// Every CPU kernel against the reference backend in fp64: all types it takes, odd and empty shapes, strided
+// operands.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -12,16 +13,17 @@
 namespace fovea::test {
 namespace {
 
-// The published accuracy of each op, in ulps of the result's type (f16 and bf16 compute in f32 and round once). An ulp is
-// taken of the result itself unless the op adds terms of both signs: then of the largest result, since what cancels
-// leaves the rounding of what was there before.
+// The published accuracy of each op, in ulps of the result's type (f16 and bf16 compute in f32 and round
+// once). An ulp is taken of the result itself unless the op adds terms of both signs: then of the largest
+// result, since what cancels leaves the rounding of what was there before.
 constexpr Tolerance kElementwise{2, 0}, kCancelling{4, 1, 1};
 const std::map<std::string, Tolerance> kAccuracy = {
     {"adam_update", kCancelling},
     {"avg_pool2d", kCancelling},
     {"avg_pool2d_backward", kCancelling},
     {"batch_norm_inference", kCancelling},
-    {"batch_norm_train", {8, 1, 2000}},  // a constant channel is divided by sqrt(eps), which magnifies its mean's rounding
+    {"batch_norm_train",
+     {8, 1, 2000}},  // a constant channel is divided by sqrt(eps), which magnifies its mean's rounding
     {"batch_norm_train_backward", {64, 1, 1}},
     {"conv2d", {32, 1, 1}},
     {"conv2d_backward_input", {32, 1, 1}},
@@ -35,7 +37,7 @@ const std::map<std::string, Tolerance> kAccuracy = {
     {"global_norm", {8, 0}},
     {"gru_gates", kCancelling},
     {"gru_gates_backward", kCancelling},
-    {"layer_norm", {8, 1, 2000}},  // as batch_norm_train
+    {"layer_norm", {8, 1, 2000}},         // as batch_norm_train
     {"layer_norm_backward", {32, 1, 1}},  // sums over the rows one by one
     {"linear", {32, 1, 1}},
     {"log_softmax", kCancelling},
@@ -49,7 +51,7 @@ const std::map<std::string, Tolerance> kAccuracy = {
     {"prod", {128, 0}},       // one rounding a factor
     {"rms_norm", kCancelling},
     {"rms_norm_backward", {32, 1, 1}},  // sums over the rows one by one
-    {"scatter_add", {32, 1, 1}},  // one rounding an addend
+    {"scatter_add", {32, 1, 1}},        // one rounding an addend
     {"scatter_along_axis", kCancelling},
     {"sgd_update", kCancelling},
     {"silu_backward", kCancelling},
@@ -97,7 +99,8 @@ void check_case(const OpCase& c, const std::vector<Array>& x, const char* layout
     const auto program = program_of(c, "cpu");
     const auto plan = program->plan(x);
     bool ran = c.op->is_view();
-    for (const PlanStep& step : plan->steps) ran = ran || (step.op == c.op->name() && step.kernel == kernel->name());
+    for (const PlanStep& step : plan->steps)
+      ran = ran || (step.op == c.op->name() && step.kernel == kernel->name());
     const bool constant = c.in.empty();  // computed when the plan was made
     ASSERT_TRUE(ran || constant) << what << " was not chosen";
     got.out = guarded_run(*plan, x);
@@ -105,9 +108,13 @@ void check_case(const OpCase& c, const std::vector<Array>& x, const char* layout
     got.error = e.what();
   }
   seen.insert(c.op->name() + "/" + kernel->name());
-  ASSERT_EQ(got.error.empty(), want.error.empty()) << what << "\ncpu: " << got.error << "\nreference: " << want.error;
+  ASSERT_EQ(got.error.empty(), want.error.empty())
+      << what << "\ncpu: " << got.error << "\nreference: " << want.error;
   for (size_t i = 0; i < got.out.size(); ++i)
-    ASSERT_EQ(difference(got.out[i], want.out[i], accuracy(c.op->name(), got.out[i].dtype()), &worst[c.op->name()]), "") << what << ", result " << i;
+    ASSERT_EQ(
+        difference(got.out[i], want.out[i], accuracy(c.op->name(), got.out[i].dtype()), &worst[c.op->name()]),
+        "")
+        << what << ", result " << i;
 }
 
 // Results that take over an operand's memory have the bits of those that do not.
@@ -117,12 +124,15 @@ void check_in_place(const OpCase& c, const std::vector<Array>& x) {
   const Outcome plain = outcome(c, "cpu", x);
   for (int o = 0; o < static_cast<int>(plain.out.size()) && o < 8; ++o)
     for (int i = 0; i < static_cast<int>(x.size()); ++i) {
-      if (!(kernel->in_place_masks()[o] >> i & 1) || x[i].shape() != plain.out[o].shape() || x[i].dtype() != plain.out[o].dtype()) continue;
+      if (!(kernel->in_place_masks()[o] >> i & 1) || x[i].shape() != plain.out[o].shape() ||
+          x[i].dtype() != plain.out[o].dtype())
+        continue;
       std::vector<Array> given;
       for (const Array& a : x) given.push_back(a.copy());
       const auto y = program_of(c, "cpu", {{i, o}})->run(given);
       for (size_t k = 0; k < y.size(); ++k)
-        ASSERT_EQ(bit_difference(y[k], plain.out[k]), "") << c.str() << ", operand " << i << " given to result " << o << ", result " << k;
+        ASSERT_EQ(bit_difference(y[k], plain.out[k]), "")
+            << c.str() << ", operand " << i << " given to result " << o << ", result " << k;
     }
 }
 
@@ -148,8 +158,9 @@ TEST_P(Kernels, AgreeWithTheReference) {
         check_case(c, x, "row-major");
         check_in_place(c, x);
         if (HasFatalFailure()) return;
-        const std::pair<Layout, const char*> layouts[] = {
-            {Layout::transposed, "transposed"}, {Layout::stepped, "stepped"}, {Layout::broadcast, "broadcast"}};
+        const std::pair<Layout, const char*> layouts[] = {{Layout::transposed, "transposed"},
+                                                          {Layout::stepped, "stepped"},
+                                                          {Layout::broadcast, "broadcast"}};
         for (const auto& [layout, name] : layouts) {
           auto strided = x;
           for (size_t i = 0; i < x.size(); ++i)
@@ -159,7 +170,9 @@ TEST_P(Kernels, AgreeWithTheReference) {
         }
       }
     }
-  for (const Kernel* k : kernels) EXPECT_TRUE(seen.count(op.name() + "/" + k->name())) << "no case reached the kernel " << op.name() << "/" << k->name();
+  for (const Kernel* k : kernels)
+    EXPECT_TRUE(seen.count(op.name() + "/" + k->name()))
+        << "no case reached the kernel " << op.name() << "/" << k->name();
   if (std::getenv("FOVEA_SHOW_ACCURACY")) std::cout << op.name() << " " << worst[op.name()] << " ulps\n";
 }
 

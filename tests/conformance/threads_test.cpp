@@ -36,7 +36,8 @@ TEST_P(Threads, GiveEqualBits) {
         if (threads == 1) first = y;
         ASSERT_EQ(y.size(), first.size());
         for (size_t i = 0; i < y.size(); ++i)
-          ASSERT_EQ(bit_difference(y[i], first[i]), "") << c.str() << ", result " << i << " with " << threads << " threads";
+          ASSERT_EQ(bit_difference(y[i], first[i]), "")
+              << c.str() << ", result " << i << " with " << threads << " threads";
       } catch (const Error& e) {
         ASSERT_TRUE(first.empty()) << c.str() << " with " << threads << " threads: " << e.what();
       }

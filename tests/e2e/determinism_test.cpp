@@ -20,9 +20,12 @@ std::vector<Array> parameters_after_ten_steps(const std::string& name, int threa
   models::Batch batch = w.make_batch(0);
   batch.inputs.push_back(batch.labels);
   for (const Array& a : batch.inputs) specs.emplace_back(a.dtype(), to_shape(a.shape()));
-  nn::TrainStep step(*w.model, [&](const std::vector<Tensor>& in) {
-    return std::vector<Tensor>{w.loss(w.forward({in.begin(), in.end() - 1}), in.back())};
-  }, specs, options);
+  nn::TrainStep step(
+      *w.model,
+      [&](const std::vector<Tensor>& in) {
+        return std::vector<Tensor>{w.loss(w.forward({in.begin(), in.end() - 1}), in.back())};
+      },
+      specs, options);
   for (int i = 0; i < 10; ++i) step(batch.inputs);
   std::vector<Array> out;
   for (const nn::NamedParameter& p : w.model->parameters()) out.push_back(p.parameter.value());
@@ -37,14 +40,16 @@ TEST_P(EveryWorkload, HasEqualBitsForEveryNumberOfThreads) {
     const std::vector<Array> more = parameters_after_ten_steps(GetParam(), threads);
     ASSERT_EQ(one.size(), more.size());
     for (size_t i = 0; i < one.size(); ++i)
-      EXPECT_EQ(std::memcmp(one[i].raw(), more[i].raw(), static_cast<size_t>(one[i].nbytes())), 0) << "parameter " << i << ", " << threads << " threads";
+      EXPECT_EQ(std::memcmp(one[i].raw(), more[i].raw(), static_cast<size_t>(one[i].nbytes())), 0)
+          << "parameter " << i << ", " << threads << " threads";
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Workloads, EveryWorkload, testing::ValuesIn(models::workload_names()), [](const auto& info) {
-  std::string name = info.param;
-  for (char& c : name) c = c == '-' ? '_' : c;
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Workloads, EveryWorkload, testing::ValuesIn(models::workload_names()),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           for (char& c : name) c = c == '-' ? '_' : c;
+                           return name;
+                         });
 
 }  // namespace

@@ -130,7 +130,8 @@ OpCase mapped(const OpCase& c, const std::map<int64_t, int64_t>& to) {
 
 }  // namespace
 
-std::optional<OpCase> resized(const OpCase& c, const std::vector<int64_t>& sizes, std::mt19937& random, int64_t most) {
+std::optional<OpCase> resized(const OpCase& c, const std::vector<int64_t>& sizes, std::mt19937& random,
+                              int64_t most) {
   std::set<int64_t> from;
   add_sizes(c, from);
   if (from.empty()) return std::nullopt;
@@ -164,8 +165,10 @@ std::vector<Array> operands(const OpCase& c, unsigned seed) {
     const int64_t n = a.size();
     std::uniform_real_distribution<double> uniform(in.low, in.high);
     for (int64_t i = 0; i < n; ++i)
-      p[i] = in.distinct ? in.low + (in.high - in.low) * (static_cast<double>(i) + 0.5) / static_cast<double>(n)
-             : is_floating(in.type) ? uniform(random) : std::min(std::floor(uniform(random)), in.high - 1);
+      p[i] = in.distinct
+                 ? in.low + (in.high - in.low) * (static_cast<double>(i) + 0.5) / static_cast<double>(n)
+             : is_floating(in.type) ? uniform(random)
+                                    : std::min(std::floor(uniform(random)), in.high - 1);
     if (in.distinct) std::shuffle(p, p + n, random);
     out.push_back(a.cast(in.type));
   }
@@ -187,13 +190,15 @@ OpCase widened(OpCase c) {
 Array with_layout(const Array& a, Layout layout) {
   if (a.rank() == 0 || a.size() == 0) return a;
   switch (layout) {
-    case Layout::row_major: return a;
+    case Layout::row_major:
+      return a;
     case Layout::transposed: {  // memory in the order of reversed axes
       std::vector<int64_t> back;
       for (int64_t i = a.rank(); i-- > 0;) back.push_back(i);
       return a.permute(back).copy().permute(back);
     }
-    case Layout::stepped: {  // every other element of a larger array, from its second on, the first axis backwards
+    case Layout::stepped: {  // every other element of a larger array, from its second on, the first axis
+                             // backwards
       Dims larger = a.shape();
       larger.back() = 2 * larger.back() + 1;
       Array wide(a.dtype(), larger);
@@ -206,12 +211,14 @@ Array with_layout(const Array& a, Layout layout) {
       for (int64_t i = 0; i < a.size(); ++i) out.set_flat(i, a.get_flat(i));
       return out;
     }
-    case Layout::broadcast: return a.slice(0, 0, 1).broadcast_to(a.shape());
+    case Layout::broadcast:
+      return a.slice(0, 0, 1).broadcast_to(a.shape());
   }
   return a;
 }
 
-std::unique_ptr<Program> program_of(const OpCase& c, const std::string& backend, std::vector<std::pair<int, int>> donate) {
+std::unique_ptr<Program> program_of(const OpCase& c, const std::string& backend,
+                                    std::vector<std::pair<int, int>> donate) {
   auto module = std::make_shared<Module>();
   auto builder = Builder::make(module, "f");
   std::vector<Tensor> args;
@@ -260,7 +267,8 @@ KernelRequest request_of(const OpCase& c, const std::vector<Array>& in) {
     r.out.push_back({t.dtype, shape, contiguous_strides(shape)});
   }
   r.attrs = for_kernel(concrete(attrs, {}));
-  for (const Array& a : in) r.in.push_back({a.dtype(), a.shape(), a.is_contiguous() ? contiguous_strides(a.shape()) : a.strides()});
+  for (const Array& a : in)
+    r.in.push_back({a.dtype(), a.shape(), a.is_contiguous() ? contiguous_strides(a.shape()) : a.strides()});
   return r;
 }
 
@@ -272,11 +280,16 @@ const Kernel* kernel_for(const KernelRequest& request) {
 
 double epsilon(DType dtype) {
   switch (dtype) {
-    case DType::f64: return 0x1p-52;
-    case DType::f32: return 0x1p-23;
-    case DType::f16: return 0x1p-10;
-    case DType::bf16: return 0x1p-7;
-    default: return 0;
+    case DType::f64:
+      return 0x1p-52;
+    case DType::f32:
+      return 0x1p-23;
+    case DType::f16:
+      return 0x1p-10;
+    case DType::bf16:
+      return 0x1p-7;
+    default:
+      return 0;
   }
 }
 
@@ -302,7 +315,9 @@ std::string difference(const Array& got, const Array& want, Tolerance tolerance,
   if (!is_floating(got.dtype())) {
     const auto a = got.to_vector<int64_t>(), b = want.to_vector<int64_t>();
     for (size_t i = 0; i < a.size(); ++i)
-      if (a[i] != b[i]) return "element " + std::to_string(i) + ": got " + std::to_string(a[i]) + ", expected " + std::to_string(b[i]);
+      if (a[i] != b[i])
+        return "element " + std::to_string(i) + ": got " + std::to_string(a[i]) + ", expected " +
+               std::to_string(b[i]);
     return {};
   }
   const auto a = got.to_vector<double>(), b = want.to_vector<double>();
@@ -319,8 +334,9 @@ std::string difference(const Array& got, const Array& want, Tolerance tolerance,
     if (off <= tolerance.absolute * eps) continue;
     if (ulps_seen && !(ulps <= *ulps_seen)) *ulps_seen = ulps;
     if (!(ulps <= tolerance.ulps))
-      return "element " + std::to_string(i) + " of " + std::string(to_string(got.dtype())) + to_string(got.shape()) + ": got " + number(a[i]) +
-             ", expected " + number(b[i]) + " (off by " + number(ulps) + " ulps, " + number(tolerance.ulps) + " allowed)";
+      return "element " + std::to_string(i) + " of " + std::string(to_string(got.dtype())) +
+             to_string(got.shape()) + ": got " + number(a[i]) + ", expected " + number(b[i]) + " (off by " +
+             number(ulps) + " ulps, " + number(tolerance.ulps) + " allowed)";
   }
   return {};
 }
@@ -332,8 +348,8 @@ std::string bit_difference(const Array& a, const Array& b) {
   const auto size = static_cast<size_t>(size_of(a.dtype()));
   for (int64_t i = 0; i < a.size(); ++i)
     if (std::memcmp(p + i * size, q + i * size, size) != 0)
-      return "element " + std::to_string(i) + " of " + std::string(to_string(a.dtype())) + to_string(a.shape()) + ": " + number(x.get_flat(i)) +
-             " against " + number(y.get_flat(i));
+      return "element " + std::to_string(i) + " of " + std::string(to_string(a.dtype())) +
+             to_string(a.shape()) + ": " + number(x.get_flat(i)) + " against " + number(y.get_flat(i));
   return {};
 }
 

@@ -37,12 +37,14 @@ bool is_structural(const OpDecl& op);
 /// For parametrised suites over all_ops(): the op's name.
 std::string op_name(const testing::TestParamInfo<const OpDecl*>& info);
 
-/// The case with its floating operands in `dtype`; for an integer or bool type, the floating operands become that
-/// type, and values grow to whole numbers. Nothing where the declaration refuses it.
+/// The case with its floating operands in `dtype`; for an integer or bool type, the floating operands become
+/// that type, and values grow to whole numbers. Nothing where the declaration refuses it.
 std::optional<OpCase> with_dtype(const OpCase& c, DType dtype);
-/// The case with every distinct size replaced by one from `sizes` (size 1 stays), at most `most` elements an operand and
-/// a result. Multiples stay multiples in part of the attempts. Nothing where no attempt satisfies the declaration.
-std::optional<OpCase> resized(const OpCase& c, const std::vector<int64_t>& sizes, std::mt19937& random, int64_t most);
+/// The case with every distinct size replaced by one from `sizes` (size 1 stays), at most `most` elements an
+/// operand and a result. Multiples stay multiples in part of the attempts. Nothing where no attempt satisfies
+/// the declaration.
+std::optional<OpCase> resized(const OpCase& c, const std::vector<int64_t>& sizes, std::mt19937& random,
+                              int64_t most);
 
 /// Random operands as the case says.
 std::vector<Array> operands(const OpCase& c, unsigned seed);
@@ -55,7 +57,8 @@ enum class Layout { row_major, transposed, stepped, broadcast };
 Array with_layout(const Array& a, Layout layout);
 
 /// A program of the case alone.
-std::unique_ptr<Program> program_of(const OpCase& c, const std::string& backend, std::vector<std::pair<int, int>> donate = {});
+std::unique_ptr<Program> program_of(const OpCase& c, const std::string& backend,
+                                    std::vector<std::pair<int, int>> donate = {});
 /// Runs with result memory full of ones (NaN for floats) between guard bytes, which must stay as they were.
 std::vector<Array> guarded_run(const Plan& plan, const std::vector<Array>& in);
 /// program_of, then guarded_run.
@@ -65,8 +68,8 @@ std::vector<Array> run_case(const OpCase& c, const std::string& backend, const s
 KernelRequest request_of(const OpCase& c, const std::vector<Array>& in);
 const Kernel* kernel_for(const KernelRequest& request);
 
-/// How far results may be off: |got - want| <= epsilon(dtype) * max(ulps * max(|want|, floor * largest |want|, smallest
-/// normal number), absolute). Integers and bools must be equal.
+/// How far results may be off: |got - want| <= epsilon(dtype) * max(ulps * max(|want|, floor * largest
+/// |want|, smallest normal number), absolute). Integers and bools must be equal.
 struct Tolerance {
   double ulps = 4;
   double floor = 0;

@@ -46,7 +46,8 @@ class CheckpointTest : public ::testing::Test {
 Checkpoint at_step(int64_t step) {
   Checkpoint c;
   std::vector<float> weights(1000);
-  for (size_t i = 0; i < weights.size(); ++i) weights[i] = std::sin(static_cast<float>(step) + static_cast<float>(i));
+  for (size_t i = 0; i < weights.size(); ++i)
+    weights[i] = std::sin(static_cast<float>(step) + static_cast<float>(i));
   weights[3] = std::numeric_limits<float>::denorm_min();
   weights[4] = -0.0f;
   c.state["param/w"] = Array::of(weights, {10, 100});
@@ -81,7 +82,9 @@ void expect_same(const Checkpoint& a, const Checkpoint& b) {
   EXPECT_EQ(a.items, b.items);
   EXPECT_EQ(a.validated_at, b.validated_at);
   EXPECT_EQ(a.metadata, b.metadata);
-  auto same_bits = [](double x, double y) { return std::bit_cast<uint64_t>(x) == std::bit_cast<uint64_t>(y) || (std::isnan(x) && std::isnan(y)); };
+  auto same_bits = [](double x, double y) {
+    return std::bit_cast<uint64_t>(x) == std::bit_cast<uint64_t>(y) || (std::isnan(x) && std::isnan(y));
+  };
   ASSERT_EQ(a.running.size(), b.running.size());
   for (size_t i = 0; i < a.running.size(); ++i) EXPECT_TRUE(same_bits(a.running[i], b.running[i])) << i;
   ASSERT_EQ(a.history.size(), b.history.size());

@@ -1,4 +1,5 @@
-// Generation against exhaustive search over small vocabularies, and saved decoding graphs against the whole model.
+// Generation against exhaustive search over small vocabularies, and saved decoding graphs against the whole
+// model.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -47,8 +48,11 @@ class TableDecoder : public StepDecoder {
     sizes.push_back(static_cast<int64_t>(rows_.size()));
     Array out(DType::f32, {sizes.back(), vocab_});
     for (size_t r = 0; r < rows_.size(); ++r) {
-      const auto p = distribution(rows_[r].sequence, {rows_[r].history.begin() + 1, rows_[r].history.end()}, vocab_);
-      for (size_t v = 0; v < p.size(); ++v) out.data<float>()[static_cast<int64_t>(r) * vocab_ + static_cast<int64_t>(v)] = static_cast<float>(p[v]);
+      const auto p =
+          distribution(rows_[r].sequence, {rows_[r].history.begin() + 1, rows_[r].history.end()}, vocab_);
+      for (size_t v = 0; v < p.size(); ++v)
+        out.data<float>()[static_cast<int64_t>(r) * vocab_ + static_cast<int64_t>(v)] =
+            static_cast<float>(p[v]);
     }
     return out;
   }
@@ -71,11 +75,13 @@ GenerateOptions options() {
   return o;
 }
 
-std::vector<GenerateRequest> requests(size_t n, int64_t max_length) { return std::vector<GenerateRequest>(n, {max_length, 0}); }
+std::vector<GenerateRequest> requests(size_t n, int64_t max_length) {
+  return std::vector<GenerateRequest>(n, {max_length, 0});
+}
 
 // Every sequence that may come, with its score.
-void enumerate(uint64_t sequence, int64_t vocab, int64_t max_length, double alpha, std::vector<int32_t>& tokens, double log_prob,
-               std::vector<Hypothesis>& out) {
+void enumerate(uint64_t sequence, int64_t vocab, int64_t max_length, double alpha,
+               std::vector<int32_t>& tokens, double log_prob, std::vector<Hypothesis>& out) {
   const auto p = distribution(sequence, tokens, vocab);
   const auto length = static_cast<int64_t>(tokens.size()) + 1;
   const double penalty = std::pow((5.0 + static_cast<double>(length)) / 6.0, alpha);
@@ -87,8 +93,10 @@ void enumerate(uint64_t sequence, int64_t vocab, int64_t max_length, double alph
       continue;
     }
     tokens.push_back(t);
-    if (length == max_length) out.push_back({tokens, now, now / penalty, false});
-    else enumerate(sequence, vocab, max_length, alpha, tokens, now, out);
+    if (length == max_length)
+      out.push_back({tokens, now, now / penalty, false});
+    else
+      enumerate(sequence, vocab, max_length, alpha, tokens, now, out);
     tokens.pop_back();
   }
 }
@@ -106,8 +114,10 @@ TEST(Generate, GreedyTakesTheLikeliestToken) {
       const auto p = distribution(s, want, kVocab);
       const auto best = std::max_element(p.begin() + 1, p.end()) - p.begin();
       log_prob += p[static_cast<size_t>(best)];
-      if (best == kEos) finished = true;
-      else want.push_back(static_cast<int32_t>(best));
+      if (best == kEos)
+        finished = true;
+      else
+        want.push_back(static_cast<int32_t>(best));
     }
     ASSERT_EQ(results[s].size(), 1u);
     EXPECT_EQ(results[s][0].tokens, want) << s;
@@ -126,7 +136,8 @@ TEST_P(WideBeam, FindsTheBestOfAllSequences) {
     std::vector<Hypothesis> all;
     std::vector<int32_t> tokens;
     enumerate(s, kVocab, kLength, GetParam(), tokens, 0, all);
-    std::sort(all.begin(), all.end(), [](const Hypothesis& a, const Hypothesis& b) { return a.score > b.score; });
+    std::sort(all.begin(), all.end(),
+              [](const Hypothesis& a, const Hypothesis& b) { return a.score > b.score; });
     GenerateOptions o = options();
     o.beam = 200;  // more than there are sequences
     o.n_best = 6;
@@ -189,7 +200,8 @@ std::map<int32_t, double> frequencies(const GenerateOptions& o, int64_t vocab, i
   sampling.n_best = n;
   std::map<int32_t, double> out;
   const auto drawn = generate(decoder, requests(1, 1), sampling);
-  for (const Hypothesis& h : drawn[0]) out[h.finished ? kEos : h.tokens.at(0)] += 1.0 / static_cast<double>(n);
+  for (const Hypothesis& h : drawn[0])
+    out[h.finished ? kEos : h.tokens.at(0)] += 1.0 / static_cast<double>(n);
   return out;
 }
 
@@ -206,7 +218,8 @@ TEST(Generate, SamplesFollowTheDistribution) {
     const auto got = frequencies(o, kVocab, kDraws);
     for (int32_t t = 0; t < kVocab; ++t) {
       const double want = p[static_cast<size_t>(t)] / total;
-      EXPECT_NEAR(got.contains(t) ? got.at(t) : 0.0, want, 5 * std::sqrt(want / kDraws)) << "token " << t << " at temperature " << temperature;
+      EXPECT_NEAR(got.contains(t) ? got.at(t) : 0.0, want, 5 * std::sqrt(want / kDraws))
+          << "token " << t << " at temperature " << temperature;
     }
   }
 }
@@ -216,7 +229,8 @@ TEST(Generate, TopKAndTopPLeaveTheLikeliest) {
   const std::vector<double> p = distribution(7, {}, kVocab);
   std::vector<int32_t> order(kVocab);
   for (int32_t t = 0; t < kVocab; ++t) order[static_cast<size_t>(t)] = t;
-  std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return p[static_cast<size_t>(a)] > p[static_cast<size_t>(b)]; });
+  std::sort(order.begin(), order.end(),
+            [&](int32_t a, int32_t b) { return p[static_cast<size_t>(a)] > p[static_cast<size_t>(b)]; });
   auto keys = [](const std::map<int32_t, double>& m) {
     std::set<int32_t> out;
     for (const auto& [t, share] : m) out.insert(t);
@@ -286,7 +300,9 @@ TEST(Generate, Errors) {
   EXPECT_EQ(message(o), "InvalidArgument: suppressed token 5 is not in [0, 5)");
 
   struct Nan : StepDecoder {
-    Array step(std::span<const int32_t>, std::span<const int64_t>) override { return Array::full(DType::f32, {1, 4}, NAN); }
+    Array step(std::span<const int32_t>, std::span<const int64_t>) override {
+      return Array::full(DType::f32, {1, 4}, NAN);
+    }
   } nan;
   for (const int64_t beam : {1, 2}) {
     o = options();
@@ -319,7 +335,8 @@ std::vector<models::NetworkConfig> networks() {
 // The whole network run anew for every token.
 class WholeDecoder : public StepDecoder {
  public:
-  WholeDecoder(const Saved& saved, const Array& source) : predict_(GraphEntry::make(saved.file.module, "predict", saved.weights)) {
+  WholeDecoder(const Saved& saved, const Array& source)
+      : predict_(GraphEntry::make(saved.file.module, "predict", saved.weights)) {
     const int64_t length = source.dim(1);
     for (int64_t r = 0; r < source.dim(0); ++r) {
       const auto* ids = source.data<int32_t>() + r * length;
@@ -339,14 +356,16 @@ class WholeDecoder : public StepDecoder {
       target.insert(target.end(), r.target.begin(), r.target.end());
     }
     const auto n = static_cast<int64_t>(rows_.size());
-    const Array logits = predict_.run({Array::of(source, {n, static_cast<int64_t>(rows_[0].source.size())}),
-                                       Array::of(target, {n, static_cast<int64_t>(rows_[0].target.size())})})[0];
+    const Array logits =
+        predict_.run({Array::of(source, {n, static_cast<int64_t>(rows_[0].source.size())}),
+                      Array::of(target, {n, static_cast<int64_t>(rows_[0].target.size())})})[0];
     const int64_t vocab = logits.dim(2), last = logits.dim(1) - 1;
     Array out(DType::f32, {n, vocab});
     for (int64_t r = 0; r < n; ++r) {
       double total = 0;
       for (int64_t v = 0; v < vocab; ++v) total += std::exp(logits.at({r, last, v}));
-      for (int64_t v = 0; v < vocab; ++v) out.set_flat(r * vocab + v, logits.at({r, last, v}) - std::log(total));
+      for (int64_t v = 0; v < vocab; ++v)
+        out.set_flat(r * vocab + v, logits.at({r, last, v}) - std::log(total));
     }
     return out;
   }
@@ -361,7 +380,8 @@ class WholeDecoder : public StepDecoder {
 
 // Caches, capacities that grow, rows that move: nothing of it may show.
 TEST(GraphDecoder, StepsAgreeWithTheWholeNetwork) {
-  const Array source = Array::of(std::vector<int32_t>{5, 6, 7, 3, 9, 3, 0, 0, 12, 20, 3, 0, 4, 4, 4, 3}, {4, 4});
+  const Array source =
+      Array::of(std::vector<int32_t>{5, 6, 7, 3, 9, 3, 0, 0, 12, 20, 3, 0, 4, 4, 4, 3}, {4, 4});
   for (const models::NetworkConfig& config : networks()) {
     const Saved saved(config);
     const DecoderGraphs graphs(saved.file.module, saved.weights);
@@ -380,17 +400,21 @@ TEST(GraphDecoder, StepsAgreeWithTheWholeNetwork) {
       for (int32_t& t : tokens) t = static_cast<int32_t>(random.below(23));
       const Array got = stepped.step(tokens, from), want = whole.step(tokens, from);
       ASSERT_EQ(got.shape(), want.shape());
-      for (int64_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got.get_flat(i), want.get_flat(i), 2e-4) << config.kind << ", step " << step << ", element " << i;
+      for (int64_t i = 0; i < got.size(); ++i)
+        ASSERT_NEAR(got.get_flat(i), want.get_flat(i), 2e-4)
+            << config.kind << ", step " << step << ", element " << i;
     }
   }
 }
 
 TEST(GraphDecoder, NllIsTheSumOverLabels) {
-  const Array source = Array::of(std::vector<int32_t>{5, 6, 3, 9, 3, 0}, {2, 3}), target = Array::of(std::vector<int32_t>{2, 8, 9, 2, 7, 0}, {2, 3}),
+  const Array source = Array::of(std::vector<int32_t>{5, 6, 3, 9, 3, 0}, {2, 3}),
+              target = Array::of(std::vector<int32_t>{2, 8, 9, 2, 7, 0}, {2, 3}),
               labels = Array::of(std::vector<int32_t>{8, 9, 3, 7, 3, 0}, {2, 3});
   for (const models::NetworkConfig& config : networks()) {
     const Saved saved(config);
-    const Array logits = GraphEntry::make(saved.file.module, "predict", saved.weights).run({source, target})[0];
+    const Array logits =
+        GraphEntry::make(saved.file.module, "predict", saved.weights).run({source, target})[0];
     double want = 0;
     for (int64_t b = 0; b < 2; ++b)
       for (int64_t t = 0; t < 3; ++t) {
@@ -400,13 +424,15 @@ TEST(GraphDecoder, NllIsTheSumOverLabels) {
         for (int64_t v = 0; v < 23; ++v) total += std::exp(logits.at({b, t, v}));
         want += std::log(total) - logits.at({b, t, label});
       }
-    const double got = GraphEntry::make(saved.file.module, "nll", saved.weights).run({source, target, labels})[0].item();
+    const double got =
+        GraphEntry::make(saved.file.module, "nll", saved.weights).run({source, target, labels})[0].item();
     EXPECT_NEAR(got, want, 1e-3) << config.kind;
   }
 }
 
 TEST(GraphDecoder, AttentionIsADistributionOverRealTokens) {
-  const Array source = Array::of(std::vector<int32_t>{5, 6, 3, 9, 3, 0}, {2, 3}), target = Array::of(std::vector<int32_t>{2, 8, 9, 4, 2, 7, 0, 0}, {2, 4});
+  const Array source = Array::of(std::vector<int32_t>{5, 6, 3, 9, 3, 0}, {2, 3}),
+              target = Array::of(std::vector<int32_t>{2, 8, 9, 4, 2, 7, 0, 0}, {2, 4});
   for (const models::NetworkConfig& config : networks()) {
     const Saved saved(config);
     const Array w = GraphEntry::make(saved.file.module, "attention", saved.weights).run({source, target})[0];

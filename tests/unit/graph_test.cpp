@@ -31,8 +31,9 @@ TEST(Eager, ComputesAtOnce) {
 }
 
 TEST(Trace, SymbolsServeEverySize) {
-  auto module = trace([](const std::vector<Tensor>& in) { return std::vector<Tensor>{softmax(in[0] * 0.5, -1)}; },
-                      {Spec(DType::f32, {sym("B"), sym("L")}, "x")});
+  auto module =
+      trace([](const std::vector<Tensor>& in) { return std::vector<Tensor>{softmax(in[0] * 0.5, -1)}; },
+            {Spec(DType::f32, {sym("B"), sym("L")}, "x")});
   EXPECT_EQ(to_string(module->function("main").type(module->function("main").outputs[0])), "f32[B, L]");
   verify(*module);
   Program program(module, "main");
@@ -55,10 +56,12 @@ TEST(Trace, ErrorsNameOpOperandsAndTheUsersLine) {
 
 TEST(Trace, ReadingATracedValueIsATypedErrorWithAHint) {
   const std::string text = message_of([] {
-    trace([](const std::vector<Tensor>& in) {
-      const double v = (in[0] + 1.0).item();
-      return std::vector<Tensor>{in[0] * v};
-    }, {Spec(DType::f32, {2})});
+    trace(
+        [](const std::vector<Tensor>& in) {
+          const double v = (in[0] + 1.0).item();
+          return std::vector<Tensor>{in[0] * v};
+        },
+        {Spec(DType::f32, {2})});
   });
   EXPECT_NE(text.find("InvalidArgument"), std::string::npos) << text;
   EXPECT_NE(text.find("traced"), std::string::npos) << text;
@@ -69,7 +72,9 @@ TEST(Trace, WrongArgumentsAreRefusedWithBothNumbers) {
   auto module = trace([](const std::vector<Tensor>& in) { return std::vector<Tensor>{in[0] + in[1]}; },
                       {Spec(DType::f32, {sym("B"), 4}, "x"), Spec(DType::f32, {sym("B"), 4}, "y")});
   Program program(module, "main");
-  const std::string text = message_of([&] { program.run({Array::zeros(DType::f32, {2, 4}), Array::zeros(DType::f32, {3, 4})}); });
+  const std::string text = message_of([&] {
+    program.run({Array::zeros(DType::f32, {2, 4}), Array::zeros(DType::f32, {3, 4})});
+  });
   EXPECT_NE(text.find("'y'"), std::string::npos) << text;
   EXPECT_NE(text.find("axis 0 should be B = 2, is 3"), std::string::npos) << text;
 }
@@ -95,16 +100,22 @@ std::vector<double> numeric(const Function& f, const std::vector<double>& x, dou
 }
 
 TEST(Grad, MatchesDifferencesAndNests) {
-  const Function f = [](const std::vector<Tensor>& in) { return std::vector<Tensor>{sum(exp(in[0]) * in[0])}; };
+  const Function f = [](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{sum(exp(in[0]) * in[0])};
+  };
   const std::vector<double> x = {0.3, -1.2, 0.7};
   const auto g = grad(f)({vec(x)})[0].array().to_vector<double>();
   const auto want = numeric(f, x);
   for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(g[i], want[i], 1e-7);
   // (x e^x)'' = (x + 2) e^x, as the gradient of the summed gradient
-  const Function first = [&](const std::vector<Tensor>& in) { return std::vector<Tensor>{sum(grad(f)(in)[0])}; };
+  const Function first = [&](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{sum(grad(f)(in)[0])};
+  };
   const auto h = grad(first)({vec(x)})[0].array().to_vector<double>();
   for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(h[i], (x[i] + 2) * std::exp(x[i]), 1e-12);
-  const Function second = [&](const std::vector<Tensor>& in) { return std::vector<Tensor>{sum(grad(first)(in)[0])}; };
+  const Function second = [&](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{sum(grad(first)(in)[0])};
+  };
   const auto t = grad(second)({vec(x)})[0].array().to_vector<double>();
   for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(t[i], (x[i] + 3) * std::exp(x[i]), 1e-11);
 }
@@ -112,7 +123,9 @@ TEST(Grad, MatchesDifferencesAndNests) {
 TEST(Grad, FlowsThroughCapturedValues) {
   const Function f = [](const std::vector<Tensor>& in) {
     const Tensor outer = in[0];
-    const Function inner = [&](const std::vector<Tensor>& y) { return std::vector<Tensor>{sum(y[0] * y[0] * outer)}; };
+    const Function inner = [&](const std::vector<Tensor>& y) {
+      return std::vector<Tensor>{sum(y[0] * y[0] * outer)};
+    };
     return std::vector<Tensor>{sum(grad(inner)({outer})[0])};  // sum of 2 x * x
   };
   const auto g = grad(f)({vec({1.5, -2})})[0].array().to_vector<double>();
@@ -121,7 +134,9 @@ TEST(Grad, FlowsThroughCapturedValues) {
 }
 
 TEST(Grad, CompositeWithoutARuleGoesThroughItsDecomposition) {
-  const Function f = [](const std::vector<Tensor>& in) { return std::vector<Tensor>{sum(softmax(in[0]) * in[0])}; };
+  const Function f = [](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{sum(softmax(in[0]) * in[0])};
+  };
   const std::vector<double> x = {0.1, 0.9, -0.4, 0.2};
   const auto g = compile(grad(f))({vec(x)})[0].array().to_vector<double>();
   const auto want = numeric(f, x);
@@ -129,22 +144,30 @@ TEST(Grad, CompositeWithoutARuleGoesThroughItsDecomposition) {
 }
 
 TEST(Grad, CustomGradientIsUsed) {
-  const Function f = custom_gradient([](const std::vector<Tensor>& in) { return std::vector<Tensor>{exp(in[0])}; },
-                                     [](const std::vector<Tensor>& a) { return std::vector<Tensor>{a[2] * 7.0}; });
+  const Function f =
+      custom_gradient([](const std::vector<Tensor>& in) { return std::vector<Tensor>{exp(in[0])}; },
+                      [](const std::vector<Tensor>& a) { return std::vector<Tensor>{a[2] * 7.0}; });
   const Function loss = [&](const std::vector<Tensor>& in) { return std::vector<Tensor>{sum(f(in)[0])}; };
   EXPECT_EQ(grad(loss)({vec({1, 2})})[0].array().to_vector<double>(), (std::vector<double>{7, 7}));
 }
 
 TEST(Grad, CheckpointGivesTheSameGradientAndRunsForwardAgain) {
-  const Function block = [](const std::vector<Tensor>& in) { return std::vector<Tensor>{exp(exp(in[0] * 0.3))}; };
-  const Function plain = [&](const std::vector<Tensor>& in) { return std::vector<Tensor>{sum(block(in)[0])}; };
-  const Function saved = [&](const std::vector<Tensor>& in) { return std::vector<Tensor>{sum(checkpoint(block)(in)[0])}; };
+  const Function block = [](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{exp(exp(in[0] * 0.3))};
+  };
+  const Function plain = [&](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{sum(block(in)[0])};
+  };
+  const Function saved = [&](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{sum(checkpoint(block)(in)[0])};
+  };
   const Array x = vec({0.2, 0.5});
   EXPECT_EQ(grad(plain)({x})[0].array().to_vector<double>(), grad(saved)({x})[0].array().to_vector<double>());
   auto exps = [&](const Function& f) {
     auto module = trace(value_and_grad(f), {Spec(DType::f64, {2})});
     const auto graph = expand_functions(module, module->function("main"));
-    return std::count_if(graph->nodes.begin(), graph->nodes.end(), [](const Node& n) { return n.op->name() == "exp"; });
+    return std::count_if(graph->nodes.begin(), graph->nodes.end(),
+                         [](const Node& n) { return n.op->name() == "exp"; });
   };
   EXPECT_EQ(exps(plain), 2);
   EXPECT_EQ(exps(saved), 4);
@@ -154,10 +177,12 @@ TEST(Scan, RunsAndDifferentiates) {
   // h_t = h_{t-1} * w + x_t ; loss = sum of all h
   const Function f = [](const std::vector<Tensor>& in) {
     const Tensor w = in[0];
-    const auto out = scan([&](const std::vector<Tensor>& s) {
-      const Tensor h = s[0] * w + s[1];
-      return std::vector<Tensor>{h, h};
-    }, {in[1]}, {in[2]});
+    const auto out = scan(
+        [&](const std::vector<Tensor>& s) {
+          const Tensor h = s[0] * w + s[1];
+          return std::vector<Tensor>{h, h};
+        },
+        {in[1]}, {in[2]});
     return std::vector<Tensor>{sum(out[1])};
   };
   const Array w = Array::scalar(0.5), h0 = Array::scalar(1.0), xs = vec({1, 2, 3});
@@ -173,15 +198,17 @@ TEST(Scan, RunsAndDifferentiates) {
 }
 
 TEST(While, RepeatsUntilTheConditionFails) {
-  const auto out = while_loop([](const std::vector<Tensor>& s) { return std::vector<Tensor>{less(s[0], 100.0)}; },
-                              [](const std::vector<Tensor>& s) { return std::vector<Tensor>{s[0] * 2.0}; }, {Array::scalar(3.0)});
+  const auto out = while_loop(
+      [](const std::vector<Tensor>& s) { return std::vector<Tensor>{less(s[0], 100.0)}; },
+      [](const std::vector<Tensor>& s) { return std::vector<Tensor>{s[0] * 2.0}; }, {Array::scalar(3.0)});
   EXPECT_EQ(out[0].item(), 192);
 }
 
 TEST(Cond, TakesOneBranchAndDifferentiatesIt) {
   const Function f = [](const std::vector<Tensor>& in) {
-    return cond(less(in[0], 0.0), [](const std::vector<Tensor>& a) { return std::vector<Tensor>{a[0] * a[0]}; },
-                [](const std::vector<Tensor>& a) { return std::vector<Tensor>{a[0] * 3.0}; }, {in[0]});
+    return cond(
+        less(in[0], 0.0), [](const std::vector<Tensor>& a) { return std::vector<Tensor>{a[0] * a[0]}; },
+        [](const std::vector<Tensor>& a) { return std::vector<Tensor>{a[0] * 3.0}; }, {in[0]});
   };
   EXPECT_EQ(f({Array::scalar(-2.0)})[0].item(), 4);
   EXPECT_EQ(grad(f)({Array::scalar(-2.0)})[0].item(), -4);
@@ -189,7 +216,11 @@ TEST(Cond, TakesOneBranchAndDifferentiatesIt) {
 }
 
 TEST(Plan, DonatedStateIsUpdatedInItsPlace) {
-  auto module = trace([](const std::vector<Tensor>& in) { return std::vector<Tensor>{sum(in[0]), in[0] * 0.5}; }, {Spec(DType::f32, {4})});
+  auto module = trace(
+      [](const std::vector<Tensor>& in) {
+        return std::vector<Tensor>{sum(in[0]), in[0] * 0.5};
+      },
+      {Spec(DType::f32, {4})});
   CompileOptions options;
   options.donate = {{0, 1}};
   Program program(module, "main", options);
@@ -199,10 +230,15 @@ TEST(Plan, DonatedStateIsUpdatedInItsPlace) {
   EXPECT_EQ(out[0].item(), 32);
   EXPECT_EQ(out[1].raw(), memory);
   EXPECT_EQ(out[1].to_vector<float>(), (std::vector<float>{4, 4, 4, 4}));
+  EXPECT_NE(message_of([&] { w.to_vector<float>(); }).find("donated"), std::string::npos);
 }
 
 TEST(Plan, SwappedDonationsStillGiveTheRightValues) {
-  auto module = trace([](const std::vector<Tensor>& in) { return std::vector<Tensor>{in[1], in[0]}; }, {Spec(DType::f32, {2}), Spec(DType::f32, {2})});
+  auto module = trace(
+      [](const std::vector<Tensor>& in) {
+        return std::vector<Tensor>{in[1], in[0]};
+      },
+      {Spec(DType::f32, {2}), Spec(DType::f32, {2})});
   CompileOptions options;
   options.donate = {{0, 0}, {1, 1}};
   Program program(module, "main", options);
@@ -212,18 +248,21 @@ TEST(Plan, SwappedDonationsStillGiveTheRightValues) {
 }
 
 TEST(Plan, MemoryIsReusedAlongAChain) {
-  auto module = trace([](const std::vector<Tensor>& in) {
-    Tensor x = in[0];
-    for (int i = 0; i < 50; ++i) x = exp(x * 0.1);
-    return std::vector<Tensor>{sum(x)};
-  }, {Spec(DType::f32, {1 << 16})});
+  auto module = trace(
+      [](const std::vector<Tensor>& in) {
+        Tensor x = in[0];
+        for (int i = 0; i < 50; ++i) x = exp(x * 0.1);
+        return std::vector<Tensor>{sum(x)};
+      },
+      {Spec(DType::f32, {1 << 16})});
   Program program(module, "main");
   const Array x = Array::zeros(DType::f32, {1 << 16});
   EXPECT_LE(program.plan(std::vector<Array>{x})->arena_bytes, 3 * (int64_t{1} << 18));
 }
 
 TEST(Module, VerifierRefusesBrokenGraphs) {
-  auto module = trace([](const std::vector<Tensor>& in) { return std::vector<Tensor>{in[0] + in[0]}; }, {Spec(DType::f32, {2})});
+  auto module = trace([](const std::vector<Tensor>& in) { return std::vector<Tensor>{in[0] + in[0]}; },
+                      {Spec(DType::f32, {2})});
   Graph& graph = module->function("main");
   graph.nodes.back().inputs[0].node = 7;
   EXPECT_NE(message_of([&] { verify(*module); }).find("does not come before it"), std::string::npos);

@@ -61,7 +61,8 @@ struct Bad : Module {
 void expect_equal_bits(const Array& a, const Array& b, const std::string& what = "") {
   ASSERT_EQ(a.dtype(), b.dtype()) << what;
   ASSERT_EQ(a.shape(), b.shape()) << what;
-  EXPECT_EQ(std::memcmp(a.contiguous().raw(), b.contiguous().raw(), static_cast<size_t>(a.nbytes())), 0) << what;
+  EXPECT_EQ(std::memcmp(a.contiguous().raw(), b.contiguous().raw(), static_cast<size_t>(a.nbytes())), 0)
+      << what;
 }
 
 std::vector<Array> copies_of(const Model& model) {
@@ -88,11 +89,17 @@ Dataset classes(int64_t count, uint64_t seed) {
   Array x(DType::f32, {count, 4});
   for (int64_t i = 0; i < count; ++i)
     for (int64_t d = 0; d < 4; ++d)
-      x.data<float>()[i * 4 + d] = static_cast<float>(0.3 * noise.get_flat(i * 4 + d) + (label.data<int64_t>()[i] == d ? 2 : 0));
+      x.data<float>()[i * 4 + d] =
+          static_cast<float>(0.3 * noise.get_flat(i * 4 + d) + (label.data<int64_t>()[i] == d ? 2 : 0));
   return Dataset(x, label);
 }
 
-Recipe recipe() { return {.optimizer = Adam{.lr = 0.01}, .loss = losses::cross_entropy, .metrics = {metrics::accuracy}, .seed = 11}; }
+Recipe recipe() {
+  return {.optimizer = Adam{.lr = 0.01},
+          .loss = losses::cross_entropy,
+          .metrics = {metrics::accuracy},
+          .seed = 11};
+}
 
 class ModelTest : public ::testing::Test {
  protected:
@@ -124,17 +131,20 @@ TEST_F(ModelTest, LinearRegressionReachesTheLeastSquaresSolution) {
   const Eigen::VectorXd best = (design.transpose() * design).ldlt().solve(design.transpose() * target);
 
   Model model(Line(3, 1));
-  model.compile({.optimizer = Sgd{.lr = 0.1}, .loss = losses::mse, .metrics = {metrics::mean_absolute_error}});
+  model.compile(
+      {.optimizer = Sgd{.lr = 0.1}, .loss = losses::mse, .metrics = {metrics::mean_absolute_error}});
   const History history = model.fit(Dataset(x, y), {.epochs = 400, .batch_size = n, .progress = false});
   EXPECT_EQ(history.steps, 400);
   EXPECT_EQ(history.reason, StopReason::epochs);
   ASSERT_EQ(history.epochs.size(), 400u);
-  const Array weight = model.module().parameter("map.weight").value(), bias = model.module().parameter("map.bias").value();
+  const Array weight = model.module().parameter("map.weight").value(),
+              bias = model.module().parameter("map.bias").value();
   for (int64_t d = 0; d < 3; ++d) EXPECT_NEAR(weight.get_flat(d), best(d), 1e-4);
   EXPECT_NEAR(bias.item(), best(3), 1e-4);
 
   const Eigen::VectorXd residual = design * best - target;
-  const std::vector<Metric> values = model.evaluate(Dataset(x, y), 7);  // 64 = 9 * 7 + 1: batches of unequal size
+  const std::vector<Metric> values =
+      model.evaluate(Dataset(x, y), 7);  // 64 = 9 * 7 + 1: batches of unequal size
   EXPECT_NEAR(metric(values, "loss"), residual.squaredNorm() / n, 1e-5);
   EXPECT_NEAR(metric(values, "mean_absolute_error"), residual.lpNorm<1>() / n, 1e-4);
   EXPECT_NEAR(metric(history.epochs.back().values, "loss"), residual.squaredNorm() / n, 1e-5);
@@ -143,10 +153,12 @@ TEST_F(ModelTest, LinearRegressionReachesTheLeastSquaresSolution) {
 TEST_F(ModelTest, LearnsClassesAndValidates) {
   Model model(Net{});
   model.compile(recipe());
-  const History history = model.fit(classes(256, 5), {.epochs = 8, .validation = classes(100, 50), .progress = false});
+  const History history =
+      model.fit(classes(256, 5), {.epochs = 8, .validation = classes(100, 50), .progress = false});
   ASSERT_EQ(history.epochs.size(), 8u);
   EXPECT_GT(metric(history.epochs.back().values, "val_accuracy"), 0.97);
-  EXPECT_LT(metric(history.epochs.back().values, "val_loss"), metric(history.epochs.front().values, "val_loss"));
+  EXPECT_LT(metric(history.epochs.back().values, "val_loss"),
+            metric(history.epochs.front().values, "val_loss"));
   // What predict says is what evaluate counts.
   const Dataset test_data = classes(100, 50);
   const Batch all = test_data.batches({.batch_size = 100, .shuffle = false})->begin_epoch(0, 0) == 1
@@ -176,9 +188,11 @@ TEST_F(ModelTest, ALoadedModelPredictsTheSameBitsForAnyNumberOfRows) {
     const Array x = test::normal({rows, 4}, static_cast<uint64_t>(rows));
     expect_equal_bits(loaded.predict(x), model.predict(x));
   }
-  expect_equal_bits(Model::load(path("net.fovea"), /*map=*/true).predict(test::normal({5, 4}, 9)), model.predict(test::normal({5, 4}, 9)));
+  expect_equal_bits(Model::load(path("net.fovea"), /*map=*/true).predict(test::normal({5, 4}, 9)),
+                    model.predict(test::normal({5, 4}, 9)));
 
-  // Evaluation mode: no dropout, so twice the same; running statistics, so a row does not depend on its neighbours.
+  // Evaluation mode: no dropout, so twice the same; running statistics, so a row does not depend on its
+  // neighbours.
   const Array x = test::normal({4, 4}, 3);
   test::expect_near(loaded.predict(x.slice(0, 0, 1)), loaded.predict(x).slice(0, 0, 1), 1e-5);
   expect_equal_bits(loaded.predict(x), loaded.predict(x));
@@ -193,7 +207,10 @@ TEST_F(ModelTest, SeveralEntriesShareTheWeights) {
   auto net = std::make_shared<Net>();
   Model model(net);
   model.compile(recipe());
-  model.add_entry("hidden", [net](const std::vector<Tensor>& in) { return std::vector<Tensor>{relu(net->up(in[0])), net->up(in[0])}; },
+  model.add_entry("hidden",
+                  [net](const std::vector<Tensor>& in) {
+                    return std::vector<Tensor>{relu(net->up(in[0])), net->up(in[0])};
+                  },
                   {Spec(DType::f32, {sym("N"), 4}, "x")});
   const Array x = test::normal({6, 4}, 1);
   model.predict(x);
@@ -216,10 +233,19 @@ TEST_F(ModelTest, ForwardOfSeveralInputs) {
   EXPECT_EQ(h.items, 24);
   model.save(path("m.fovea"));
   expect_equal_bits(Model::load(path("m.fovea")).predict({x, y}), model.predict({x, y}));
-  EXPECT_NE(message_of([&] { Model::load(path("m.fovea")).predict(x); }).find("takes 2 inputs ('input0', 'input1'), got 1"), std::string::npos);
+  EXPECT_NE(message_of([&] {
+              Model::load(path("m.fovea")).predict(x);
+            }).find("takes 2 inputs ('input0', 'input1'), got 1"),
+            std::string::npos);
 }
 
-FitOptions bounded(int64_t steps) { return {.max_steps = steps, .batch_size = 10, .seed = 3, .schedule = Schedule::inverse_sqrt(0.02, 5), .progress = false}; }
+FitOptions bounded(int64_t steps) {
+  return {.max_steps = steps,
+          .batch_size = 10,
+          .seed = 3,
+          .schedule = Schedule::inverse_sqrt(0.02, 5),
+          .progress = false};
+}
 
 TEST_F(ModelTest, AResumedRunHasTheBitsOfAnUninterruptedOne) {
   const Dataset data = classes(64, 5);  // 7 batches an epoch: the cut at step 10 lies inside the second
@@ -251,7 +277,8 @@ TEST_F(ModelTest, AResumedRunHasTheBitsOfAnUninterruptedOne) {
     for (size_t i = 0; i < full.epochs.size(); ++i)
       for (size_t k = 0; k < full.epochs[i].values.size(); ++k) {
         EXPECT_EQ(rest.epochs[i].values[k].name, full.epochs[i].values[k].name);
-        EXPECT_EQ(rest.epochs[i].values[k].value, full.epochs[i].values[k].value) << full.epochs[i].values[k].name << " of epoch " << i + 1;
+        EXPECT_EQ(rest.epochs[i].values[k].value, full.epochs[i].values[k].value)
+            << full.epochs[i].values[k].name << " of epoch " << i + 1;
       }
     // The checkpoint runs as a model, too.
     const Array x = test::normal({3, 4}, 1);
@@ -319,7 +346,9 @@ void run_with_two_signals() {
   ::_exit(0);
 }
 
-TEST_F(ModelTest, ASecondSignalEndsTheProcess) { EXPECT_EXIT(run_with_two_signals(), ::testing::KilledBySignal(SIGTERM), ""); }
+TEST_F(ModelTest, ASecondSignalEndsTheProcess) {
+  EXPECT_EXIT(run_with_two_signals(), ::testing::KilledBySignal(SIGTERM), "");
+}
 
 // Keeps a copy of the parameters after every epoch.
 struct Recorder : Callback {
@@ -335,9 +364,14 @@ TEST_F(ModelTest, EarlyStoppingWaitsAndRestoresTheBest) {
   Line net(4, 3);
   net.initialise(1);
   const Dataset data = classes(30, 5);
-  auto run = [&](EarlyStoppingOptions stopping, std::vector<double> losses, const std::shared_ptr<Recorder>& recorder) {
-    auto loss = [&](const std::vector<Tensor>& in) { return std::vector<Tensor>{cross_entropy(net(in[0]), in[1])}; };
-    auto step = std::make_unique<TrainStep>(net, loss, std::vector<Spec>{{DType::f32, {sym("B"), 4}, "x"}, {DType::i64, {sym("B")}, "y"}}, TrainOptions{});
+  auto run = [&](EarlyStoppingOptions stopping, std::vector<double> losses,
+                 const std::shared_ptr<Recorder>& recorder) {
+    auto loss = [&](const std::vector<Tensor>& in) {
+      return std::vector<Tensor>{cross_entropy(net(in[0]), in[1])};
+    };
+    auto step = std::make_unique<TrainStep>(
+        net, loss, std::vector<Spec>{{DType::f32, {sym("B"), 4}, "x"}, {DType::i64, {sym("B")}, "y"}},
+        TrainOptions{});
     BatchLoader loader(data.batches({.batch_size = 10}));
     FitOptions options = {.epochs = 20, .progress = false};
     size_t at = 0;
@@ -351,12 +385,15 @@ TEST_F(ModelTest, EarlyStoppingWaitsAndRestoresTheBest) {
   const auto [history, step] = run({.patience = 3}, {3, 2, 1, 5, nan, 1.0, 7}, recorder);
   EXPECT_EQ(history.reason, StopReason::callback);
   ASSERT_EQ(history.epochs.size(), 6u);  // best in the third, then three that are no better
-  EXPECT_NE(history.message.find("'val_loss' has not been better than 1"), std::string::npos) << history.message;
+  EXPECT_NE(history.message.find("'val_loss' has not been better than 1"), std::string::npos)
+      << history.message;
   const auto state = step->state();
   for (size_t i = 0; i < 2; ++i) expect_equal_bits(state[i].second, recorder->epochs[2][i]);
 
   recorder = std::make_shared<Recorder>();
-  const auto [most, last] = run({.patience = 2, .better = Better::max, .min_delta = 0.5, .restore_best = false}, {1, 1.4, 1.6, 2, 2}, recorder);
+  const auto [most, last] =
+      run({.patience = 2, .better = Better::max, .min_delta = 0.5, .restore_best = false},
+          {1, 1.4, 1.6, 2, 2}, recorder);
   EXPECT_EQ(most.epochs.size(), 5u);  // 1, then 1.6 is better by more than 0.5, then two that are not
   expect_equal_bits(last->state()[0].second, recorder->epochs.back()[0]);
 
@@ -367,7 +404,8 @@ TEST_F(ModelTest, EarlyStoppingWaitsAndRestoresTheBest) {
 TEST_F(ModelTest, BestCheckpointAndLogs) {
   Model model(Net{});
   model.compile(recipe());
-  FitOptions options = {.epochs = 3, .batch_size = 16, .validation = classes(30, 9), .validate_steps = 2, .progress = false};
+  FitOptions options = {
+      .epochs = 3, .batch_size = 16, .validation = classes(30, 9), .validate_steps = 2, .progress = false};
   options.callbacks = {std::make_shared<BestCheckpoint>(path("best"), "val_accuracy", Better::max),
                        std::make_shared<LogFile>(path("log.csv"), MetricLog::Format::csv, 2),
                        std::make_shared<LogFile>(path("log.jsonl"), MetricLog::Format::json_lines, 4),
@@ -402,14 +440,17 @@ TEST_F(ModelTest, NanStopsTheRunAndIsFound) {
   Array x = test::normal({8, 2}, 1), y = Array::zeros(DType::f32, {8, 2});
   for (int64_t i = 0; i < x.size(); ++i) x.set_flat(i, 1 + std::abs(x.get_flat(i)));
   x.set_flat(13, -1);  // row 6
-  FitOptions options = {.epochs = 3, .batch_size = 4, .shuffle = false, .checkpoint = path("run"), .checkpoint_steps = 1};
+  FitOptions options = {
+      .epochs = 3, .batch_size = 4, .shuffle = false, .checkpoint = path("run"), .checkpoint_steps = 1};
   options.progress = false;
   Model model(Bad{});
   model.compile({.loss = losses::mse});
   std::string text = message_of([&] { model.fit(Dataset(x, y), options); });
-  EXPECT_NE(text.find("the loss is nan at step 2 of epoch 1, with learning rate 0.001"), std::string::npos) << text;
+  EXPECT_NE(text.find("the loss is nan at step 2 of epoch 1, with learning rate 0.001"), std::string::npos)
+      << text;
   EXPECT_NE(text.find("NanFinder"), std::string::npos) << text;
-  EXPECT_EQ(load_checkpoint(path("run")).state.at("step").to_vector<int64_t>()[0], 1) << "the last good one stays";
+  EXPECT_EQ(load_checkpoint(path("run")).state.at("step").to_vector<int64_t>()[0], 1)
+      << "the last good one stays";
 
   options.callbacks = {std::make_shared<NanFinder>()};
   options.on_nan = OnNan::stop;
@@ -417,14 +458,18 @@ TEST_F(ModelTest, NanStopsTheRunAndIsFound) {
   again.compile({.loss = losses::mse});
   const History history = again.fit(Dataset(x, y), options);
   EXPECT_EQ(history.reason, StopReason::not_finite);
-  EXPECT_NE(history.message.find("the first NaN is in the result of 'log', 1 of the elements of f32[4, 2]"), std::string::npos) << history.message;
-  EXPECT_NE(history.message.find("model_test.cpp:" + std::to_string(Bad::kLine)), std::string::npos) << history.message;
+  EXPECT_NE(history.message.find("the first NaN is in the result of 'log', 1 of the elements of f32[4, 2]"),
+            std::string::npos)
+      << history.message;
+  EXPECT_NE(history.message.find("model_test.cpp:" + std::to_string(Bad::kLine)), std::string::npos)
+      << history.message;
   EXPECT_NE(history.message.find("from -1 to"), std::string::npos) << history.message;
 }
 
 TEST_F(ModelTest, FindNanTellsInputsInfinitiesAndCleanRunsApart) {
-  const auto module = trace([](const std::vector<Tensor>& in) { return std::vector<Tensor>{sum(exp(in[0] * 2.0))}; },
-                            {Spec(DType::f32, {sym("N")}, "x")});
+  const auto module =
+      trace([](const std::vector<Tensor>& in) { return std::vector<Tensor>{sum(exp(in[0] * 2.0))}; },
+            {Spec(DType::f32, {sym("N")}, "x")});
   const Program program(module, "main");
   EXPECT_FALSE(find_nan(program, std::vector{Array::of(std::vector<float>{1, 2}, {2})}).found);
   const NanReport large = find_nan(program, std::vector{Array::of(std::vector<float>{1, 200}, {2})});
@@ -459,7 +504,9 @@ TEST(Metrics, AgainstCountsByHand) {
   EXPECT_NEAR(sum, nll, 1e-5);
   EXPECT_EQ(count, 2);
 
-  Means means({{.name = "loss", .value = 0, .weight = 1}, {.name = "p", .value = 2, .weight = 1, .is_sum = true, .exponential = true}, {.name = "rows"}});
+  Means means({{.name = "loss", .value = 0, .weight = 1},
+               {.name = "p", .value = 2, .weight = 1, .is_sum = true, .exponential = true},
+               {.name = "rows"}});
   means.add(std::vector<double>{1, 3, 6}, 10);
   means.add(std::vector<double>{2, 1, 2}, 30);
   means.add(std::vector<double>{NAN, 0, 0}, 0);  // a batch in which nothing counts
@@ -467,7 +514,10 @@ TEST(Metrics, AgainstCountsByHand) {
   EXPECT_DOUBLE_EQ(values[0].value, 5.0 / 4);
   EXPECT_DOUBLE_EQ(values[1].value, std::exp(2.0));
   EXPECT_DOUBLE_EQ(values[2].value, (1 * 10 + 2 * 30) / 40.0);
-  EXPECT_NE(message_of([&] { means.add(std::vector<double>{1}, 1); }).find("'loss' is result 1 of a step that returns 1"), std::string::npos);
+  EXPECT_NE(message_of([&] {
+              means.add(std::vector<double>{1}, 1);
+            }).find("'loss' is result 1 of a step that returns 1"),
+            std::string::npos);
 }
 
 TEST_F(ModelTest, AFailedPeriodicSaveDoesNotEndTheRun) {
@@ -487,7 +537,8 @@ TEST_F(ModelTest, AFailedPeriodicSaveDoesNotEndTheRun) {
   options.callbacks = {watch};
   EXPECT_EQ(model.fit(classes(64, 5), options).steps, 6);
   ASSERT_EQ(watch->messages.size(), 1u);
-  EXPECT_NE(watch->messages[0].find("the checkpoint of step 3 was not written: IO"), std::string::npos) << watch->messages[0];
+  EXPECT_NE(watch->messages[0].find("the checkpoint of step 3 was not written: IO"), std::string::npos)
+      << watch->messages[0];
   EXPECT_EQ(load_checkpoint(path("run")).state.at("step").to_vector<int64_t>()[0], 6);
 }
 
@@ -518,21 +569,33 @@ TEST_F(ModelTest, ErrorsNameTheNumbers) {
   expect_text([&] { model.predict(Array()); }, "input 0 is undefined");
   expect_text([&] { model.fit(Dataset(), once); }, "the data set is empty");
   expect_text([&] { model.fit(data, {.epochs = -1, .progress = false}); }, "epochs is -1");
-  expect_text([&] { model.fit(data, {.epochs = 1, .progress = false, .resume = true}); }, "need the path of a checkpoint");
-  expect_text([&] { model.fit(data, {.epochs = 1, .batch_size = 20, .drop_last = true, .progress = false}); }, "epoch 1 of the data has 0 batches");
+  expect_text([&] { model.fit(data, {.epochs = 1, .progress = false, .resume = true}); },
+              "need the path of a checkpoint");
+  expect_text([&] { model.fit(data, {.epochs = 1, .batch_size = 20, .drop_last = true, .progress = false}); },
+              "epoch 1 of the data has 0 batches");
   FitOptions stop = once;
   stop.callbacks = {std::make_shared<EarlyStopping>()};
   expect_text([&] { model.fit(data, stop); }, "watches 'val_loss', but the run has no validation data");
   model.fit(data, {.epochs = 1, .progress = false, .checkpoint = path("run")});
-  expect_text([&] { model.fit(data, {.epochs = 3, .seed = 4, .progress = false, .checkpoint = path("run"), .resume = true}); },
-              "is of a run with seed 0, this one has seed 4");
-  expect_text([&] { model.fit(Dataset(test::normal({16, 5}, 1), test::ids({16}, 1, 3)), once); }, "axis 1 should be 4, is 5");
+  expect_text(
+      [&] {
+        model.fit(data,
+                  {.epochs = 3, .seed = 4, .progress = false, .checkpoint = path("run"), .resume = true});
+      },
+      "is of a run with seed 0, this one has seed 4");
+  expect_text(
+      [&] {
+        model.fit(Dataset(test::normal({16, 5}, 1), test::ids({16}, 1, 3)), once);
+      },
+      "axis 1 should be 4, is 5");
 
   model.save(path("net.fovea"));
   Model other(Line(4, 3));
-  expect_text([&] { other.load_weights(path("net.fovea")); }, "has no tensor 'param/map.weight' for the module");
+  expect_text([&] { other.load_weights(path("net.fovea")); },
+              "has no tensor 'param/map.weight' for the module");
   Model wide(Net(5, 3));
-  expect_text([&] { wide.load_weights(path("net.fovea")); }, "'param/up.weight' is f32[8, 4], the module's is f32[8, 5]");
+  expect_text([&] { wide.load_weights(path("net.fovea")); },
+              "'param/up.weight' is f32[8, 4], the module's is f32[8, 5]");
   Model loaded = Model::load(path("net.fovea"));
   expect_text([&] { loaded.compile(recipe()); }, "a loaded model has no module to train");
   expect_text([&] { loaded.predict(test::normal({2, 5}, 1)); }, "axis 1 should be 4, is 5");
@@ -541,7 +604,8 @@ TEST_F(ModelTest, ErrorsNameTheNumbers) {
   ModelFile file = fovea::load(path("net.fovea"));
   std::erase_if(file.tensors, [](const auto& t) { return t.first == "param/up.bias"; });
   fovea::save(path("lacks.fovea"), file);
-  expect_text([&] { Model::load(path("lacks.fovea")); }, "needs the tensor 'param/up.bias', which the file lacks");
+  expect_text([&] { Model::load(path("lacks.fovea")); },
+              "needs the tensor 'param/up.bias', which the file lacks");
   file.module.reset();
   fovea::save(path("weights.fovea"), file);
   expect_text([&] { Model::load(path("weights.fovea")); }, "has no functions to run, only");

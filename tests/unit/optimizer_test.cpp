@@ -23,14 +23,19 @@ struct Weights : Module {
 
 std::vector<double> curvature(int step) { return {1.0 + 0.25 * step, 3.0 - 0.5 * step, -1.0}; }
 
-std::vector<double> trained(const Optimizer& optimizer, double lr, double clip_norm, const std::string& backend) {
+std::vector<double> trained(const Optimizer& optimizer, double lr, double clip_norm,
+                            const std::string& backend) {
   Weights module;
   TrainOptions options;
   options.optimizer = optimizer;
   options.clip_norm = clip_norm;
   options.compile.backend = backend;
-  TrainStep step(module, [&](const std::vector<Tensor>& in) { return std::vector<Tensor>{sum(in[0] * module.w * module.w) * 0.5}; },
-                 std::vector<Spec>{{DType::f32, {3}, "x"}}, options);
+  TrainStep step(
+      module,
+      [&](const std::vector<Tensor>& in) {
+        return std::vector<Tensor>{sum(in[0] * module.w * module.w) * 0.5};
+      },
+      std::vector<Spec>{{DType::f32, {3}, "x"}}, options);
   for (int t = 1; t <= kSteps; ++t) {
     const std::vector<double> c = curvature(t);
     step({Array::of(std::vector<float>(c.begin(), c.end()), {3})}, lr);
@@ -39,7 +44,9 @@ std::vector<double> trained(const Optimizer& optimizer, double lr, double clip_n
 }
 
 // update(w, g, t): one step in fp64.
-std::vector<double> expected(const std::function<void(std::vector<double>&, const std::vector<double>&, int)>& update, double clip_norm) {
+std::vector<double> expected(
+    const std::function<void(std::vector<double>&, const std::vector<double>&, int)>& update,
+    double clip_norm) {
   std::vector<double> w{1, -2, 0.5};
   for (int t = 1; t <= kSteps; ++t) {
     std::vector<double> g = curvature(t);
@@ -53,11 +60,14 @@ std::vector<double> expected(const std::function<void(std::vector<double>&, cons
   return w;
 }
 
-void expect_same(const Optimizer& optimizer, double lr, const std::function<void(std::vector<double>&, const std::vector<double>&, int)>& update) {
+void expect_same(const Optimizer& optimizer, double lr,
+                 const std::function<void(std::vector<double>&, const std::vector<double>&, int)>& update) {
   for (const char* backend : {"cpu", "reference"})
     for (double clip : {0.0, 0.7}) {
       const std::vector<double> got = trained(optimizer, lr, clip, backend), want = expected(update, clip);
-      for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(got[i], want[i], 2e-6 * (1 + std::abs(want[i]))) << backend << " clip " << clip << " at " << i;
+      for (size_t i = 0; i < 3; ++i)
+        EXPECT_NEAR(got[i], want[i], 2e-6 * (1 + std::abs(want[i])))
+            << backend << " clip " << clip << " at " << i;
     }
 }
 
@@ -70,14 +80,15 @@ TEST(Optimizer, PlainSgd) {
 TEST(Optimizer, SgdWithMomentumDampeningAndDecay) {
   for (double dampening : {0.0, 0.5}) {
     std::vector<double> v;
-    expect_same(Sgd{.momentum = 0.9, .dampening = dampening, .weight_decay = 0.1}, 0.05, [&](auto& w, auto& g, int t) {
-      if (t == 1) v.assign(3, 0.0);
-      for (size_t i = 0; i < 3; ++i) {
-        const double d = g[i] + 0.1 * w[i];
-        v[i] = t == 1 ? d : 0.9 * v[i] + (1 - dampening) * d;
-        w[i] -= 0.05 * v[i];
-      }
-    });
+    expect_same(Sgd{.momentum = 0.9, .dampening = dampening, .weight_decay = 0.1}, 0.05,
+                [&](auto& w, auto& g, int t) {
+                  if (t == 1) v.assign(3, 0.0);
+                  for (size_t i = 0; i < 3; ++i) {
+                    const double d = g[i] + 0.1 * w[i];
+                    v[i] = t == 1 ? d : 0.9 * v[i] + (1 - dampening) * d;
+                    w[i] -= 0.05 * v[i];
+                  }
+                });
   }
 }
 

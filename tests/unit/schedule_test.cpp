@@ -75,9 +75,12 @@ TEST(Schedule, ExponentialFallsEveryFewSteps) {
 }
 
 TEST(Schedule, TextReadsBackToTheSameSchedule) {
-  const Schedule all[] = {Schedule::constant(0.1),          Schedule::inverse_sqrt(1.0 / 3, 7),
-                          Schedule::cosine(0.3, 5, 50, 0.01), Schedule::linear(0.2, 0, 9, 0.1),
-                          Schedule::step_decay(0.1, 0.3, {1, 5}), Schedule::exponential(0.1, 0.9, 4)};
+  const Schedule all[] = {Schedule::constant(0.1),
+                          Schedule::inverse_sqrt(1.0 / 3, 7),
+                          Schedule::cosine(0.3, 5, 50, 0.01),
+                          Schedule::linear(0.2, 0, 9, 0.1),
+                          Schedule::step_decay(0.1, 0.3, {1, 5}),
+                          Schedule::exponential(0.1, 0.9, 4)};
   for (const Schedule& s : all) {
     const Schedule back = Schedule::parse(s.str());
     EXPECT_EQ(back, s) << s.str();
@@ -90,14 +93,24 @@ TEST(Schedule, ErrorsNameTheNumbers) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   EXPECT_NE(error_of([] { Schedule::constant(-1); }).find("lr is -1"), std::string::npos);
   EXPECT_NE(error_of([&] { Schedule::constant(nan); }).find("finite"), std::string::npos);
-  EXPECT_NE(error_of([] { Schedule::inverse_sqrt(1, 0); }).find("warmup is 0, less than 1"), std::string::npos);
-  EXPECT_NE(error_of([] { Schedule::cosine(1, 10, 10); }).find("total is 10, it must be more than warmup, 10"), std::string::npos);
+  EXPECT_NE(error_of([] { Schedule::inverse_sqrt(1, 0); }).find("warmup is 0, less than 1"),
+            std::string::npos);
+  EXPECT_NE(
+      error_of([] { Schedule::cosine(1, 10, 10); }).find("total is 10, it must be more than warmup, 10"),
+      std::string::npos);
   EXPECT_NE(error_of([] { Schedule::linear(1, -1, 10); }).find("warmup is -1"), std::string::npos);
-  EXPECT_NE(error_of([] { Schedule::step_decay(1, 0.1, {5, 5}); }).find("milestone 1 is 5"), std::string::npos);
+  EXPECT_NE(error_of([] {
+              Schedule::step_decay(1, 0.1, {5, 5});
+            }).find("milestone 1 is 5"),
+            std::string::npos);
   EXPECT_NE(error_of([] { Schedule::exponential(1, 0.1, 0); }).find("every is 0"), std::string::npos);
-  EXPECT_NE(error_of([] { Schedule::parse("{\"kind\":\"zigzag\",\"lr\":1}"); }).find("no schedule 'zigzag'"), std::string::npos);
-  for (const char* text : {"", "{}", "3", "[1]", "{\"kind\":3,\"lr\":1}", "{\"kind\":\"constant\"}", "{\"kind\":\"constant\",\"lr\":\"x\"}"})
-    EXPECT_NE(error_of([&] { Schedule::parse(text); }).find("InvalidArgument: not a schedule"), std::string::npos) << text;
+  EXPECT_NE(error_of([] { Schedule::parse("{\"kind\":\"zigzag\",\"lr\":1}"); }).find("no schedule 'zigzag'"),
+            std::string::npos);
+  for (const char* text : {"", "{}", "3", "[1]", "{\"kind\":3,\"lr\":1}", "{\"kind\":\"constant\"}",
+                           "{\"kind\":\"constant\",\"lr\":\"x\"}"})
+    EXPECT_NE(error_of([&] { Schedule::parse(text); }).find("InvalidArgument: not a schedule"),
+              std::string::npos)
+        << text;
 }
 
 }  // namespace

@@ -14,7 +14,9 @@ constexpr int64_t kPad = data::Tokenizer::kPad;
 
 std::vector<data::TextPair> unique_sources(std::vector<data::TextPair> pairs) {
   std::unordered_set<std::string> seen;
-  std::erase_if(pairs, [&](const data::TextPair& p) { return p.source.empty() || p.target.empty() || !seen.insert(p.source).second; });
+  std::erase_if(pairs, [&](const data::TextPair& p) {
+    return p.source.empty() || p.target.empty() || !seen.insert(p.source).second;
+  });
   return pairs;
 }
 
@@ -22,18 +24,22 @@ std::vector<data::TextPair> unique_sources(std::vector<data::TextPair> pairs) {
 Array columns(const std::vector<int32_t>& ids, int64_t rows, int64_t width, int64_t first, int64_t last) {
   Array out(DType::i32, {rows, last - first});
   auto* to = out.data<int32_t>();
-  for (int64_t r = 0; r < rows; ++r) to = std::copy(ids.begin() + r * width + first, ids.begin() + r * width + last, to);
+  for (int64_t r = 0; r < rows; ++r)
+    to = std::copy(ids.begin() + r * width + first, ids.begin() + r * width + last, to);
   return out;
 }
 
 class Source : public nn::BatchSource {
  public:
-  Source(std::span<const data::TokenPair> pairs, int64_t batch_tokens) : pairs_(pairs), batch_tokens_(batch_tokens) {}
+  Source(std::span<const data::TokenPair> pairs, int64_t batch_tokens)
+      : pairs_(pairs), batch_tokens_(batch_tokens) {}
   int64_t begin_epoch(uint64_t seed, int64_t epoch) override {
     groups_ = data::bucket_batches(pairs_, batch_tokens_, seed, epoch);
     return static_cast<int64_t>(groups_.size());
   }
-  nn::Batch make(int64_t index) override { return translation_batch(pairs_, groups_.at(static_cast<size_t>(index))); }
+  nn::Batch make(int64_t index) override {
+    return translation_batch(pairs_, groups_.at(static_cast<size_t>(index)));
+  }
 
  private:
   std::span<const data::TokenPair> pairs_;
@@ -49,7 +55,8 @@ Corpus read_corpus(const CorpusSource& source) {
   if (!source.pairs.empty()) {
     pairs = unique_sources(data::read_tsv(source.pairs));
   } else {
-    if (source.catalogues.empty()) invalid("there is no data: name a folder of catalogues or a file of pairs");
+    if (source.catalogues.empty())
+      invalid("there is no data: name a folder of catalogues or a file of pairs");
     std::vector<std::string> skipped;
     pairs = data::read_pairs(source.catalogues, source.lang, &skipped);
     for (const std::string& s : skipped) std::fprintf(stderr, "left out: %s\n", s.c_str());
@@ -74,14 +81,16 @@ data::Tokenizer train_tokenizer(std::span<const data::TextPair> pairs, int64_t v
   return data::Tokenizer::train(sentences, {.vocab_size = vocab});
 }
 
-std::vector<int32_t> source_ids(const data::Tokenizer& tokenizer, std::string_view text) {
+std::vector<int32_t> source_ids(const data::Tokenizer& tokenizer, std::string_view text, bool* cut) {
   std::vector<int32_t> ids = tokenizer.encode(text);
+  if (cut) *cut = ids.size() > kMaxPieces;
   ids.resize(std::min(ids.size(), kMaxPieces));
   ids.push_back(data::Tokenizer::kEos);
   return ids;
 }
 
-std::vector<data::TokenPair> encode_pairs(const data::Tokenizer& tokenizer, std::span<const data::TextPair> pairs) {
+std::vector<data::TokenPair> encode_pairs(const data::Tokenizer& tokenizer,
+                                          std::span<const data::TextPair> pairs) {
   std::vector<data::TokenPair> out;
   out.reserve(pairs.size());
   for (const data::TextPair& p : pairs) {
@@ -94,12 +103,15 @@ std::vector<data::TokenPair> encode_pairs(const data::Tokenizer& tokenizer, std:
 
 nn::Batch translation_batch(std::span<const data::TokenPair> pairs, std::span<const int64_t> rows) {
   const data::TokenBatch b = data::pad_batch(pairs, rows, static_cast<int32_t>(kPad));
-  return {columns(b.src, b.rows, b.src_len, 0, b.src_len), columns(b.tgt, b.rows, b.tgt_len, 0, b.tgt_len - 1),
+  return {columns(b.src, b.rows, b.src_len, 0, b.src_len),
+          columns(b.tgt, b.rows, b.tgt_len, 0, b.tgt_len - 1),
           columns(b.tgt, b.rows, b.tgt_len, 1, b.tgt_len)};
 }
 
 nn::Dataset translation_data(std::span<const data::TokenPair> pairs, int64_t batch_tokens) {
-  return nn::Dataset([pairs, batch_tokens]() -> std::unique_ptr<nn::BatchSource> { return std::make_unique<Source>(pairs, batch_tokens); });
+  return nn::Dataset([pairs, batch_tokens]() -> std::unique_ptr<nn::BatchSource> {
+    return std::make_unique<Source>(pairs, batch_tokens);
+  });
 }
 
 int64_t target_tokens(const nn::Batch& batch) {

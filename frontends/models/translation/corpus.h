@@ -15,9 +15,9 @@ namespace fovea::models {
 
 /// Where pairs of sentences are read from: gettext catalogues of one language, or a file of two columns.
 struct CorpusSource {
-  std::string catalogues;     ///< a folder
+  std::string catalogues;  ///< a folder
   std::string lang = "fr";
-  std::string pairs;          ///< a .tsv file, used instead of catalogues where it is set
+  std::string pairs;  ///< a .tsv file, used instead of catalogues where it is set
 };
 
 /// All pairs, each source once, and their three parts (data::split_of).
@@ -37,12 +37,14 @@ data::Tokenizer train_tokenizer(std::span<const data::TextPair> pairs, int64_t v
 /// Longest sentence in pieces, without bos and eos; what is longer is cut.
 inline constexpr size_t kMaxPieces = 63;
 
-/// The pieces of a sentence with eos behind.
-std::vector<int32_t> source_ids(const data::Tokenizer& tokenizer, std::string_view text);
+/// The pieces of a sentence with eos behind; `cut` tells whether it was too long.
+std::vector<int32_t> source_ids(const data::Tokenizer& tokenizer, std::string_view text, bool* cut = nullptr);
 /// source_ids of the source, and bos, pieces, eos of the target.
-std::vector<data::TokenPair> encode_pairs(const data::Tokenizer& tokenizer, std::span<const data::TextPair> pairs);
+std::vector<data::TokenPair> encode_pairs(const data::Tokenizer& tokenizer,
+                                          std::span<const data::TextPair> pairs);
 
-/// {source i32 [B, S], target without its last i32 [B, T], target without its first i32 [B, T]}, 0 where padded.
+/// {source i32 [B, S], target without its last i32 [B, T], target without its first i32 [B, T]}, 0 where
+/// padded.
 nn::Batch translation_batch(std::span<const data::TokenPair> pairs, std::span<const int64_t> rows);
 /// Bucketed batches of at most `batch_tokens` target tokens, padding included. The pairs must outlive it.
 nn::Dataset translation_data(std::span<const data::TokenPair> pairs, int64_t batch_tokens);

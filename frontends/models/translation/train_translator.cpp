@@ -19,7 +19,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 void make_folder(const std::string& path) {
   if (path.empty()) invalid("there is no folder to write to");
@@ -30,7 +32,8 @@ void make_folder(const std::string& path) {
 }
 
 bool is_run_file(const std::string& name) {
-  return name == "model.fovea" || name == "checkpoint.fovea" || name == "log.csv" || name == "log.jsonl" || name.starts_with("events.out.tfevents.");
+  return name == "model.fovea" || name == "checkpoint.fovea" || name == "log.csv" || name == "log.jsonl" ||
+         name.starts_with("events.out.tfevents.");
 }
 
 // An earlier run's files go to a folder of their own: nobody's training is lost by starting anew.
@@ -54,8 +57,15 @@ void put_aside(const std::string& folder) {
 
 // What must be equal for a run to go on.
 std::string recipe_of(const TrainTranslatorOptions& o, const std::string& digest) {
-  return Json{{"network", Json::parse(o.network.str())}, {"data", digest}, {"seed", o.seed}, {"batch_tokens", o.batch_tokens},
-              {"lr", o.lr}, {"warmup", o.warmup}, {"smoothing", o.smoothing}, {"clip_norm", o.clip_norm}}.dump();
+  return Json{{"network", Json::parse(o.network.str())},
+              {"data", digest},
+              {"seed", o.seed},
+              {"batch_tokens", o.batch_tokens},
+              {"lr", o.lr},
+              {"warmup", o.warmup},
+              {"smoothing", o.smoothing},
+              {"clip_norm", o.clip_norm}}
+      .dump();
 }
 
 // The facts of a run, for people and for `evaluate` without a folder of data.
@@ -78,7 +88,9 @@ std::string difference(const std::string& a, const std::string& b) {
   const Json x = Json::parse(a, nullptr, false), y = Json::parse(b, nullptr, false);
   if (x.is_object() && y.is_object())
     for (const auto& [key, value] : x.items())
-      if (!y.contains(key) || y[key] != value) return key + " was " + value.dump() + " and is " + (y.contains(key) ? y[key].dump() : "nothing") + " now";
+      if (!y.contains(key) || y[key] != value)
+        return key + " was " + value.dump() + " and is " + (y.contains(key) ? y[key].dump() : "nothing") +
+               " now";
   return "its recipe is another one";
 }
 
@@ -95,11 +107,13 @@ Start begin(const TrainTranslatorOptions& o, const Corpus& corpus, const std::st
     if (!start.metadata.contains("fovea.recipe") || !start.metadata.contains(kTokenizerKey))
       invalid("\"" + checkpoint + "\" is not the checkpoint of a translator");
     if (start.metadata["fovea.recipe"] != recipe)
-      invalid("the run in \"" + o.out + "\" cannot go on: " + difference(start.metadata["fovea.recipe"], recipe));
+      invalid("the run in \"" + o.out +
+              "\" cannot go on: " + difference(start.metadata["fovea.recipe"], recipe));
     return start;
   }
   put_aside(o.out);
-  std::fprintf(stderr, "learning %lld pieces from %zu pairs\n", static_cast<long long>(o.network.vocab), corpus.train.size());
+  std::fprintf(stderr, "learning %lld pieces from %zu pairs\n", static_cast<long long>(o.network.vocab),
+               corpus.train.size());
   return {{{"fovea.recipe", recipe},
            {kNetworkKey, o.network.str()},
            {kTrainingKey, facts_of(o, corpus)},
@@ -111,16 +125,19 @@ Start begin(const TrainTranslatorOptions& o, const Corpus& corpus, const std::st
 }  // namespace
 
 TrainTranslatorResult train_translator(const TrainTranslatorOptions& o) {
-  if (o.minutes <= 0 && o.steps <= 0 && o.epochs <= 0) invalid("nothing bounds the run: give minutes, steps or epochs");
+  if (o.minutes <= 0 && o.steps <= 0 && o.epochs <= 0)
+    invalid("nothing bounds the run: give minutes, steps or epochs");
   const std::string checkpoint = o.out + "/checkpoint.fovea";
   TrainTranslatorResult out;
   out.model = o.out + "/model.fovea";
   out.corpus = read_corpus(o.data);
-  if (out.corpus.train.empty()) invalid("of " + std::to_string(out.corpus.size()) + " pairs none is for training");
+  if (out.corpus.train.empty())
+    invalid("of " + std::to_string(out.corpus.size()) + " pairs none is for training");
   make_folder(o.out);
   Start start = begin(o, out.corpus, checkpoint);
   const auto tokenizer = data::Tokenizer::from_bytes(start.metadata.at(kTokenizerKey));
-  const std::vector<data::TokenPair> train = encode_pairs(tokenizer, out.corpus.train), valid = encode_pairs(tokenizer, out.corpus.valid);
+  const std::vector<data::TokenPair> train = encode_pairs(tokenizer, out.corpus.train),
+                                     valid = encode_pairs(tokenizer, out.corpus.valid);
   for (const data::TokenPair& p : train) out.epoch_tokens += static_cast<int64_t>(p.target.size());
 
   nn::Model model = make_network(o.network, o.seed);
@@ -140,9 +157,10 @@ TrainTranslatorResult train_translator(const TrainTranslatorOptions& o) {
   fit.seed = o.seed;
   if (o.validate && !valid.empty()) fit.validation = translation_data(valid, 4096);
   fit.schedule = Schedule::inverse_sqrt(o.lr, o.warmup);
-  fit.callbacks = {std::make_shared<nn::LogFile>(o.out + "/log.csv", nn::MetricLog::Format::csv, o.log_steps),
-                   std::make_shared<nn::LogFile>(o.out + "/log.jsonl", nn::MetricLog::Format::json_lines, o.log_steps),
-                   std::make_shared<nn::TensorBoard>(o.out, o.log_steps)};
+  fit.callbacks = {
+      std::make_shared<nn::LogFile>(o.out + "/log.csv", nn::MetricLog::Format::csv, o.log_steps),
+      std::make_shared<nn::LogFile>(o.out + "/log.jsonl", nn::MetricLog::Format::json_lines, o.log_steps),
+      std::make_shared<nn::TensorBoard>(o.out, o.log_steps)};
   fit.progress = o.progress;
   fit.checkpoint = checkpoint;
   fit.checkpoint_steps = o.checkpoint_steps;
@@ -153,6 +171,10 @@ TrainTranslatorResult train_translator(const TrainTranslatorOptions& o) {
   fit.unit = "token";
   const nn::History history = model.fit(translation_data(train, o.batch_tokens), fit);
   start.metadata.erase("fovea.recipe");
+  Json facts = Json::parse(start.metadata[kTrainingKey]);
+  facts["steps"] = history.steps;
+  facts["target_tokens"] = history.items;
+  start.metadata[kTrainingKey] = facts.dump();
   model.save(out.model, {.metadata = start.metadata});
   out.steps = history.steps;
   out.target_tokens = history.items;
@@ -161,7 +183,8 @@ TrainTranslatorResult train_translator(const TrainTranslatorOptions& o) {
   return out;
 }
 
-TranslatorScores score_translator(const SavedTranslator& translator, const Corpus& corpus, const TranslateOptions& options) {
+TranslatorScores score_translator(const SavedTranslator& translator, const Corpus& corpus,
+                                  const TranslateOptions& options) {
   constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
   TranslatorScores out{kNone, kNone, kNone, 0, 0, {}};
   double started = now();

@@ -20,24 +20,29 @@ struct Live {
 // The beam of one sequence.
 struct Search {
   GenerateRequest request;
-  std::vector<Live> live;                          // `beam` of them after the first step, best first
-  std::vector<std::pair<int32_t, int32_t>> trail;  // (token, place of the one before) of all that was ever live
-  std::vector<Hypothesis> done;                    // best first, at most `beam`
+  std::vector<Live> live;  // `beam` of them after the first step, best first
+  std::vector<std::pair<int32_t, int32_t>>
+      trail;                     // (token, place of the one before) of all that was ever live
+  std::vector<Hypothesis> done;  // best first, at most `beam`
   bool over = false;
 };
 
 std::vector<int32_t> tokens_of(const Search& s, int32_t at) {
   std::vector<int32_t> tokens;
-  for (; at >= 0; at = s.trail[static_cast<size_t>(at)].second) tokens.push_back(s.trail[static_cast<size_t>(at)].first);
+  for (; at >= 0; at = s.trail[static_cast<size_t>(at)].second)
+    tokens.push_back(s.trail[static_cast<size_t>(at)].first);
   std::reverse(tokens.begin(), tokens.end());
   return tokens;
 }
 
-void finish(Search& s, double log_prob, int32_t last, int64_t length, bool finished, const GenerateOptions& o) {
+void finish(Search& s, double log_prob, int32_t last, int64_t length, bool finished,
+            const GenerateOptions& o) {
   Hypothesis h{{}, log_prob, log_prob / length_penalty(length, o.length_penalty), finished};
   if (s.done.size() == static_cast<size_t>(o.beam) && !(h.score > s.done.back().score)) return;
   h.tokens = tokens_of(s, last);
-  const auto at = std::upper_bound(s.done.begin(), s.done.end(), h, [](const Hypothesis& a, const Hypothesis& b) { return a.score > b.score; });
+  const auto at =
+      std::upper_bound(s.done.begin(), s.done.end(), h,
+                       [](const Hypothesis& a, const Hypothesis& b) { return a.score > b.score; });
   s.done.insert(at, std::move(h));
   if (s.done.size() > static_cast<size_t>(o.beam)) s.done.pop_back();
 }
@@ -55,9 +60,12 @@ void advance(Search& s, const Scores& scores, int64_t length, const GenerateOpti
     if (s.live[j].log_prob == kMinusInfinity) continue;
     row.clear();
     best(scores.row(s.live[j].row), 2 * o.beam, row);
-    for (const Choice& c : row) candidates.push_back({{s.live[j].log_prob + c.log_prob, c.token}, static_cast<int32_t>(j)});
+    for (const Choice& c : row)
+      candidates.push_back({{s.live[j].log_prob + c.log_prob, c.token}, static_cast<int32_t>(j)});
   }
-  std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) { return a.choice.log_prob > b.choice.log_prob; });
+  std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+    return a.choice.log_prob > b.choice.log_prob;
+  });
 
   const std::vector<Live> before = std::move(s.live);
   s.live.clear();
@@ -100,7 +108,8 @@ void lay_out(std::vector<Search>& all, std::vector<size_t>& active, bool compact
 
 }  // namespace
 
-Results beam_search(StepDecoder& decoder, std::span<const GenerateRequest> requests, const GenerateOptions& o) {
+Results beam_search(StepDecoder& decoder, std::span<const GenerateRequest> requests,
+                    const GenerateOptions& o) {
   std::vector<Search> all;
   std::vector<size_t> active;
   for (size_t i = 0; i < requests.size(); ++i) {
@@ -115,7 +124,8 @@ Results beam_search(StepDecoder& decoder, std::span<const GenerateRequest> reque
       Search& s = all[active[static_cast<size_t>(i)]];
       if (!s.over) advance(s, scores, length, o);
     });
-    const auto growing = static_cast<size_t>(std::count_if(active.begin(), active.end(), [&](size_t i) { return !all[i].over; }));
+    const auto growing = static_cast<size_t>(
+        std::count_if(active.begin(), active.end(), [&](size_t i) { return !all[i].over; }));
     if (growing == 0) break;
     // The rows of sequences that are over go once they are half of all.
     lay_out(all, active, 2 * growing <= active.size(), o, tokens, from);

@@ -13,15 +13,17 @@
 
 namespace fovea::nn {
 
-/// An entry of a saved module, compiled, with its weights: the inputs called param/… and buffer/…, which come first.
+/// An entry of a saved module, compiled, with its weights: the inputs called param/… and buffer/…, which come
+/// first.
 struct GraphEntry {
   std::unique_ptr<Program> program;
   std::vector<Array> weights;
   std::vector<std::string> inputs;  ///< names of those behind the weights
 
-  /// InvalidArgument where the entry or a weight is missing. `options.donate` counts inputs behind the weights.
-  static GraphEntry make(const std::shared_ptr<fovea::Module>& module, const std::string& name, const std::map<std::string, Array>& weights,
-                         CompileOptions options = {});
+  /// InvalidArgument where the entry or a weight is missing. `options.donate` counts inputs behind the
+  /// weights.
+  static GraphEntry make(const std::shared_ptr<fovea::Module>& module, const std::string& name,
+                         const std::map<std::string, Array>& weights, CompileOptions options = {});
   std::vector<Array> run(const std::vector<Array>& inputs) const;
 };
 
@@ -31,9 +33,9 @@ struct GraphEntry {
 ///   decode_step  tokens i32 [R], position i64, context.*, state.* -> log_probs f32 [R, vocab], states...
 ///   decode_rows  the same with rows i64 [R] behind position: row i goes on from row rows[i] of the states
 ///
-/// The first axis of contexts and states is the sequence. States that encode does not give begin as zeros. An axis that is
-/// called C in the type of a state is a capacity: it is made long enough for the positions that come.
-/// One object serves any number of threads.
+/// The first axis of contexts and states is the sequence. States that encode does not give begin as zeros. An
+/// axis that is called C in the type of a state is a capacity: it is made long enough for the positions that
+/// come. One object serves any number of threads.
 class DecoderGraphs {
  public:
   /// InvalidArgument where an entry or weight is missing, or the entries do not fit together.
@@ -61,9 +63,9 @@ class GraphDecoder : public StepDecoder {
   Array run(const GraphEntry& entry, const std::vector<Array>& arguments, bool in_place);
 
   const DecoderGraphs& graphs_;
-  std::vector<Array> encoded_;       // contexts of all sequences
-  std::vector<Array> context_;       // a row for each row of the batch
-  std::vector<int64_t> sequence_;    // of each row
+  std::vector<Array> encoded_;     // contexts of all sequences
+  std::vector<Array> context_;     // a row for each row of the batch
+  std::vector<int64_t> sequence_;  // of each row
   std::vector<Array> states_, spare_;
   Array log_probs_;
   int64_t position_ = 0, capacity_ = 0;

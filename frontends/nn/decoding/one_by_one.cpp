@@ -25,13 +25,15 @@ void append(Growing& g, const Choice& choice, const GenerateOptions& o, int64_t 
 
 }  // namespace
 
-Results one_by_one(StepDecoder& decoder, std::span<const GenerateRequest> requests, const GenerateOptions& o) {
+Results one_by_one(StepDecoder& decoder, std::span<const GenerateRequest> requests,
+                   const GenerateOptions& o) {
   std::vector<Growing> all;
   std::vector<int64_t> from;
   for (size_t i = 0; i < requests.size(); ++i)
     for (int64_t k = 0; k < o.n_best; ++k) {
       from.push_back(static_cast<int64_t>(i));
-      all.push_back({i, requests[i].stream * static_cast<uint64_t>(o.n_best) + static_cast<uint64_t>(k), {}, false});
+      all.push_back(
+          {i, requests[i].stream * static_cast<uint64_t>(o.n_best) + static_cast<uint64_t>(k), {}, false});
     }
   if (o.n_best == 1) from.clear();
   std::vector<size_t> rows(all.size());
@@ -42,7 +44,8 @@ Results one_by_one(StepDecoder& decoder, std::span<const GenerateRequest> reques
     const Scores scores(decoder.step(tokens, from), static_cast<int64_t>(rows.size()), o.suppress);
     constexpr int64_t kRows = 8;  // of one block
     default_pool().parallel_for((static_cast<int64_t>(rows.size()) + kRows - 1) / kRows, [&](int64_t block) {
-      for (auto r = static_cast<size_t>(block * kRows); r < std::min(rows.size(), static_cast<size_t>((block + 1) * kRows)); ++r) {
+      for (auto r = static_cast<size_t>(block * kRows);
+           r < std::min(rows.size(), static_cast<size_t>((block + 1) * kRows)); ++r) {
         Growing& g = all[rows[r]];
         tokens[r] = o.eos;
         if (g.over) continue;

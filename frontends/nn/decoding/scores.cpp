@@ -11,15 +11,18 @@ namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-[[noreturn]] void not_a_number() { invalid("the model's log-probabilities are NaN: its weights or inputs hold NaN or infinities"); }
+[[noreturn]] void not_a_number() {
+  invalid("the model's log-probabilities are NaN: its weights or inputs hold NaN or infinities");
+}
 
 }  // namespace
 
 Scores::Scores(Array given, int64_t rows, std::span<const int32_t> suppress) : log_probs_(std::move(given)) {
   const Array& log_probs = log_probs_;
-  if (log_probs.dtype() != DType::f32 || log_probs.rank() != 2 || log_probs.dim(0) != rows || !log_probs.is_contiguous())
-    invalid("a step of " + std::to_string(rows) + " rows must give f32 [" + std::to_string(rows) + ", vocab], it gave " +
-            std::string(to_string(log_probs.dtype())) + to_string(log_probs.shape()));
+  if (log_probs.dtype() != DType::f32 || log_probs.rank() != 2 || log_probs.dim(0) != rows ||
+      !log_probs.is_contiguous())
+    invalid("a step of " + std::to_string(rows) + " rows must give f32 [" + std::to_string(rows) +
+            ", vocab], it gave " + std::string(to_string(log_probs.dtype())) + to_string(log_probs.shape()));
   vocab_ = log_probs.dim(1);
   auto* data = log_probs.data<float>();
   data_ = data;
@@ -40,7 +43,9 @@ Choice best(std::span<const float> x) {
 }
 
 void best(std::span<const float> x, int64_t count, std::vector<Choice>& out) {
-  const auto better = [](const Choice& a, const Choice& b) { return a.log_prob != b.log_prob ? a.log_prob > b.log_prob : a.token < b.token; };
+  const auto better = [](const Choice& a, const Choice& b) {
+    return a.log_prob != b.log_prob ? a.log_prob > b.log_prob : a.token < b.token;
+  };
   const size_t first = out.size(), most = static_cast<size_t>(count);
   float bound = kMinusInfinity;  // what a further one must exceed
   for (size_t i = 0; i < x.size(); ++i) {

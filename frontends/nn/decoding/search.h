@@ -12,10 +12,12 @@ namespace fovea::nn::decoding {
 using Results = std::vector<std::vector<Hypothesis>>;
 
 /// Greedy choice or sampling: a row for each hypothesis, none of which looks at another.
-Results one_by_one(StepDecoder& decoder, std::span<const GenerateRequest> requests, const GenerateOptions& options);
+Results one_by_one(StepDecoder& decoder, std::span<const GenerateRequest> requests,
+                   const GenerateOptions& options);
 
 /// Beam search: `beam` rows for each sequence.
-Results beam_search(StepDecoder& decoder, std::span<const GenerateRequest> requests, const GenerateOptions& options);
+Results beam_search(StepDecoder& decoder, std::span<const GenerateRequest> requests,
+                    const GenerateOptions& options);
 
 /// A token and its log-probability.
 struct Choice {
@@ -41,7 +43,8 @@ class Scores {
 /// The likeliest token: the first one where several tie. InvalidArgument for NaN.
 Choice best(std::span<const float> log_probs);
 
-/// Appends the `count` likeliest tokens that are not -inf, best first; of ties the lower ones. InvalidArgument for NaN.
+/// Appends the `count` likeliest tokens that are not -inf, best first; of ties the lower ones.
+/// InvalidArgument for NaN.
 void best(std::span<const float> log_probs, int64_t count, std::vector<Choice>& out);
 
 /// Draws a token by `uniform` in [0, 1) from the distribution that temperature, top_k and top_p leave.

@@ -84,7 +84,7 @@ kbd { font: inherit; border: 1px solid var(--line); border-radius: 4px; padding:
 <div id="tip" hidden></div>
 <script type="application/json" id="data">@DATA@</script>
 )page"
-R"page(<script>
+                                   R"page(<script>
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const S = data.source.length, T = data.target.length, L = data.layers, H = data.heads;

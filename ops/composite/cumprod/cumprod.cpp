@@ -24,12 +24,15 @@ FOVEA_OP(cumprod) {
         c.output(c.in[0]);
       })
       .decompose([](const OpArgs& a) {
-        // y_i = prod_j (j <= i ? x_j : 1)
+        // y_i = prod_j (j <= i ? x_j : 1), over rows of n elements
         const int64_t axis = a.attrs.integer("axis");
         const Dim n = a.in[0].dim(axis);
         const Tensor before = less_equal(iota({n, n}, 1), iota({n, n}, 0));
-        const Tensor rows = unsqueeze(move_axis(a.in[0], axis, -1), -2);
-        return Tensors{move_axis(prod(where(before, rows, scalar(1, a.in[0].dtype())), {-1}), -1, axis)};
+        const Tensor last = move_axis(a.in[0], axis, -1);
+        const Shape shape = last.shape();
+        const Tensor rows = reshape(last, {product(Shape(shape.begin(), shape.end() - 1)), 1, n});
+        const Tensor y = prod(where(before, rows, scalar(1, a.in[0].dtype())), {-1});
+        return Tensors{move_axis(reshape(y, shape), -1, axis)};
       })
       .sample({In{2, 4}})
       .sample({In{3, 4, 2}}, {{"axis", 1}})

@@ -20,7 +20,8 @@ FOVEA_OP(softmax) {
         return Tensors{e / sum(e, {axis}, true)};
       })
       .gradient([](const GradArgs& a) {
-        return Tensors{apply1("softmax_backward", {a.out[0], a.grad[0]}, {{"axis", a.attrs.integer("axis")}})};
+        return Tensors{
+            apply1("softmax_backward", {a.out[0], a.grad[0]}, {{"axis", a.attrs.integer("axis")}})};
       })
       .sample({In{2, 5}})
       .sample({In{2, 3, 4}}, {{"axis", 1}})
@@ -28,7 +29,9 @@ FOVEA_OP(softmax) {
 }
 
 FOVEA_OP(softmax_backward) {
-  op.doc("dx = y * (g - sum(y * g)) along one axis: the gradient of softmax from its result y and y's gradient g.")
+  op.doc(
+        "dx = y * (g - sum(y * g)) along one axis: the gradient of softmax from its result y and y's "
+        "gradient g.")
       .input("y", Types::floating)
       .input("g", Types::floating)
       .attr("axis", -1)

@@ -5,13 +5,16 @@
 namespace fovea {
 
 FOVEA_OP(call) {
-  op.doc("The results of a function of the same module. Inlined when compiled; its gradient is that of its nodes.")
+  op.doc(
+        "The results of a function of the same module. Inlined when compiled; its gradient is that of its "
+        "nodes.")
       .variadic_input("args")
       .required_attr("function", FunctionRef{"f"}, "the function called")
       .infer([](InferContext& c) {
         const Graph& f = called_function(c, "function");
         if (f.inputs.size() != c.in.size())
-          c.fail("function '" + f.name + "' takes " + std::to_string(f.inputs.size()) + " arguments, got " + std::to_string(c.in.size()));
+          c.fail("function '" + f.name + "' takes " + std::to_string(f.inputs.size()) + " arguments, got " +
+                 std::to_string(c.in.size()));
         check_arguments(c, f, 0, 0, c.in.size());
         c.out = result_types(f);
       })

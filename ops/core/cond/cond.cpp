@@ -20,7 +20,9 @@ std::string trace_branch(const GradArgs& a, const std::string& branch, const Int
 }  // namespace
 
 FOVEA_OP(cond) {
-  op.doc("One of two functions of the same signature, chosen at run time. Operands: a bool scalar, then the arguments.")
+  op.doc(
+        "One of two functions of the same signature, chosen at run time. Operands: a bool scalar, then the "
+        "arguments.")
       .input("predicate", Types::boolean)
       .variadic_input("args")
       .required_attr("then", FunctionRef{"then"}, "called where the predicate is true")
@@ -30,7 +32,8 @@ FOVEA_OP(cond) {
         const Graph &yes = called_function(c, "then"), &no = called_function(c, "otherwise");
         for (const Graph* f : {&yes, &no}) {
           if (f->inputs.size() + 1 != c.in.size())
-            c.fail("function '" + f->name + "' takes " + std::to_string(f->inputs.size()) + " arguments, got " + std::to_string(c.in.size() - 1));
+            c.fail("function '" + f->name + "' takes " + std::to_string(f->inputs.size()) +
+                   " arguments, got " + std::to_string(c.in.size() - 1));
           check_arguments(c, *f, 0, 1, f->inputs.size());
         }
         c.out = result_types(yes);
@@ -43,13 +46,17 @@ FOVEA_OP(cond) {
           if (a.needs[i]) wrt.push_back(static_cast<int64_t>(i) - 1);
         for (size_t i = 0; i < a.grad.size(); ++i)
           if (a.grad[i].defined()) seeds.push_back(static_cast<int64_t>(i)), args.push_back(a.grad[i]);
-        const Tensors out = apply("cond", args, {{"then", FunctionRef{trace_branch(a, a.attrs.function("then"), wrt, seeds)}},
-                                                 {"otherwise", FunctionRef{trace_branch(a, a.attrs.function("otherwise"), wrt, seeds)}}});
+        const Tensors out =
+            apply("cond", args,
+                  {{"then", FunctionRef{trace_branch(a, a.attrs.function("then"), wrt, seeds)}},
+                   {"otherwise", FunctionRef{trace_branch(a, a.attrs.function("otherwise"), wrt, seeds)}}});
         Tensors grads(a.in.size());
         for (size_t i = 0; i < wrt.size(); ++i) grads[wrt[i] + 1] = out[i];
         return grads;
       })
-      .sample_error({bools({}), In{2}}, {{"then", FunctionRef{"absent"}}, {"otherwise", FunctionRef{"absent"}}}, "no function 'absent'");
+      .sample_error({bools({}), In{2}},
+                    {{"then", FunctionRef{"absent"}}, {"otherwise", FunctionRef{"absent"}}},
+                    "no function 'absent'");
 }
 
 }  // namespace fovea

@@ -4,6 +4,7 @@
 
 namespace fovea {
 
+/// Values in order, and where they stood.
 struct Sorted {
   Tensor values;
   Tensor indices;  ///< i64: where in the operand each value stood

@@ -183,7 +183,8 @@ void MatmulPlan::copy_operand(Copy& copy, DType from, int64_t rows, int64_t cols
 
   copy.used = true;
   copy.from = from;
-  // The copy keeps a transposed matrix transposed, so that both sides are contiguous. A single row becomes dense.
+  // The copy keeps a transposed matrix transposed, so that both sides are contiguous. A single row becomes
+  // dense.
   const bool keep = transposed && !plain && rows > 1 && compute_ == DType::f32;
   copy.rows = keep ? cols : rows;
   copy.cols = keep ? rows : cols;
