@@ -1,6 +1,7 @@
 #include "framework/backend/kernel.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <mutex>
 
@@ -45,6 +46,8 @@ std::string Kernel::refusal(const KernelRequest& r) const {
 }
 
 namespace {
+
+std::atomic<uint64_t> generation{0};
 
 class KernelRegistry {
  public:
@@ -97,7 +100,10 @@ class KernelRegistry {
 
 void register_kernel(std::string_view backend, std::string_view op, std::string_view name, KernelFn fn) {
   KernelRegistry::get().add(backend, op, name, fn);
+  ++generation;
 }
+
+uint64_t kernel_generation() { return generation.load(); }
 
 const std::vector<const Kernel*>& kernels_for(std::string_view backend, std::string_view op) {
   return KernelRegistry::get().find(backend, op);

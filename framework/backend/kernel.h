@@ -119,6 +119,9 @@ using KernelFn = void (*)(Kernel&);
 /// Adds a kernel of the user's own program; built-in kernels are added by themselves.
 void register_kernel(std::string_view backend, std::string_view op, std::string_view name, KernelFn fn);
 
+/// Grows with every register_kernel: what was chosen before may not be the choice now.
+uint64_t kernel_generation();
+
 /// The kernels of `op` on `backend`, highest priority first.
 const std::vector<const Kernel*>& kernels_for(std::string_view backend, std::string_view op);
 

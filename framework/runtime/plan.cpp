@@ -16,10 +16,7 @@ struct Plan::Context {
 };
 
 Plan::Plan() = default;
-Plan::~Plan() {
-  for (PlanStep& s : steps)
-    if (s.prepared) s.backend->table->op_release(s.prepared);
-}
+Plan::~Plan() = default;
 
 std::unique_ptr<Plan::Context> Plan::take_context() const {
   {
@@ -118,7 +115,7 @@ void Plan::run(const void* const* in, void* const* out) const {
           r,
           r + step.inputs,
           {reinterpret_cast<fovea_buffer*>(arena.data()), static_cast<uint64_t>(step.workspace_offset)}};
-      const fovea_status status = step.backend->table->op_launch(nullptr, step.prepared, &launch);
+      const fovea_status status = step.prepared->backend->table->op_launch(nullptr, step.prepared->handle, &launch);
       if (status.code != FOVEA_OK) [[unlikely]]
         check(status, describe(step));
       continue;

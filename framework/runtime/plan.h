@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "framework/backend/backend.h"
 #include "framework/backend/kernel.h"
+#include "framework/backend/prepared.h"
 #include "framework/base/source.h"
 #include "framework/tensor/array.h"
 
@@ -26,9 +26,8 @@ struct PlanRef {
 
 /// One launch.
 struct PlanStep {
-  const Backend* backend = nullptr;  ///< who launches `prepared`; nullptr for `host`
-  fovea_prepared* prepared = nullptr;
-  std::unique_ptr<PreparedKernel> host;  ///< control flow: plans inside plans
+  std::shared_ptr<const PreparedOp> prepared;  ///< a kernel of a backend, or
+  std::unique_ptr<PreparedKernel> host;        ///< control flow: plans inside plans
   int32_t first_ref = 0, inputs = 0, outputs = 0;
   int64_t workspace_offset = 0;
   // For people: errors, explain, profiles.

@@ -157,32 +157,29 @@ Lowering::Ids Lowering::emit_kernel(const std::string& op, const Attrs& attrs, I
     Dims strides = contiguous_strides(shape);
     request.out.push_back({t.dtype, std::move(shape), std::move(strides)});
   }
-  fovea_support support{};
-  support.struct_size = sizeof support;
-  check(backend_.table->op_query(backend_.device, AbiOp(request).get(), &support));
-  if (support.kind == FOVEA_SUPPORT_NO) {
+  PreparedResult prepared = prepare_op(backend_, request);
+  if (prepared.contiguous) {
+    for (size_t i = 0; i < in.size(); ++i)
+      if (prepared.contiguous >> i & 1) {
+        in[i] = contiguous(in[i], origin);
+        request.in[i] = spec(in[i]);
+      }
+    prepared = prepare_op(backend_, request);
+  }
+  if (!prepared.op) {
     if (find_op(op).decompose_fn()) return {};
-    std::string text = std::string(support.reason) + "\n  backend " + backend_.name;
+    std::string text = prepared.reason + "\n  backend " + backend_.name;
     if (*origin.source.file)
       text += std::string("\n  at ") + origin.source.file + ":" + std::to_string(origin.source.line);
     fail(ErrorKind::Unsupported, text);
   }
-  if (support.kind == FOVEA_SUPPORT_NEEDS_LAYOUT)
-    for (size_t i = 0; i < in.size(); ++i)
-      if (support.contiguous >> i & 1) {
-        in[i] = contiguous(in[i], origin);
-        request.in[i] = spec(in[i]);
-      }
   Launch launch;
   launch.op = op;
-  launch.kernel = support.kernel ? support.kernel : "";
-  std::copy(std::begin(support.in_place), std::end(support.in_place), launch.in_place);
+  launch.kernel = prepared.op->kernel;
   launch.node = current_node_;
   launch.source = origin.source;
-  check(backend_.table->op_prepare(backend_.device, AbiOp(request).get(), &launch.prepared));
-  uint64_t workspace = 0;
-  check(backend_.table->op_workspace(launch.prepared, &workspace));
-  launch.workspace = static_cast<int64_t>(workspace);
+  launch.workspace = prepared.op->workspace;
+  launch.prepared = std::move(prepared.op);
   launch.in = std::move(in);
   for (const TensorType& t : out) launch.out.push_back(fresh(t));
   Ids result = launch.out;
@@ -219,10 +216,7 @@ bool Lowering::fold(Launch& launch) {
                           refs.data(),
                           refs.data() + launch.in.size(),
                           {reinterpret_cast<fovea_buffer*>(scratch.raw()), 0}};
-  const fovea_status status = backend_.table->op_launch(nullptr, launch.prepared, &args);
-  backend_.table->op_release(launch.prepared);
-  launch.prepared = nullptr;
-  check(status, "in " + launch.op);
+  check(backend_.table->op_launch(nullptr, launch.prepared->handle, &args), "in " + launch.op);
   return true;
 }
 

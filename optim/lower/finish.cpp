@@ -10,11 +10,6 @@ namespace fovea {
 Lowering::Lowering(std::shared_ptr<Module> module, const CompileOptions& options)
     : module_(std::move(module)), options_(options), backend_(find_backend(options.backend)) {}
 
-Lowering::~Lowering() {
-  for (Launch& l : launches_)
-    if (l.prepared) backend_.table->op_release(l.prepared);
-}
-
 std::shared_ptr<const Plan> Lowering::run(const Graph& graph, const std::vector<PlanOperand>& in) {
   const Bindings bindings = bind_symbols(graph, in);
   input_count_ = in.size();
@@ -86,11 +81,12 @@ void Lowering::reuse_in_place() {
     if (output_source_[o] >= 0) donated_output[output_source_[o]] = static_cast<int32_t>(o);
   for (size_t k = 0; k < launches_.size(); ++k) {
     Launch& launch = launches_[k];
+    if (!launch.prepared) continue;  // loops write into memory of their own
     for (size_t o = 0; o < launch.out.size() && o < 8; ++o) {
       const View& out = views_[launch.out[o]];
       if (storages_[out.storage].merged >= 0) continue;
       for (size_t i = 0; i < launch.in.size() && i < 64; ++i) {
-        if (!(launch.in_place[o] >> i & 1)) continue;
+        if (!(launch.prepared->in_place[o] >> i & 1)) continue;
         const View& in = views_[launch.in[i]];
         const int32_t target = root(in.storage);
         Storage &to = storages_[target], &from = storages_[out.storage];
@@ -137,7 +133,7 @@ void Lowering::copy_rest(Ids results) {
     Launch launch;
     launch.op = "copy";
     KernelRequest request{"copy", {}, {spec(copy)}, {spec(copy)}};
-    check(backend_.table->op_prepare(backend_.device, AbiOp(request).get(), &launch.prepared));
+    launch.prepared = prepare_op(backend_, request).op;
     launch.in = {copy};
     launch.out = {fresh(type)};
     storages_[views_[launch.out[0]].storage].first = static_cast<int32_t>(launches_.size());
@@ -209,9 +205,7 @@ std::shared_ptr<const Plan> Lowering::finish(const Ids& results, const std::vect
   for (size_t k = 0; k < launches_.size(); ++k) {
     Launch& launch = launches_[k];
     PlanStep step;
-    step.backend = launch.prepared ? &backend_ : nullptr;
-    step.prepared = launch.prepared;
-    launch.prepared = nullptr;
+    step.prepared = std::move(launch.prepared);
     step.host = std::move(launch.host);
     step.first_ref = static_cast<int32_t>(plan->refs.size());
     step.inputs = static_cast<int32_t>(launch.in.size());

@@ -35,10 +35,9 @@ struct View {
 
 struct Launch {
   std::string op, kernel;
-  fovea_prepared* prepared = nullptr;
+  std::shared_ptr<const PreparedOp> prepared;
   std::unique_ptr<PreparedKernel> host;
   int64_t workspace = 0;
-  uint64_t in_place[8] = {};
   std::vector<int32_t> in, out;  ///< views
   int32_t node = -1;
   Source source;
@@ -47,7 +46,6 @@ struct Launch {
 class Lowering {
  public:
   Lowering(std::shared_ptr<Module> module, const CompileOptions& options);
-  ~Lowering();
   std::shared_ptr<const Plan> run(const Graph& graph, const std::vector<PlanOperand>& in);
 
  private:
