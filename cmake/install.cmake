@@ -32,5 +32,7 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/fovea-config-version.cmak
 install(FILES ${PROJECT_BINARY_DIR}/fovea-config.cmake ${PROJECT_BINARY_DIR}/fovea-config-version.cmake
         DESTINATION ${package_dir})
 
+# Relative, so that `cmake --install --prefix` and moved trees stay right.
+file(RELATIVE_PATH FOVEA_PC_TO_PREFIX /x/${CMAKE_INSTALL_LIBDIR}/pkgconfig /x)
 configure_file(cmake/fovea.pc.in ${PROJECT_BINARY_DIR}/fovea.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/fovea.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
