@@ -176,7 +176,18 @@ HWY_INLINE hn::Mask<D> load_mask(D d, const uint8_t* p) {
 
 template <class D>
 HWY_INLINE hn::TFromD<D> sum_lanes(D d, hn::Vec<D> v) {
-  return hn::GetLane(hn::SumOfLanes(d, v));
+  if constexpr (std::is_integral_v<hn::TFromD<D>>) {
+    // Integers wrap around: added as unsigned ones, since GCC's own reduction adds signed ones, where that is
+    // undefined.
+    using Unsigned = std::make_unsigned_t<hn::TFromD<D>>;
+    HWY_ALIGN hn::TFromD<D> lanes[hn::MaxLanes(d)];
+    hn::Store(v, d, lanes);
+    Unsigned sum = 0;
+    for (size_t i = 0; i < hn::Lanes(d); ++i) sum += static_cast<Unsigned>(lanes[i]);
+    return static_cast<hn::TFromD<D>>(sum);
+  } else {
+    return hn::GetLane(hn::SumOfLanes(d, v));
+  }
 }
 template <class D>
 HWY_INLINE hn::TFromD<D> max_lanes(D d, hn::Vec<D> v) {
