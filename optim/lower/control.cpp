@@ -11,7 +11,9 @@ namespace {
 
 PlanOperand operand(const OperandSpec& s) { return {s.dtype, s.shape, contiguous_strides(s.shape), -1, -1}; }
 
-int64_t bytes_of(const PlanOperand& o) { return product(o.shape) * size_of(o.dtype); }
+int64_t bytes_of(const PlanOperand& o) {
+  return checked_mul(product(o.shape), size_of(o.dtype), "the bytes of a value");
+}
 
 // Two copies of every carried tensor, used in turns.
 struct CarryBuffers {

@@ -29,6 +29,14 @@ TensorType concrete(const TensorType& type, const Bindings& bindings) {
 
 Dims numbers(const Shape& shape) { return evaluate(shape, {}); }
 
+// No machine addresses more than 2^52 bytes; below that, no sum of sizes in a kernel can overflow.
+void check_addressable(DType dtype, const Dims& shape) {
+  const int64_t bytes = checked_mul(product(shape), size_of(dtype), "the bytes of a value");
+  if (bytes > int64_t{1} << 52)
+    fail(ErrorKind::ResourceExhausted, "a value " + std::string(to_string(dtype)) + to_string(shape) +
+                                           " would take " + std::to_string(bytes) + " bytes");
+}
+
 }  // namespace
 
 Attrs concrete(const Attrs& attrs, const Bindings& bindings) {
@@ -60,6 +68,7 @@ Attrs for_kernel(const Attrs& attrs) {
 }
 
 int32_t Lowering::add_view(View view) {
+  check_addressable(view.dtype, view.shape);
   views_.push_back(std::move(view));
   return static_cast<int32_t>(views_.size()) - 1;
 }
@@ -154,6 +163,7 @@ Lowering::Ids Lowering::emit_kernel(const std::string& op, const Attrs& attrs, I
   for (int32_t v : in) request.in.push_back(spec(v));
   for (const TensorType& t : out) {
     Dims shape = numbers(t.shape);
+    check_addressable(t.dtype, shape);
     Dims strides = contiguous_strides(shape);
     request.out.push_back({t.dtype, std::move(shape), std::move(strides)});
   }

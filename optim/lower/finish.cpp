@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <climits>
 
+#include "framework/base/checked.h"
 #include "framework/base/error.h"
 #include "optim/lower/lowering.h"
 #include "optim/lower/memory.h"
@@ -25,7 +26,8 @@ std::shared_ptr<const Plan> Lowering::run(const Graph& graph, const std::vector<
   Ids args;
   for (size_t i = 0; i < in.size(); ++i) {
     storages_.push_back(
-        {StorageKind::input, static_cast<int32_t>(i), product(in[i].shape) * size_of(in[i].dtype)});
+        {StorageKind::input, static_cast<int32_t>(i),
+         checked_mul(product(in[i].shape), size_of(in[i].dtype), "the bytes of an argument")});
     args.push_back(
         add_view({static_cast<int32_t>(storages_.size()) - 1, 0, in[i].dtype, in[i].shape, in[i].strides}));
   }
@@ -44,7 +46,7 @@ int32_t Lowering::root(int32_t storage) const {
 
 bool Lowering::whole(const View& v) const {
   return v.offset == 0 && is_contiguous(v.shape, v.strides) &&
-         product(v.shape) * size_of(v.dtype) == storages_[v.storage].bytes;
+         product(v.shape) == storages_[v.storage].bytes / size_of(v.dtype);
 }
 
 // Results that are computed into memory of their own are computed into the caller's. Those that take over an

@@ -1,5 +1,6 @@
 #include "ops/core/slice/slice.h"
 
+#include "framework/base/checked.h"
 #include "ops/core/pad/pad.h"
 #include "ops/core/reshape/reshape.h"
 #include "ops/shared/box_copy.h"
@@ -8,11 +9,14 @@
 namespace fovea {
 namespace {
 
+// |step|; no axis is long enough for INT64_MIN and INT64_MAX to differ.
+int64_t magnitude(int64_t step) { return step > 0 ? step : step == INT64_MIN ? INT64_MAX : -step; }
+
 // How many of start, start + step, ... lie before stop.
 Dim count(const Dim& start, const Dim& stop, int64_t step) {
   const Dim span = step > 0 ? stop - start : start - stop;
-  const int64_t by = step > 0 ? step : -step;
-  if (span.is_const()) return span.value() <= 0 ? 0 : (span.value() + by - 1) / by;
+  const int64_t by = magnitude(step);
+  if (span.is_const()) return span.value() <= 0 ? 0 : (span.value() - 1) / by + 1;
   return by == 1 ? span : floor_div(span + Dim(by - 1), by);
 }
 
@@ -47,9 +51,9 @@ bool view(const Attrs& attrs, const Dims& shape, const Dims& strides, const Dims
   const Ints& steps = attrs.ints("steps");
   out.assign(shape.size(), 0);
   for (size_t d = 0; d < shape.size(); ++d) {
-    out[d] = strides[d] * steps[d];
+    out[d] = to[d] > 1 ? checked_mul(strides[d], steps[d], "a stride") : strides[d];
     if (to[d] == 0) continue;
-    const int64_t last = starts[d] + (to[d] - 1) * steps[d];
+    const int64_t last = checked_add(starts[d], checked_mul(to[d] - 1, steps[d], "an index"), "an index");
     if (std::min(starts[d], last) < 0 || std::max(starts[d], last) >= shape[d])
       invalid("slice: elements " + std::to_string(starts[d]) + " to " + std::to_string(last) +
               " are outside axis " + std::to_string(d) + " of size " + std::to_string(shape[d]));
@@ -64,7 +68,7 @@ Tensor unslice(const Tensor& g, const Tensor& x, const Attrs& attrs) {
   Shape low, high;
   Ints interior, down;
   for (int64_t d = 0; d < x.rank(); ++d) {
-    const int64_t step = attrs.ints("steps")[d], by = step > 0 ? step : -step;
+    const int64_t step = attrs.ints("steps")[d], by = magnitude(step);
     const Dim m = g.dim(d), span = (m - Dim(1)) * Dim(by);
     const Dim first = step > 0 || m == Dim(0) ? starts[d] : starts[d] - span;
     if (step < 0) down.push_back(d);
