@@ -2,11 +2,6 @@
 
 namespace fovea {
 
-Tensor zeros_like(const Tensor& x) {
-  const TensorType t = x.type();
-  return apply1("full", {}, {{"shape", t.shape}, {"value", 0.0}, {"dtype", t.dtype}});
-}
-
 Tensors function_gradient(const GradArgs& a, const std::string& function) {
   Tensors args(a.in.begin(), a.in.end());
   Ints seeds, wrt;
