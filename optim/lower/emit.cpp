@@ -47,10 +47,8 @@ class AttrBytes {
 
  private:
   template <class T>
-    requires std::is_arithmetic_v<T> || std::is_enum_v<T>
-  void put(const T& x) {
-    out_.append(reinterpret_cast<const char*>(&x), sizeof x);
-  }
+  requires std::is_arithmetic_v<T> || std::is_enum_v<T>
+  void put(const T& x) { out_.append(reinterpret_cast<const char*>(&x), sizeof x); }
   void put(const std::string& text) {
     put(text.size());
     out_ += text;
@@ -117,8 +115,9 @@ int32_t Lowering::add_storage(Storage storage) {
 }
 
 int32_t Lowering::add_constant(Array array) {
-  const int32_t storage = add_storage(
-      {.kind = StorageKind::constant, .index = static_cast<int32_t>(constants_.size()), .bytes = array.nbytes()});
+  const int32_t storage = add_storage({.kind = StorageKind::constant,
+                                       .index = static_cast<int32_t>(constants_.size()),
+                                       .bytes = array.nbytes()});
   const int32_t id = add_view({storage, layouts_.find(array.dtype(), array.shape(), array.strides()), 0});
   constants_.push_back(std::move(array));
   return id;
@@ -246,8 +245,7 @@ void Lowering::emit_op(const OpDecl& op, const Attrs& attrs, const Bindings& bin
     if (!known->asked) ask_backend(op, attrs, bindings, in, out_layouts, *known);
   }
   if (known->prepared) return emit_launch(op, *known, in, out_layouts, origin.source, out);
-  if (op.decompose_fn())
-    return emit_decomposition(op, *known, attrs, bindings, in, out_layouts, origin, out);
+  if (op.decompose_fn()) return emit_decomposition(op, *known, attrs, bindings, in, out_layouts, origin, out);
   std::string text = known->reason + "\n  backend " + backend_.name;
   if (*origin.source.file)
     text += std::string("\n  at ") + origin.source.file + ":" + std::to_string(origin.source.line);
@@ -315,8 +313,8 @@ bool Lowering::fold(const OpDecl& op, const PreparedOp& prepared, IdSpan in, IdS
 }
 
 void Lowering::emit_decomposition(const OpDecl& op, KnownOp& known, const Attrs& attrs,
-                                  const Bindings& bindings, IdSpan in, IdSpan out_layouts,
-                                  const Node& origin, Ids& out) {
+                                  const Bindings& bindings, IdSpan in, IdSpan out_layouts, const Node& origin,
+                                  Ids& out) {
   if (!known.decomposition) {
     auto scratch = std::make_shared<Module>();
     auto builder = Builder::make(scratch, op.name());

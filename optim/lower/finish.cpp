@@ -26,9 +26,8 @@ std::shared_ptr<const Plan> Lowering::run(const Graph& graph, const std::vector<
   Ids args;
   for (size_t i = 0; i < in.size(); ++i) {
     const int32_t layout = layouts_.find(in[i].dtype, in[i].shape, in[i].strides);
-    const int32_t storage = add_storage({.kind = StorageKind::input,
-                                         .index = static_cast<int32_t>(i),
-                                         .bytes = layouts_[layout].bytes});
+    const int32_t storage = add_storage(
+        {.kind = StorageKind::input, .index = static_cast<int32_t>(i), .bytes = layouts_[layout].bytes});
     args.push_back(add_view({storage, layout, 0}));
   }
   Ids results;
@@ -111,8 +110,7 @@ void Lowering::reuse_in_place() {
       Storage& from = storage(outputs(launch)[o]);
       if (from.merged >= 0) continue;
       for (size_t i = 0; i < std::min<size_t>(64, inputs(launch).size()); ++i) {
-        if (!(launch.prepared->in_place[o] >> i & 1) ||
-            !may_take_over(launch, static_cast<int32_t>(k), o, i))
+        if (!(launch.prepared->in_place[o] >> i & 1) || !may_take_over(launch, static_cast<int32_t>(k), o, i))
           continue;
         const int32_t target = root(views_[inputs(launch)[i]].storage);
         Storage& to = storages_[target];

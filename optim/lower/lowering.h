@@ -49,8 +49,8 @@ struct Launch {
 /// What was found out about one op with fixed attributes and operand layouts.
 struct KnownOp {
   std::shared_ptr<const PreparedOp> prepared;
-  uint64_t contiguous = 0;  ///< these inputs must be made row-major first
-  std::string reason;       ///< why there is no kernel
+  uint64_t contiguous = 0;         ///< these inputs must be made row-major first
+  std::string reason;              ///< why there is no kernel
   std::shared_ptr<Module> module;  ///< of the decomposition
   std::shared_ptr<Graph> decomposition;
   std::vector<int32_t> folded;  ///< the results as constants, of an op without operands
@@ -120,8 +120,8 @@ class Lowering {
   std::vector<Array> constants_;
   std::map<int32_t, int32_t> made_contiguous_;
   std::unordered_map<std::string, KnownOp, TextHash, std::equal_to<>> known_;
-  std::string key_;      // of the op being looked up
-  Dims shape_;           // of the value being looked up
+  std::string key_;     // of the op being looked up
+  Dims shape_;          // of the value being looked up
   Ids output_source_;   ///< donated input for output o, or -1
   Ids donated_output_;  ///< the output that input i was donated to, or -1
   int32_t current_node_ = -1;

@@ -13,8 +13,8 @@ namespace fovea {
 namespace {
 
 constexpr int64_t kAlignment = 64;
-constexpr size_t kFew = 4096;           // so many blocks are placed in several orders, the best is kept
-constexpr size_t kPairs = 12'000'000;   // pairs of blocks compared over all orders: some 10 ms
+constexpr size_t kFew = 4096;          // so many blocks are placed in several orders, the best is kept
+constexpr size_t kPairs = 12'000'000;  // pairs of blocks compared over all orders: some 10 ms
 using Order = std::vector<int32_t>;
 
 int32_t last_step(const std::vector<Lifetime>& blocks) {
@@ -89,7 +89,8 @@ std::vector<std::function<bool(int32_t, int32_t)>> orders(const std::vector<Life
       by([=](const Lifetime& b) { return Triple(crosses(b), b.bytes, length(b)); }),
       by([=](const Lifetime& b) { return Pair(length(b), b.bytes); }),
       by([=](const Lifetime& b) {
-        return Pair(static_cast<int64_t>(static_cast<double>(b.bytes) * static_cast<double>(length(b)) / 64), 0);
+        return Pair(static_cast<int64_t>(static_cast<double>(b.bytes) * static_cast<double>(length(b)) / 64),
+                    0);
       }),
       by([](const Lifetime& b) { return Pair(-b.first, b.bytes); }),
       by([](const Lifetime& b) { return Pair(b.last, b.bytes); }),
