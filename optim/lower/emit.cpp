@@ -3,6 +3,7 @@
 #include "framework/base/checked.h"
 #include "framework/base/error.h"
 #include "graph/build/builder.h"
+#include "optim/lower/dispatch.h"
 #include "optim/lower/lowering.h"
 
 namespace fovea {
@@ -176,6 +177,8 @@ Lowering::Ids Lowering::emit_kernel(const std::string& op, const Attrs& attrs, I
       }
     prepared = prepare_op(backend_, request);
   }
+  if (verbose_)
+    report_dispatch(request, backend_.name, prepared.op ? prepared.op->kernel : "", origin.source);
   if (!prepared.op) {
     if (find_op(op).decompose_fn()) return {};
     std::string text = prepared.reason + "\n  backend " + backend_.name;

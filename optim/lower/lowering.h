@@ -37,6 +37,7 @@ struct Launch {
   std::string op, kernel;
   std::shared_ptr<const PreparedOp> prepared;
   std::unique_ptr<PreparedKernel> host;
+  std::vector<std::shared_ptr<const Plan>> bodies;  // of control flow
   int64_t workspace = 0;
   std::vector<int32_t> in, out;  ///< views
   int32_t node = -1;
@@ -78,6 +79,7 @@ class Lowering {
   std::shared_ptr<Module> module_;
   const CompileOptions& options_;
   const Backend& backend_;
+  const bool verbose_;  ///< FOVEA_VERBOSE=dispatch
   std::vector<View> views_;
   std::vector<Storage> storages_;
   std::vector<Launch> launches_;
