@@ -204,11 +204,17 @@ const Backend& find_backend(std::string_view name) {
   invalid("there is no backend '" + std::string(name) + "'; there are: cpu, reference");
 }
 
-std::vector<std::string> refusals(std::string_view backend, const fovea_op& op) {
-  const KernelRequest request = from_abi(op);
+std::vector<std::string> refusals(std::string_view backend, const KernelRequest& request) {
   std::vector<std::string> out;
-  for (const Kernel* k : kernels_for(backend, request.op))
-    if (std::string why = k->refusal(request); !why.empty()) out.push_back(k->name() + ": " + why);
+  for (const char* kernels : {"cpu", "reference"}) {
+    if (backend != "cpu" && backend != kernels) continue;
+    for (const Kernel* k : kernels_for(kernels, request.op)) {
+      std::string why = k->refusal(request);
+      if (why.empty()) return out;
+      if (why.starts_with(request.op + ": ")) why.erase(0, request.op.size() + 2);
+      out.push_back(k->name() + ": " + why);
+    }
+  }
   return out;
 }
 

@@ -24,10 +24,13 @@ struct PlanRef {
   int64_t offset = 0;
 };
 
+class Plan;
+
 /// One launch.
 struct PlanStep {
-  std::shared_ptr<const PreparedOp> prepared;  ///< a kernel of a backend, or
-  std::unique_ptr<PreparedKernel> host;        ///< control flow: plans inside plans
+  std::shared_ptr<const PreparedOp> prepared;       ///< a kernel of a backend, or
+  std::unique_ptr<PreparedKernel> host;             ///< control flow: plans inside plans
+  std::vector<std::shared_ptr<const Plan>> bodies;  ///< those plans
   int32_t first_ref = 0, inputs = 0, outputs = 0;
   int64_t workspace_offset = 0;
   // For people: errors, explain, profiles.
@@ -87,6 +90,9 @@ class Plan {
 struct LaunchTime {
   std::string op, kernel, source;
   double begin, end;
+  std::shared_ptr<const PreparedOp> prepared;  ///< shapes and attributes; nullptr for loops and branches
+  int32_t node = -1;                           ///< in the graph of the outermost plan
+  int depth = 0;                               ///< how many loops or branches it ran inside of
 };
 
 /// Runs `body` with every launch of this thread's plans timed.

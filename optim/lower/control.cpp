@@ -125,15 +125,16 @@ void Lowering::emit_control(const Node& node, const Attrs& attrs, IdSpan given, 
                             Ids& out) {
   Ids in(given.begin(), given.end());
   for (int32_t& v : in) v = contiguous(v, node);
+  Launch launch;
   auto plan_of = [&](const std::string& attr, const std::vector<PlanOperand>& operands) {
     const Graph expanded = *expand_functions(module_, module_->function(attrs.function(attr)));
     CompileOptions options = options_;
     options.donate.clear();
-    return lower(module_, expanded, operands, options);
+    launch.bodies.push_back(lower(module_, expanded, operands, options));
+    return launch.bodies.back();
   };
   std::vector<PlanOperand> operands;
   for (int32_t v : in) operands.push_back(operand(layout(v).spec));
-  Launch launch;
   launch.op = node.op;
   const std::string& name = node.op->name();
   launch.node = current_node_;

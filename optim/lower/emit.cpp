@@ -3,6 +3,7 @@
 #include "framework/base/checked.h"
 #include "framework/base/error.h"
 #include "graph/build/builder.h"
+#include "optim/lower/dispatch.h"
 #include "optim/lower/lowering.h"
 
 namespace fovea {
@@ -243,6 +244,12 @@ void Lowering::emit_op(const OpDecl& op, const Attrs& attrs, const Bindings& bin
     in = made;
     known = &known_op(op, attrs, bindings, in, out_layouts);
     if (!known->asked) ask_backend(op, attrs, bindings, in, out_layouts, *known);
+  }
+  if (verbose_) {
+    KernelRequest request{op.name(), for_kernel(concrete(attrs, bindings)), {}, {}};
+    for (int32_t v : in) request.in.push_back(layout(v).spec);
+    for (int32_t l : out_layouts) request.out.push_back(layouts_[l].spec);
+    report_dispatch(request, backend_.name, known->prepared ? known->prepared->kernel : "", origin.source);
   }
   if (known->prepared) return emit_launch(op, *known, in, out_layouts, origin.source, out);
   if (op.decompose_fn()) return emit_decomposition(op, *known, attrs, bindings, in, out_layouts, origin, out);

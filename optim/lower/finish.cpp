@@ -3,13 +3,17 @@
 
 #include "framework/base/checked.h"
 #include "framework/base/error.h"
+#include "optim/lower/dispatch.h"
 #include "optim/lower/lowering.h"
 #include "optim/lower/memory.h"
 
 namespace fovea {
 
 Lowering::Lowering(std::shared_ptr<Module> module, const CompileOptions& options)
-    : module_(std::move(module)), options_(options), backend_(find_backend(options.backend)) {}
+    : module_(std::move(module)),
+      options_(options),
+      backend_(find_backend(options.backend)),
+      verbose_(dispatch_is_verbose()) {}
 
 std::shared_ptr<const Plan> Lowering::run(const Graph& graph, const std::vector<PlanOperand>& in) {
   const Bindings bindings = bind_symbols(graph, in);
@@ -213,6 +217,7 @@ std::shared_ptr<const Plan> Lowering::finish(const Ids& results, const std::vect
   for (size_t k = 0; k < launches_.size(); ++k) {
     Launch& launch = launches_[k];
     PlanStep step;
+    step.bodies = std::move(launch.bodies);
     step.first_ref = static_cast<int32_t>(plan->refs.size());
     step.inputs = launch.inputs;
     step.outputs = launch.outputs;

@@ -39,6 +39,7 @@ struct Launch {
   const OpDecl* op = nullptr;
   std::shared_ptr<const PreparedOp> prepared;
   std::unique_ptr<PreparedKernel> host;
+  std::vector<std::shared_ptr<const Plan>> bodies;  // of control flow
   int64_t workspace = 0;
   int64_t first_operand = 0;  ///< in Lowering::operands_: views read, then views written
   int32_t inputs = 0, outputs = 0;
@@ -113,6 +114,7 @@ class Lowering {
   const CompileOptions& options_;
   const Backend& backend_;
   Layouts layouts_;
+  const bool verbose_;  ///< FOVEA_VERBOSE=dispatch
   std::vector<View> views_;
   std::vector<Storage> storages_;
   std::vector<Launch> launches_;
