@@ -13,6 +13,7 @@
 
 #include "framework/runtime/plan.h"
 #include "graph/ir/graph.h"
+#include "optim/explain/record.h"
 
 namespace fovea {
 
@@ -32,14 +33,20 @@ class Program {
   /// Runs on these arguments; makes a plan where their shapes are new.
   std::vector<Array> run(std::span<const Array> in);
   std::vector<Array> run(std::initializer_list<Array> in) { return run(std::span(in.begin(), in.size())); }
+  /// A plan for row-major arguments whose symbols have these sizes; not kept.
+  std::shared_ptr<const Plan> plan_for(const Bindings& sizes) const;
+  /// The plan that was asked for last; nullptr before the first.
+  std::shared_ptr<const Plan> last_plan() const;
   /// The plan for arguments of these types and layouts.
   std::shared_ptr<const Plan> plan(std::span<const Array> in);
 
   const Graph& graph() const { return *graph_; }
   const std::shared_ptr<Module>& module() const { return module_; }
+  const std::vector<FusionRecord>& records() const { return records_; }
   size_t plans() const;
 
  private:
+  std::vector<FusionRecord> records_;
   std::shared_ptr<Module> module_;
   std::shared_ptr<Graph> graph_;
   CompileOptions options_;
