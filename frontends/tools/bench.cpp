@@ -49,7 +49,7 @@ std::string digest_of(const nn::Module& model) {
 }
 
 // Contractions of one forward pass, three times: the backward pass has two products for every one.
-double model_flops(const models::Workload& w, const nn::LossFunction& loss, const std::vector<Spec>& specs) {
+double model_flops(const nn::LossFunction& loss, const std::vector<Spec>& specs) {
   const Tensor key = Array::zeros(DType::i64, {2});
   const auto module = trace(
       [&](const std::vector<Tensor>& in) {
@@ -111,7 +111,7 @@ void bench(const BenchOptions& options) {
     fmt::print(stderr, "{}", heaviest_table(launches, peak));
   }
   if (options.json) {
-    const double needed_ms = model_flops(w, loss, specs) / peak.gflops * 1e-6;
+    const double needed_ms = model_flops(loss, specs) / peak.gflops * 1e-6;
     fmt::print(
         "{}\n",
         nlohmann::ordered_json{{"workload", options.workload},

@@ -18,6 +18,7 @@ int run(int argc, char** argv) {
   add_evaluate(app);
   add_inspect(app);
   add_graph(app);
+  add_explain(app);
   add_ops(app);
   add_bench(app);
   try {

@@ -90,6 +90,22 @@ std::shared_ptr<const Plan> Program::plan(std::span<const Array> in) {
   return plan;
 }
 
+std::shared_ptr<const Plan> Program::last_plan() const {
+  std::lock_guard lock(mutex_);
+  return recent_.empty() ? nullptr : recent_.front().plan;
+}
+
+std::shared_ptr<const Plan> Program::plan_for(const Bindings& sizes) const {
+  std::vector<PlanOperand> in;
+  for (const NodeId id : graph_->inputs) {
+    const TensorType& type = graph_->nodes[static_cast<size_t>(id)].outputs[0];
+    Dims shape = evaluate(type.shape, sizes);
+    Dims strides = contiguous_strides(shape);
+    in.push_back({type.dtype, std::move(shape), std::move(strides), -1, -1});
+  }
+  return lower(module_, *graph_, in, options_);
+}
+
 std::vector<Array> Program::run(std::span<const Array> in) { return plan(in)->run(in); }
 
 size_t Program::plans() const {
