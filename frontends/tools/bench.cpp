@@ -22,6 +22,7 @@ namespace {
 
 struct BenchOptions {
   std::string workload;
+  std::vector<std::string> shapes;
   int steps = 20, threads = 0;
   bool json = false;
   uint64_t seed = 0;
