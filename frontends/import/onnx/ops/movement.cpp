@@ -1,4 +1,7 @@
 // Ops that move or copy elements by position.
+#include <algorithm>
+#include <cmath>
+
 #include "frontends/import/onnx/ops/common.h"
 
 namespace fovea::onnx {

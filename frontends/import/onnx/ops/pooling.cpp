@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "frontends/import/onnx/ops/common.h"
+#include "ops/shared/windows.h"
 
 namespace fovea::onnx {
 namespace {
