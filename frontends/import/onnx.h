@@ -20,6 +20,8 @@ struct OnnxOptions {
   /// What inputs of integers will hold, for models in which shapes, axes or counts depend on it. They stay
   /// inputs; the graph is right for these values only. Also a bool that decides an If.
   std::map<std::string, Array> values;
+  /// The same by the position among the model's inputs.
+  std::map<size_t, Array> positional_values;
   /// Where given, the floating initialisers become inputs named "param/NAME", behind the model's own, and
   /// are put here in the same order.
   std::vector<std::pair<std::string, Array>>* weights = nullptr;

@@ -207,6 +207,17 @@ TensorType Importer::input_type(const onnx_file::ValueInfoProto& info, std::stri
   return {*dtype, shape};
 }
 
+// What the caller says that an input will hold.
+void Importer::give(Item& input, const Array& value, const std::string& name) {
+  const TensorType type = input.tensor.type();
+  if (value.dtype() != type.dtype || value.rank() != static_cast<int64_t>(type.shape.size()))
+    invalid("the value given for input '" + name + "' is " +
+            to_string(TensorType{value.dtype(), to_shape(value.shape())}) + ", the input is " +
+            to_string(type));
+  Item given{Tensor(value), {}, nullptr};
+  input.known = known_of(*this, given);
+}
+
 void Importer::add_inputs(Scope& scope) {
   std::set<std::string_view> initialized;
   for (const auto& t : model_.graph().initializer()) initialized.insert(t.name());
@@ -218,10 +229,10 @@ void Importer::add_inputs(Scope& scope) {
     names.insert(name);
     if (!scope.items.emplace(name, Item{builder_->input(name, type), {}, nullptr}).second)
       fail(ErrorKind::InvalidArgument, "\"" + file_.path() + "\": two inputs are named '" + name + "'");
-    if (auto at = options_.values.find(name); at != options_.values.end()) {
-      Item given{Tensor(at->second), {}, nullptr};
-      scope.items[name].known = known_of(*this, given);
-    }
+    const auto by_name = options_.values.find(name);
+    const auto by_position = options_.positional_values.find(names.size() - 1);
+    if (by_name != options_.values.end()) give(scope.items[name], by_name->second, name);
+    if (by_position != options_.positional_values.end()) give(scope.items[name], by_position->second, name);
   }
   for (const auto& [name, shape] : options_.shapes)
     if (!names.contains(name))

@@ -61,6 +61,7 @@ class Importer {
   void check_ops();
   void add_initializers(const onnx_file::GraphProto& graph, Scope& scope, bool outermost);
   void add_inputs(Scope& scope);
+  void give(Item& input, const Array& value, const std::string& name);
   void add_outputs(Scope& scope);
   TensorType input_type(const onnx_file::ValueInfoProto& info, std::string& name);
   void convert_node(const onnx_file::NodeProto& node, Scope& scope, int line);

@@ -4,6 +4,7 @@
 #include "ops/core/add/add.h"
 #include "ops/core/mul/mul.h"
 #include "ops/core/sub/sub.h"
+#include "ops/shared/gradients.h"
 #include "ops/shared/pointwise.h"
 
 namespace fovea {

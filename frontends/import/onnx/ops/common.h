@@ -3,6 +3,7 @@
 
 #include "frontends/import/onnx/convert.h"
 #include "generated/ops.h"
+#include "graph/ir/op.h"
 
 namespace fovea::onnx {
 

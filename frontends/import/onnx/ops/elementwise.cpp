@@ -161,9 +161,15 @@ FOVEA_ONNX(Abs) { return {abs(c.in(0))}; }
 FOVEA_ONNX(Sign) { return {sign(c.in(0))}; }
 FOVEA_ONNX(Reciprocal) { return {reciprocal(c.in(0))}; }
 FOVEA_ONNX(Sqrt) { return {sqrt(c.in(0))}; }
-FOVEA_ONNX(Max) { return {folded(c, [](const Tensor& a, const Tensor& b) { return maximum(a, b); })}; }
-FOVEA_ONNX(Min) { return {folded(c, [](const Tensor& a, const Tensor& b) { return minimum(a, b); })}; }
-FOVEA_ONNX(Sum) { return {folded(c, [](const Tensor& a, const Tensor& b) { return a + b; })}; }
+FOVEA_ONNX(Max) {
+  return {folded(c, [](const Tensor& a, const Tensor& b) { return maximum(a, b); })};
+}
+FOVEA_ONNX(Min) {
+  return {folded(c, [](const Tensor& a, const Tensor& b) { return minimum(a, b); })};
+}
+FOVEA_ONNX(Sum) {
+  return {folded(c, [](const Tensor& a, const Tensor& b) { return a + b; })};
+}
 FOVEA_ONNX(Mean) {
   const Tensor sum = folded(c, [](const Tensor& a, const Tensor& b) { return a + b; });
   return {sum / static_cast<double>(c.inputs())};
@@ -216,7 +222,8 @@ FOVEA_ONNX(Celu) {
   return {alpha * elu(c.in(0) / alpha)};
 }
 FOVEA_ONNX(Selu) {
-  const double alpha = c.number("alpha", 1.6732632423543772848), gamma = c.number("gamma", 1.0507009873554805);
+  const double alpha = c.number("alpha", 1.6732632423543772848),
+               gamma = c.number("gamma", 1.0507009873554805);
   return {gamma * elu(c.in(0), alpha)};
 }
 FOVEA_ONNX(Gelu) { return {gelu_of(c, c.text("approximate", "none"))}; }
@@ -235,9 +242,7 @@ FOVEA_ONNX(Swish) {
 }
 FOVEA_ONNX(Mish) { return {mish(c.in(0))}; }
 FOVEA_ONNX(Sigmoid) { return {sigmoid(c.in(0))}; }
-FOVEA_ONNX(HardSigmoid) {
-  return {hard_sigmoid(c.in(0), c.number("alpha", 0.2), c.number("beta", 0.5))};
-}
+FOVEA_ONNX(HardSigmoid) { return {hard_sigmoid(c.in(0), c.number("alpha", 0.2), c.number("beta", 0.5))}; }
 FOVEA_ONNX(HardSwish) {
   const Tensor x = c.in(0);
   return {x * hard_sigmoid(x, 1.0 / 6, 0.5)};

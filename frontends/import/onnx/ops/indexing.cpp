@@ -129,13 +129,14 @@ Tensor scattered_elements(Context& c) {
   const Tensor i = cast(given, DType::i64), size = extent(x.dim(axis));
   Tensor flat;
   for (int64_t d = 0; d < x.rank(); ++d) {
-    const Tensor at = d != axis ? iota(given.shape(), d)
-                                : where(logical_and(less(-1, i), less(i, size)), i,
-                                        extent(product(x.shape())) * -2);
+    const Tensor at =
+        d != axis ? iota(given.shape(), d)
+                  : where(logical_and(less(-1, i), less(i, size)), i, extent(product(x.shape())) * -2);
     flat = flat.defined() ? flat * extent(x.dim(d)) + at : at;
   }
   const Dim count = product(given.shape()), elements = product(x.shape());
-  const Tensor y = scattered(c, reshape(x, {elements, 1}), reshape(flat, {count}), reshape(updates, {count, 1}));
+  const Tensor y =
+      scattered(c, reshape(x, {elements, 1}), reshape(flat, {count}), reshape(updates, {count, 1}));
   return reshape(y, x.shape());
 }
 

@@ -1,4 +1,7 @@
 // Ops that move or copy elements by position.
+#include <algorithm>
+#include <cmath>
+
 #include "frontends/import/onnx/ops/common.h"
 
 namespace fovea::onnx {
@@ -164,7 +167,8 @@ Tensor pad_from_itself(Context& c, const Tensor& x, int64_t axis, const Dim& low
   const int64_t room = mode == "reflect" ? 1 : 0;
   for (const Dim& pad : {low, high})
     if (mode != "edge" && pad.is_const() && n.is_const() && pad.value() + room > n.value())
-      c.unsupported(mode + " padding of " + pad.str() + " is more than an axis of size " + n.str() + " holds");
+      c.unsupported(mode + " padding of " + pad.str() + " is more than an axis of size " + n.str() +
+                    " holds");
   Tensors parts;
   if (low != Dim(0)) parts.push_back(piece(low, true));
   parts.push_back(x);

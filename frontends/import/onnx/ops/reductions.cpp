@@ -17,7 +17,8 @@ Tensor squared(const Tensor& x) { return square(x); }
 Tensor logarithm(const Tensor& x) { return log(x); }
 Tensor sum_over(const Tensor& x, const Ints& axes, bool keep) { return sum(x, axes, keep); }
 
-// The axes to reduce; nothing where the operand passes through. Attribute `axes`, or operand 1 in later opsets.
+// The axes to reduce; nothing where the operand passes through. Attribute `axes`, or operand 1 in later
+// opsets.
 std::optional<Ints> reduced_axes(Context& c, int64_t rank) {
   const Ints axes = axes_of(c, c.ints_at(1, "axes"), rank);
   if (axes.empty() && c.integer("noop_with_empty_axes", 0) != 0) return std::nullopt;
