@@ -2,8 +2,21 @@
 
 #include <limits>
 
-#include "generated/ops.h"
+#include "graph/build/builder.h"
 #include "ops/composite/attention/spec.h"
+#include "ops/composite/is_nan/is_nan.h"
+#include "ops/core/cast/cast.h"
+#include "ops/core/equal/equal.h"
+#include "ops/core/exp/exp.h"
+#include "ops/core/full/full.h"
+#include "ops/core/log/log.h"
+#include "ops/core/matmul/matmul.h"
+#include "ops/core/max/max.h"
+#include "ops/core/maximum/maximum.h"
+#include "ops/core/reshape/reshape.h"
+#include "ops/core/stop_gradient/stop_gradient.h"
+#include "ops/core/sum/sum.h"
+#include "ops/core/where/where.h"
 #include "ops/shared/gradients.h"
 #include "ops/shared/norms.h"
 #include "ops/shared/rows.h"
@@ -11,16 +24,16 @@
 namespace fovea {
 namespace {
 
-using attention::Extents;
-using attention::Scores;
+using attend::Extents;
+using attend::Scores;
 using tile::Program;
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
 void infer(InferContext& c) {
-  const AttentionSpec spec = attention::spec_of(c.attrs);
-  const Extents x = attention::check_spec(c, spec, 3);
-  c.output(c.dtype(0), attention::ordered(x.result(), spec.order));
+  const AttentionSpec spec = attend::spec_of(c.attrs);
+  const Extents x = attend::check_spec(c, spec, 3);
+  c.output(c.dtype(0), attend::ordered(x.result(), spec.order));
   c.output(row_dtype(c.dtype(0)), x.rows());
 }
 
@@ -28,14 +41,14 @@ void infer(InferContext& c) {
 Tensors without_keys(const Scores& x, const AttentionSpec& spec, const Tensor& v) {
   Shape shape = x.space;
   shape.back() = v.shape().back();
-  const Tensor y = zeros(attention::ordered(shape, spec.order), v.dtype());
+  const Tensor y = zeros(attend::ordered(shape, spec.order), v.dtype());
   const Shape rows(x.space.begin(), x.space.end() - 1);
   return {y, x.sink.defined() ? reshape(x.sink, rows) : full(rows, -kInf, x.s.dtype())};
 }
 
 Tensors decompose(const OpArgs& a) {
-  const AttentionSpec spec = attention::spec_of(a.attrs);
-  const Scores x = attention::scores_of(spec, a.in[0], a.in[1], a.in.subspan(3));
+  const AttentionSpec spec = attend::spec_of(a.attrs);
+  const Scores x = attend::scores_of(spec, a.in[0], a.in[1], a.in.subspan(3));
   const Tensor& v = a.in[2];
   if (x.space.back() == Dim(0)) return without_keys(x, spec, v);
   Tensor top = max(x.score, {-1}, true);
@@ -51,7 +64,7 @@ Tensors decompose(const OpArgs& a) {
   if (x.factor.defined()) p = p * x.factor;
   const Tensor y = cast(matmul(p, to_row_type(v)), v.dtype());
   const Shape rows(x.space.begin(), x.space.end() - 1);
-  return {attention::in_order(y, spec.order), reshape(log(total) + shift, rows)};
+  return {attend::in_order(y, spec.order), reshape(log(total) + shift, rows)};
 }
 
 // The order in which the memory of a value's gradient should lie: that of the tensor which it permutes, so
@@ -60,7 +73,7 @@ Ints memory_order(const Tensor& x) {
   if (!x.traced()) return {};
   const Node& node = x.builder()->graph().nodes[static_cast<size_t>(x.value().node)];
   if (node.op->name() != "permute") return {};
-  return attention::inverse_order(node.attrs.ints("axes"));
+  return attend::inverse_order(node.attrs.ints("axes"));
 }
 
 Tensors gradient(const GradArgs& a) {
@@ -80,7 +93,7 @@ Tensors gradient(const GradArgs& a) {
   const Tensors out = apply("attention_backward", in, attrs);
   for (size_t n = 0; n < wanted.size(); ++n) {
     const auto i = static_cast<size_t>(wanted[n]);
-    grads[i] = i < 3 ? attention::out_of_order(out[n], attrs.ints(names[i])) : out[n];
+    grads[i] = i < 3 ? attend::out_of_order(out[n], attrs.ints(names[i])) : out[n];
   }
   return grads;
 }
@@ -118,7 +131,7 @@ FOVEA_OP(attention) {
       .variadic_input("leaves")
       .output("y")
       .output("lse");
-  attention::declare_spec(op)
+  attend::declare_spec(op)
       .infer(infer)
       .decompose(decompose)
       .gradient(gradient)
@@ -145,7 +158,7 @@ AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v,
                           const std::vector<Tensor>& leaves, const AttentionSpec& spec, Source source) {
   Tensors in{q, k, v};
   in.insert(in.end(), leaves.begin(), leaves.end());
-  const Tensors out = apply("attention", in, attention::attrs_of(spec), source);
+  const Tensors out = apply("attention", in, attend::attrs_of(spec), source);
   return {out[0], out[1]};
 }
 

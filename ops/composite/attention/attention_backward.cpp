@@ -1,8 +1,17 @@
 #include <algorithm>
 #include <limits>
 
-#include "generated/ops.h"
 #include "ops/composite/attention/spec.h"
+#include "ops/composite/is_nan/is_nan.h"
+#include "ops/core/cast/cast.h"
+#include "ops/core/equal/equal.h"
+#include "ops/core/exp/exp.h"
+#include "ops/core/full/full.h"
+#include "ops/core/matmul/matmul.h"
+#include "ops/core/permute/permute.h"
+#include "ops/core/reshape/reshape.h"
+#include "ops/core/sum/sum.h"
+#include "ops/core/where/where.h"
 #include "ops/shared/gradients.h"
 #include "ops/shared/norms.h"
 #include "ops/shared/rows.h"
@@ -10,8 +19,8 @@
 namespace fovea {
 namespace {
 
-using attention::Extents;
-using attention::Scores;
+using attend::Extents;
+using attend::Scores;
 using tile::Program;
 
 const char* const kOrders[] = {"q_order", "k_order", "v_order"};
@@ -43,15 +52,15 @@ void check_wanted(InferContext& c, size_t leaf) {
 }
 
 void infer(InferContext& c) {
-  const AttentionSpec spec = attention::spec_of(c.attrs);
+  const AttentionSpec spec = attend::spec_of(c.attrs);
   const size_t leaf = first_leaf(c.attrs);
   if (c.in.size() < leaf) c.fail("lse_gradient is set, but there is no operand for it");
-  const Extents x = attention::check_spec(c, spec, leaf);
+  const Extents x = attend::check_spec(c, spec, leaf);
   const DType row = row_dtype(c.dtype(0));
   c.same_dtype(0, 3);
   c.same_dtype(0, 5);
-  same_shape_as(c, 3, "y", attention::ordered(x.result(), spec.order));
-  same_shape_as(c, 5, "dy", attention::ordered(x.result(), spec.order));
+  same_shape_as(c, 3, "y", attend::ordered(x.result(), spec.order));
+  same_shape_as(c, 5, "dy", attend::ordered(x.result(), spec.order));
   for (size_t i : {4, 6}) {
     if (i >= leaf) continue;
     if (c.dtype(i) != row)
@@ -60,10 +69,10 @@ void infer(InferContext& c) {
     same_shape_as(c, i, i == 4 ? "lse" : "dlse", x.rows());
   }
   check_wanted(c, leaf);
-  for (const char* name : kOrders) attention::check_order(c, name, c.rank(0));
+  for (const char* name : kOrders) attend::check_order(c, name, c.rank(0));
   for (int64_t w : c.attrs.ints("wanted")) {
     const size_t i = w < 3 ? static_cast<size_t>(w) : leaf + static_cast<size_t>(w) - 3;
-    c.output(c.dtype(i), w < 3 ? attention::ordered(c.shape(i), c.attrs.ints(kOrders[w])) : c.shape(i));
+    c.output(c.dtype(i), w < 3 ? attend::ordered(c.shape(i), c.attrs.ints(kOrders[w])) : c.shape(i));
   }
 }
 
@@ -82,7 +91,7 @@ struct Pass {
     if (read.empty()) return;
     const auto gradient = static_cast<int64_t>(leaves.size() + 1);
     const auto parts =
-        attention::build_over(tile::derivative(program, read, gradient), x.s, leaves, g.shape(), g);
+        attend::build_over(tile::derivative(program, read, gradient), x.s, leaves, g.shape(), g);
     for (size_t i = 0; i < read.size(); ++i) {
       Tensor& sum = sums[static_cast<size_t>(read[i])];
       sum = sum.defined() ? sum + parts[i] : parts[i];
@@ -93,13 +102,13 @@ struct Pass {
 Pass make_pass(const AttentionSpec& spec, const OpArgs& a, size_t leaf) {
   Pass b;
   b.leaves = a.in.subspan(leaf);
-  b.x = attention::scores_of(spec, a.in[0], a.in[1], b.leaves);
+  b.x = attend::scores_of(spec, a.in[0], a.in[1], b.leaves);
   const Tensor lse = unsqueeze(a.in[4], -1);
   b.p = exp(b.x.score - lse);
   if (spec.guard == "nan") b.p = where(is_nan(b.p), 0.0, b.p);
   if (spec.guard == "empty") b.p = where(equal(lse, -std::numeric_limits<double>::infinity()), 0.0, b.p);
-  const Tensor y = to_row_type(attention::out_of_order(a.in[3], spec.order));
-  const Tensor dy = to_row_type(attention::out_of_order(a.in[5], spec.order));
+  const Tensor y = to_row_type(attend::out_of_order(a.in[3], spec.order));
+  const Tensor dy = to_row_type(attend::out_of_order(a.in[5], spec.order));
   b.row_term = sum(y * dy, {-1}, true);
   if (leaf == 7) b.row_term = b.row_term - unsqueeze(a.in[6], -1);
   b.dweighted = matmul(dy, transpose(to_row_type(a.in[2]), -1, -2));
@@ -110,7 +119,7 @@ Pass make_pass(const AttentionSpec& spec, const OpArgs& a, size_t leaf) {
 }
 
 Tensors decompose(const OpArgs& a) {
-  const AttentionSpec spec = attention::spec_of(a.attrs);
+  const AttentionSpec spec = attend::spec_of(a.attrs);
   const size_t leaf = first_leaf(a.attrs);
   const Pass b = make_pass(spec, a, leaf);
   const Ints& wanted = a.attrs.ints("wanted");
@@ -125,7 +134,7 @@ Tensors decompose(const OpArgs& a) {
   if (!spec.sink.empty())
     b.back(spec.sink, -(exp(b.x.sink - unsqueeze(a.in[4], -1)) * b.row_term), operands, sink_sums);
   const Tensor ds = sums[0].defined() ? sums[0] : zeros_like(b.df);
-  const Tensor dy = to_row_type(attention::out_of_order(a.in[5], spec.order));
+  const Tensor dy = to_row_type(attend::out_of_order(a.in[5], spec.order));
 
   Tensors out;
   for (int64_t w : wanted) {
@@ -140,7 +149,7 @@ Tensors decompose(const OpArgs& a) {
         if (part.defined()) g = add_defined(g, reduce_to(part, like));
       }
     g = g.defined() ? cast(g, like.dtype()) : zeros_like(like);
-    out.push_back(w < 3 ? attention::in_order(g, a.attrs.ints(kOrders[w])) : g);
+    out.push_back(w < 3 ? attend::in_order(g, a.attrs.ints(kOrders[w])) : g);
   }
   return out;
 }
@@ -171,7 +180,7 @@ FOVEA_OP(attention_backward) {
       .input("lse", Types::floating)
       .input("dy", Types::floating)
       .variadic_input("rest");
-  attention::declare_spec(op)
+  attend::declare_spec(op)
       .attr("lse_gradient", false, "the first operand of rest is the gradient of lse; leaves follow")
       .required_attr("wanted", Ints{0, 1, 2}, "whose gradients are wanted, in increasing order")
       .attr("q_order", Ints{}, "order of the axes of q's gradient; empty: as they are")

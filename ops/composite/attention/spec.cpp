@@ -8,7 +8,7 @@
 #include "ops/shared/norms.h"
 #include "ops/shared/rows.h"
 
-namespace fovea::attention {
+namespace fovea::attend {
 namespace {
 
 using tile::Code;
@@ -250,4 +250,4 @@ Scores scores_of(const AttentionSpec& spec, const Tensor& q, const Tensor& k,
   return x;
 }
 
-}  // namespace fovea::attention
+}  // namespace fovea::attend

@@ -9,7 +9,7 @@
 #include "graph/ir/op.h"
 #include "ops/composite/attention/attention.h"
 
-namespace fovea::attention {
+namespace fovea::attend {
 
 /// Which of a program's operands hold random keys; operand n is leaf n - 1.
 std::vector<bool> key_operands(const tile::Program& program, size_t operands);
@@ -49,4 +49,4 @@ Scores scores_of(const AttentionSpec& spec, const Tensor& q, const Tensor& k, st
 std::vector<Tensor> build_over(const tile::Program& program, const Tensor& s, std::span<const Tensor> leaves,
                                const Shape& space, const Tensor& extra = {});
 
-}  // namespace fovea::attention
+}  // namespace fovea::attend
