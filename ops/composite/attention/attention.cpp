@@ -26,7 +26,7 @@ namespace {
 
 using attend::Extents;
 using attend::Scores;
-using tile::Program;
+using tiles::Program;
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
@@ -101,13 +101,13 @@ Tensors gradient(const GradArgs& a) {
 // Samples' programs.
 std::string scaled() {
   Program p;
-  p.results = {p.binary(tile::Code::mul, p.input(0), p.constant(0.5))};
+  p.results = {p.binary(tiles::Code::mul, p.input(0), p.constant(0.5))};
   return p.str();
 }
 std::string causal_with_bias() {
   Program p;
-  const int32_t s = p.binary(tile::Code::add, p.input(0), p.input(1));
-  const int32_t seen = p.binary(tile::Code::less_equal, p.iota(-1), p.iota(-2));
+  const int32_t s = p.binary(tiles::Code::add, p.input(0), p.input(1));
+  const int32_t seen = p.binary(tiles::Code::less_equal, p.iota(-1), p.iota(-2));
   p.results = {p.select(seen, s, p.constant(-kInf))};
   return p.str();
 }

@@ -21,7 +21,7 @@ namespace {
 
 using attend::Extents;
 using attend::Scores;
-using tile::Program;
+using tiles::Program;
 
 const char* const kOrders[] = {"q_order", "k_order", "v_order"};
 
@@ -91,7 +91,7 @@ struct Pass {
     if (read.empty()) return;
     const auto gradient = static_cast<int64_t>(leaves.size() + 1);
     const auto parts =
-        attend::build_over(tile::derivative(program, read, gradient), x.s, leaves, g.shape(), g);
+        attend::build_over(tiles::derivative(program, read, gradient), x.s, leaves, g.shape(), g);
     for (size_t i = 0; i < read.size(); ++i) {
       Tensor& sum = sums[static_cast<size_t>(read[i])];
       sum = sum.defined() ? sum + parts[i] : parts[i];
@@ -156,8 +156,8 @@ Tensors decompose(const OpArgs& a) {
 
 std::string bias_times_scale() {
   Program p;
-  const int32_t s = p.binary(tile::Code::mul, p.input(0), p.input(2));
-  p.results = {p.binary(tile::Code::add, s, p.input(1))};
+  const int32_t s = p.binary(tiles::Code::mul, p.input(0), p.input(2));
+  p.results = {p.binary(tiles::Code::add, s, p.input(1))};
   return p.str();
 }
 std::string one_leaf(int64_t operand) {

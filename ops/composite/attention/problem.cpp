@@ -42,7 +42,7 @@ Dims space_of(const KernelRequest& r, const AttentionSpec& spec, size_t first_le
   const size_t rank = r.in[0].shape.size();
   Dims space(rank, 1);
   std::vector<bool> keys(r.in.size() - first_leaf + 1, false);
-  for (const tile::Program* p : {&spec.score, &spec.factor, &spec.sink}) {
+  for (const tiles::Program* p : {&spec.score, &spec.factor, &spec.sink}) {
     const auto own = key_operands(*p, keys.size());
     for (size_t i = 0; i < keys.size(); ++i) keys[i] = keys[i] || own[i];
   }

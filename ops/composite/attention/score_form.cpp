@@ -7,10 +7,10 @@
 namespace fovea::attend {
 namespace {
 
-using tile::Code;
-using tile::Instr;
-using tile::Kind;
-using tile::Program;
+using tiles::Code;
+using tiles::Instr;
+using tiles::Kind;
+using tiles::Program;
 
 constexpr size_t kMostBounds = 8;
 constexpr int64_t kMostNumber = int64_t{1} << 40;  // products of such numbers with lengths stay exact

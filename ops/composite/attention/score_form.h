@@ -30,6 +30,6 @@ struct ScoreForm {
 };
 
 /// `per_batch(operand)`: the leaf has one value for all queries and keys.
-ScoreForm analyse(const tile::Program& program, int64_t rank, const std::function<bool(int64_t)>& per_batch);
+ScoreForm analyse(const tiles::Program& program, int64_t rank, const std::function<bool(int64_t)>& per_batch);
 
 }  // namespace fovea::attend

@@ -11,8 +11,8 @@
 namespace fovea::attend {
 namespace {
 
-using tile::Interval;
-using tile::Program;
+using tiles::Interval;
+using tiles::Program;
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr Interval kUnknown{-DBL_MAX, DBL_MAX};
@@ -37,7 +37,7 @@ std::vector<int64_t> leaves_read(const Program& p, const std::vector<int64_t>& w
 
 bool has_select(const Program& p) {
   return std::any_of(p.code.begin(), p.code.end(),
-                     [](const tile::Instr& in) { return in.code == tile::Code::select; });
+                     [](const tiles::Instr& in) { return in.code == tiles::Code::select; });
 }
 
 double read(DType type, const void* p) {
@@ -75,7 +75,7 @@ Interval bounds_of_line(DType type, const char* p, int64_t step, int64_t n) {
 
 TileProgram::TileProgram(Program program, DType compute)
     : program_(std::move(program)),
-      machine_(std::make_unique<tile::Machine>(program_, compute)),
+      machine_(std::make_unique<tiles::Machine>(program_, compute)),
       types_(program_.results.size(), compute) {}
 
 template <class T>
@@ -112,11 +112,11 @@ ScoreTiles<T>::ScoreTiles(const AttentionSpec& spec, const Problem& problem, boo
   const auto gradient = static_cast<int64_t>(problem_.leaves.size()) + 1;
   std::vector<int64_t> wrt{0};
   wrt.insert(wrt.end(), score_leaves_.begin(), score_leaves_.end());
-  if (inner_) derivative_ = make(tile::derivative(inner_->program(), wrt, gradient));
-  if (whole_) exact_derivative_ = make(tile::derivative(whole_->program(), wrt, gradient));
+  if (inner_) derivative_ = make(tiles::derivative(inner_->program(), wrt, gradient));
+  if (whole_) exact_derivative_ = make(tiles::derivative(whole_->program(), wrt, gradient));
   if (!factor_leaves_.empty())
-    factor_derivative_ = make(tile::derivative(spec.factor, factor_leaves_, gradient));
-  if (!sink_leaves_.empty()) sink_derivative_ = make(tile::derivative(spec.sink, sink_leaves_, gradient));
+    factor_derivative_ = make(tiles::derivative(spec.factor, factor_leaves_, gradient));
+  if (!sink_leaves_.empty()) sink_derivative_ = make(tiles::derivative(spec.sink, sink_leaves_, gradient));
 }
 
 template <class T>
@@ -124,7 +124,7 @@ ScoreTiles<T>::Scratch::Scratch(const ScoreTiles& tiles, int64_t rows, int64_t k
   begin = arena.take<int32_t>(rows);
   end = arena.take<int32_t>(rows);
   const auto operands_count = static_cast<int64_t>(tiles.problem_.leaves.size()) + 2;
-  operands = arena.take<tile::Operand>(operands_count);
+  operands = arena.take<tiles::Operand>(operands_count);
   bounds = arena.take<Interval>(operands_count);
   size_t values_count = 0;
   int64_t bytes = 0;
@@ -208,8 +208,8 @@ void ScoreTiles<T>::classify(const RowBlock& block, int64_t key, int64_t keys, c
   begin[problem_.rank - 2] = block.first, end[problem_.rank - 2] = block.first + block.rows;
   begin[problem_.rank - 1] = key, end[problem_.rank - 1] = key + keys;
   const auto rank = static_cast<size_t>(problem_.rank);
-  tile::intervals(program, {scratch.bounds, problem_.leaves.size() + 2}, {begin, rank}, {end, rank},
-                  {scratch.values, program.code.size()});
+  tiles::intervals(program, {scratch.bounds, problem_.leaves.size() + 2}, {begin, rank}, {end, rank},
+                   {scratch.values, program.code.size()});
   const Interval& score = scratch.values[program.results[0]];
   if (score.high == -kInf) plan.kind = TileClass::skip;
   if (score.constant() && score.high > -kInf && score.high <= kMasked) {
@@ -244,7 +244,7 @@ simd::ScoreBias<T> ScoreTiles<T>::bias(const RowBlock& block, int64_t key, bool 
 template <class T>
 void ScoreTiles<T>::run(const TileProgram& program, const RowBlock& block, int64_t key, int64_t keys,
                         const T* s, int64_t row, const T* extra, T* const* results, Scratch& scratch) const {
-  tile::Operand* operands = scratch.operands;
+  tiles::Operand* operands = scratch.operands;
   operands[0] = {s, kTypeOf<T>, row, 1};
   for (size_t i = 0; i < problem_.leaves.size(); ++i) {
     const View& view = problem_.leaves[i];
@@ -260,7 +260,7 @@ void ScoreTiles<T>::run(const TileProgram& program, const RowBlock& block, int64
   Position index = block.at;
   index.index[problem_.rank - 2] = block.first;
   index.index[problem_.rank - 1] = key;
-  tile::Tile t;
+  tiles::Tile t;
   t.rows = block.rows;
   t.columns = keys;
   t.operands = operands;

@@ -16,14 +16,14 @@ namespace fovea::attend {
 /// A program that runs on tiles of one problem.
 class TileProgram {
  public:
-  TileProgram(tile::Program program, DType compute);
-  const tile::Program& program() const { return program_; }
-  const tile::Machine& machine() const { return *machine_; }
+  TileProgram(tiles::Program program, DType compute);
+  const tiles::Program& program() const { return program_; }
+  const tiles::Machine& machine() const { return *machine_; }
   const DType* types() const { return types_.data(); }  ///< the computing type for each result
 
  private:
-  tile::Program program_;
-  std::unique_ptr<tile::Machine> machine_;
+  tiles::Program program_;
+  std::unique_ptr<tiles::Machine> machine_;
   std::vector<DType> types_;
 };
 
@@ -79,8 +79,8 @@ class ScoreTiles {
   struct Scratch {
     Scratch(const ScoreTiles& tiles, int64_t rows, int64_t keys, Arena& arena);
     int32_t *begin, *end;
-    tile::Operand* operands;
-    tile::Interval *bounds, *values;
+    tiles::Operand* operands;
+    tiles::Interval *bounds, *values;
     void* machine;
   };
 
@@ -118,9 +118,9 @@ class ScoreTiles {
 
  private:
   void key_ranges(const RowBlock& block, int64_t key, int64_t keys, TilePlan& plan, Scratch& scratch) const;
-  void classify(const RowBlock& block, int64_t key, int64_t keys, const tile::Program& program,
+  void classify(const RowBlock& block, int64_t key, int64_t keys, const tiles::Program& program,
                 TilePlan& plan, Scratch& scratch) const;
-  tile::Interval leaf_bounds(const RowBlock& block, int64_t key, int64_t keys, size_t leaf) const;
+  tiles::Interval leaf_bounds(const RowBlock& block, int64_t key, int64_t keys, size_t leaf) const;
   void run(const TileProgram& program, const RowBlock& block, int64_t key, int64_t keys, const T* s,
            int64_t row, const T* extra, T* const* results, Scratch& scratch) const;
 

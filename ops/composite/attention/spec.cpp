@@ -11,12 +11,12 @@
 namespace fovea::attend {
 namespace {
 
-using tile::Code;
-using tile::Instr;
-using tile::Kind;
-using tile::Program;
+using tiles::Code;
+using tiles::Instr;
+using tiles::Kind;
+using tiles::Program;
 
-tile::Program parse_attribute(const Attrs& attrs, std::string_view name) {
+tiles::Program parse_attribute(const Attrs& attrs, std::string_view name) {
   const std::string& text = attrs.text(name);
   return text.empty() ? Program() : Program::parse(text);
 }
@@ -220,7 +220,7 @@ std::vector<Tensor> build_over(const Program& program, const Tensor& s, std::spa
   std::vector<Tensor> operands{s};
   operands.insert(operands.end(), leaves.begin(), leaves.end());
   if (extra.defined()) operands.push_back(extra);
-  auto out = tile::build(program, operands, space, s.dtype());
+  auto out = tiles::build(program, operands, space, s.dtype());
   for (Tensor& t : out)
     if (t.shape() != space) t = broadcast_to(t, space);
   return out;

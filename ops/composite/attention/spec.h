@@ -12,7 +12,7 @@
 namespace fovea::attend {
 
 /// Which of a program's operands hold random keys; operand n is leaf n - 1.
-std::vector<bool> key_operands(const tile::Program& program, size_t operands);
+std::vector<bool> key_operands(const tiles::Program& program, size_t operands);
 /// The spec that these attributes say. InvalidArgument where a text is no program.
 AttentionSpec spec_of(const Attrs& attrs);
 /// Attributes score, factor, sink, guard and order.
@@ -46,7 +46,7 @@ struct Scores {
 };
 Scores scores_of(const AttentionSpec& spec, const Tensor& q, const Tensor& k, std::span<const Tensor> leaves);
 /// One program over `space`, operand 0 being s: its results, each of that shape.
-std::vector<Tensor> build_over(const tile::Program& program, const Tensor& s, std::span<const Tensor> leaves,
+std::vector<Tensor> build_over(const tiles::Program& program, const Tensor& s, std::span<const Tensor> leaves,
                                const Shape& space, const Tensor& extra = {});
 
 }  // namespace fovea::attend
