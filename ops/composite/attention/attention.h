@@ -15,9 +15,9 @@ namespace fovea {
 /// operand 0 is s = sum_d q k, operand n >= 1 is leaf n - 1.
 ///   o[b,i,e] = sum_j factor * p[b,i,j] * v[b,j,e],  p = exp(score) / (sum_j exp(score) + exp(sink))
 struct AttentionSpec {
-  tile::Program score;   ///< one real result, a function of s and leaves: scale, softcap, biases, masks
-  tile::Program factor;  ///< empty, or one real result free of s: dropout, gates
-  tile::Program sink;    ///< empty (no sink), or one real result free of s and of the key index
+  tiles::Program score;   ///< one real result, a function of s and leaves: scale, softcap, biases, masks
+  tiles::Program factor;  ///< empty, or one real result free of s: dropout, gates
+  tiles::Program sink;    ///< empty (no sink), or one real result free of s and of the key index
   std::string guard = "none";  ///< "nan": where(isnan(p), 0, p); "empty": rows whose scores are all -inf give 0
   /// Order in which the axes of the result [batch..., query, channel] lie in memory; empty: as they are.
   std::vector<int64_t> order;

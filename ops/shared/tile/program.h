@@ -12,7 +12,7 @@
 #include "framework/tensor/dtype.h"
 #include "graph/build/tensor.h"
 
-namespace fovea::tile {
+namespace fovea::tiles {
 
 /// Numbers of the computing type (f32 or f64), 64-bit integers, or bools.
 enum class Kind : uint8_t { real, integer, boolean };
@@ -139,4 +139,4 @@ struct Interval {
 void intervals(const Program& program, std::span<const Interval> operands, std::span<const int64_t> begin,
                std::span<const int64_t> end, std::span<Interval> out);
 
-}  // namespace fovea::tile
+}  // namespace fovea::tiles
