@@ -147,7 +147,7 @@ class Test {
     if (args.size() != main.inputs.size())
       return fmt::format("{} inputs are there, the model has {}", args.size(), main.inputs.size());
     if (outputs.empty()) return "no output is there to compare with";
-    Program program(module, "main", {.backend = options_.backend});
+    Program program(module, "main", compile_options());
     const std::vector<Array> results = program.run(args);
     for (const auto& [i, want] : outputs) {
       if (i >= results.size()) return fmt::format("output {} is not among the model's {}", i, results.size());
@@ -197,7 +197,7 @@ class Test {
       specs.emplace_back(type.dtype, type.shape, main.input_name(i));
     }
     const std::string name = trace_into(module, grad(loss, wrt), specs, "gradients");
-    Program program(module, name, {.backend = options_.backend});
+    Program program(module, name, compile_options());
     const std::vector<Array> got = program.run(args);
     for (size_t k = 0; k < wrt.size(); ++k) {
       std::string reason = gradient_difference(got[k], expected.at(static_cast<size_t>(wrt[k])),
@@ -205,6 +205,12 @@ class Test {
       if (!reason.empty()) return reason;
     }
     return "";
+  }
+
+  CompileOptions compile_options() const {
+    CompileOptions out;
+    out.backend = options_.backend;
+    return out;
   }
 
   fs::path folder_;
@@ -242,9 +248,9 @@ void onnx_test(const Options& options) {
       ++counts[outcome.kind];
       static constexpr const char* words[] = {"pass", "FAIL", "skip"};
       const std::string name = folder.filename().string();
-      if (outcome.kind == Outcome::passed)
-        fmt::print(options.quiet ? "" : "pass  {}\n", name);
-      else
+      if (outcome.kind == Outcome::passed) {
+        if (!options.quiet) fmt::print("pass  {}\n", name);
+      } else
         fmt::print("{}  {}: {}\n", words[outcome.kind], name, one_line(outcome.reason));
       std::fflush(stdout);
     }
