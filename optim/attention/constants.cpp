@@ -139,11 +139,14 @@ bool find_affine(const std::vector<double>& v, int64_t rows, int64_t columns, Co
         if (v[static_cast<size_t>(r * columns + c)] != value(r, c)) return false;
     return true;
   };
-  if (all([&](int64_t r, int64_t c) { return base + static_cast<double>(r) * down + static_cast<double>(c) * right; })) {
+  if (all([&](int64_t r, int64_t c) {
+        return base + static_cast<double>(r) * down + static_cast<double>(c) * right;
+      })) {
     f.base = base, f.row_step = down, f.column_step = right;
     return true;
   }
-  if (rows > 1 && all([&](int64_t r, int64_t c) { return base + right * static_cast<double>(std::abs(c - r)); })) {
+  if (rows > 1 &&
+      all([&](int64_t r, int64_t c) { return base + right * static_cast<double>(std::abs(c - r)); })) {
     f.base = base, f.distance_step = right;
     return true;
   }

@@ -12,9 +12,7 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 bool is_comparison(Code c) {
   return c == Code::less || c == Code::less_equal || c == Code::equal || c == Code::not_equal;
 }
-bool is_logical(Code c) {
-  return c == Code::logical_and || c == Code::logical_or || c == Code::logical_xor;
-}
+bool is_logical(Code c) { return c == Code::logical_and || c == Code::logical_or || c == Code::logical_xor; }
 bool is_commutative(Code c) {
   return c == Code::add || c == Code::mul || c == Code::maximum || c == Code::minimum || c == Code::equal ||
          c == Code::not_equal || is_logical(c);
@@ -287,10 +285,8 @@ std::optional<int32_t> Expressions::fold(Code code, int32_t a, int32_t b) {
 std::optional<int32_t> Expressions::branchwise(Code code, int32_t a, int32_t b) {
   if (is_logical(code)) return std::nullopt;
   const Expr x = at(a), y = at(b);
-  if (constant_branches(a) && is_constant(b))
-    return select(x.a, binary(code, x.b, b), binary(code, x.c, b));
-  if (constant_branches(b) && is_constant(a))
-    return select(y.a, binary(code, a, y.b), binary(code, a, y.c));
+  if (constant_branches(a) && is_constant(b)) return select(x.a, binary(code, x.b, b), binary(code, x.c, b));
+  if (constant_branches(b) && is_constant(a)) return select(y.a, binary(code, a, y.b), binary(code, a, y.c));
   if (constant_branches(a) && constant_branches(b) && x.a == y.a)
     return select(x.a, binary(code, x.b, y.b), binary(code, x.c, y.c));
   // A scale behind a mask: (m ? s : fill) * c.
@@ -357,7 +353,8 @@ int32_t Expressions::select(int32_t condition, int32_t yes, int32_t no) {
   if (yes == no) return yes;
   if (c.code == Code::logical_not) return select(c.a, no, yes);
   if (at(yes).kind == Kind::boolean) {
-    if (is_constant(yes) && is_constant(no)) return at(yes).index ? condition : unary(Code::logical_not, condition);
+    if (is_constant(yes) && is_constant(no))
+      return at(yes).index ? condition : unary(Code::logical_not, condition);
     // Conditions as logic: c ? x : false.
     if (is_constant(no) && !at(no).index) return binary(Code::logical_and, condition, yes);
     if (is_constant(yes) && at(yes).index) return binary(Code::logical_or, condition, no);
@@ -371,8 +368,7 @@ int32_t Expressions::select(int32_t condition, int32_t yes, int32_t no) {
   Expr e;
   e.code = Code::select;
   e.kind = at(yes).kind;
-  if (turn && (can_turn || c.code == Code::equal || c.code == Code::not_equal ||
-               c.code == Code::logical_not))
+  if (turn && (can_turn || c.code == Code::equal || c.code == Code::not_equal || c.code == Code::logical_not))
     return select(unary(Code::logical_not, condition), no, yes);
   e.a = condition;
   e.b = yes;

@@ -12,8 +12,8 @@
 
 namespace fovea::match {
 
-using tile::Code;
-using tile::Kind;
+using tiles::Code;
+using tiles::Kind;
 
 /// What an input instruction reads.
 struct Leaf {
@@ -24,8 +24,8 @@ struct Leaf {
     key,      ///< the key of a random stream
   };
   What what = What::value;
-  Ref ref;                   ///< value, product, key
-  Contraction contraction;   ///< product
+  Ref ref;                  ///< value, product, key
+  Contraction contraction;  ///< product
   Dim extent;
 };
 

@@ -29,7 +29,6 @@ class Decomposer {
   }
 
  private:
-
   Product take_apart(Item first, int depth) {
     Product p;
     std::vector<Item> open{std::move(first)};
@@ -273,9 +272,8 @@ class Decomposer {
         sum->addends.push_back(std::move(a));
       }
     }
-    const bool any = std::any_of(sum->addends.begin(), sum->addends.end(), [](const Addend& a) {
-      return !a.over.empty() || !a.product.sums.empty();
-    });
+    const bool any = std::any_of(sum->addends.begin(), sum->addends.end(),
+                                 [](const Addend& a) { return !a.over.empty() || !a.product.sums.empty(); });
     if (any) p.sums.emplace_back(std::move(sum), i.sign);
     return any;
   }
@@ -316,7 +314,8 @@ class Normaliser {
   }
 
  private:
-  bool refuse(Reason reason, NodeId node, std::string sentence, std::string nearest, std::string detail = "") {
+  bool refuse(Reason reason, NodeId node, std::string sentence, std::string nearest,
+              std::string detail = "") {
     why_ = {reason, node, std::move(detail), std::move(sentence), std::move(nearest)};
     return false;
   }
@@ -415,7 +414,8 @@ class Normaliser {
     const auto add = [&](const Product& p, const std::string& mark) {
       for (const Term& t : p.terms) parts.push_back(mark + "t" + std::to_string(t.sign) + key(t.ref));
       for (const Factor& f : p.factors)
-        parts.push_back(mark + "f" + std::to_string(f.sign) + std::to_string(static_cast<int>(f.what)) + key(f.ref));
+        parts.push_back(mark + "f" + std::to_string(f.sign) + std::to_string(static_cast<int>(f.what)) +
+                        key(f.ref));
     };
     for (size_t a = 0; a < d.addends.size(); ++a) add(d.addends[a].product, a == 0 ? "" : "+");
     std::sort(parts.begin(), parts.end());
@@ -436,7 +436,8 @@ class Normaliser {
       }
   }
   void cancel(Product& p) {
-    cancel(p.terms, [this](const Term& a, const Term& b) { return a.sign == -b.sign && key(a.ref) == key(b.ref); });
+    cancel(p.terms,
+           [this](const Term& a, const Term& b) { return a.sign == -b.sign && key(a.ref) == key(b.ref); });
     cancel(p.factors, [this](const Factor& a, const Factor& b) {
       return a.sign == -b.sign && a.what == b.what && key(a.ref) == key(b.ref);
     });
@@ -507,8 +508,8 @@ class Normaliser {
   // True where the term is the largest of the scores themselves, so that exp(scores - term) reaches 1.
   bool is_row_maximum(const Term& t, const Product& main) const {
     Value v = t.ref.value;
-    while (view_.role(v) == Role::stop_gradient || view_.role(v) == Role::same || view_.role(v) == Role::reshape ||
-           view_.role(v) == Role::broadcast)
+    while (view_.role(v) == Role::stop_gradient || view_.role(v) == Role::same ||
+           view_.role(v) == Role::reshape || view_.role(v) == Role::broadcast)
       v = view_.node(v).inputs[0];
     if (t.sign < 0 || view_.role(v) != Role::max) return false;
     const Value of = view_.node(v).inputs[0];
@@ -517,7 +518,8 @@ class Normaliser {
       a.push_back(view_.canonical(u.ref.value));
     for (const Term& u : main.terms) b.push_back(view_.canonical(u.ref.value));
     // What is free of the keys was pulled out of the sum and shifts the maximum by as much.
-    return std::all_of(b.begin(), b.end(), [&](Value u) { return std::find(a.begin(), a.end(), u) != a.end(); });
+    return std::all_of(b.begin(), b.end(),
+                       [&](Value u) { return std::find(a.begin(), a.end(), u) != a.end(); });
   }
 
   bool addend(const Addend& a, const Product& main, Probability& out) {

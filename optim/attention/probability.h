@@ -37,10 +37,10 @@ struct Product {
   std::vector<Factor> factors;
   std::vector<std::pair<std::shared_ptr<Denominator>, int>> sums;  ///< with exponent +1 or -1
   bool has_exponential = false;
-  bool nan_guard = false;        ///< where(isnan(p), 0, p)
-  Contraction contraction;       ///< of the rest with values; node -1: none
-  Ref probabilities, values;     ///< the operands of the contraction
-  NodeId blocked = -1;           ///< an exponential lies behind this node, which is no product
+  bool nan_guard = false;     ///< where(isnan(p), 0, p)
+  Contraction contraction;    ///< of the rest with values; node -1: none
+  Ref probabilities, values;  ///< the operands of the contraction
+  NodeId blocked = -1;        ///< an exponential lies behind this node, which is no product
 };
 
 /// One summand of a denominator: a product, summed over labels (none: not summed).
@@ -65,17 +65,18 @@ std::vector<Term> exponent_terms(const View& view, LabelTable& table, const Ref&
 /// Takes `ref` apart. `side`: which operand of the contraction holds the probabilities (0 or 1).
 Product decompose(const View& view, LabelTable& table, const Ref& ref, int side);
 
-/// What the recogniser needs of a product: p = exp(terms) * weights * factors / (sum exp(terms) * weights + sinks).
+/// What the recogniser needs of a product: p = exp(terms) * weights * factors / (sum exp(terms) * weights +
+/// sinks).
 struct Probability {
   std::vector<Term> terms;
-  std::vector<Term> shift;       ///< free of the keys: may be left out or put back (sinks as well)
-  std::vector<Factor> weights;   ///< inside the sum as well
-  std::vector<Factor> factors;   ///< outside only
-  std::vector<Product> sinks;    ///< addends that are not summed
-  double epsilon = 0;            ///< weight + epsilon in the sum
-  bool zero_guard = false;       ///< rows whose sum is 0 give 0
+  std::vector<Term> shift;      ///< free of the keys: may be left out or put back (sinks as well)
+  std::vector<Factor> weights;  ///< inside the sum as well
+  std::vector<Factor> factors;  ///< outside only
+  std::vector<Product> sinks;   ///< addends that are not summed
+  double epsilon = 0;           ///< weight + epsilon in the sum
+  bool zero_guard = false;      ///< rows whose sum is 0 give 0
   bool nan_guard = false;
-  NodeId node = -1;              ///< the node that makes the probabilities: softmax, exp
+  NodeId node = -1;  ///< the node that makes the probabilities: softmax, exp
 };
 
 /// Why a product is no probability.

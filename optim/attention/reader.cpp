@@ -199,14 +199,16 @@ int32_t Reader::close(const Frame& f) {
       return e_.at(x).has_product || (e_.at(x).has_value && e_.at(x).kind == Kind::real) ? leaf(f.ref) : x;
     case Role::triangle: {
       const Layout& l = f.ref.layout;
-      const int32_t row = e_.binary(Code::add, e_.place(l[l.size() - 2]), e_.integer(n.attrs.integer("diagonal")));
+      const int32_t row =
+          e_.binary(Code::add, e_.place(l[l.size() - 2]), e_.integer(n.attrs.integer("diagonal")));
       const int32_t column = e_.place(l.back());
       const bool lower = n.op->name() == "tril";
-      const int32_t inside = lower ? e_.binary(Code::less_equal, column, row)
-                                   : e_.binary(Code::less_equal, row, column);
+      const int32_t inside =
+          lower ? e_.binary(Code::less_equal, column, row) : e_.binary(Code::less_equal, row, column);
       const Kind kind = e_.at(x).kind;
-      const int32_t zero = kind == Kind::real ? e_.constant(0) : kind == Kind::integer ? e_.integer(0)
-                                                                                      : e_.boolean(false);
+      const int32_t zero = kind == Kind::real      ? e_.constant(0)
+                           : kind == Kind::integer ? e_.integer(0)
+                                                   : e_.boolean(false);
       return e_.select(inside, x, zero);
     }
     case Role::dropout: {
@@ -252,16 +254,14 @@ std::optional<int32_t> Reader::elementwise(const Node& n, const std::vector<int3
   if (name == "clip") {
     const bool real = kind(0) == Kind::real;
     const double low = n.attrs.number("low"), high = n.attrs.number("high");
-    const auto bound = [&](double x) {
-      return real ? e_.constant(x) : e_.integer(static_cast<int64_t>(x));
-    };
+    const auto bound = [&](double x) { return real ? e_.constant(x) : e_.integer(static_cast<int64_t>(x)); };
     int32_t y = in[0];
     if (std::isfinite(low)) y = e_.binary(Code::maximum, y, bound(low));
     if (std::isfinite(high)) y = e_.binary(Code::minimum, y, bound(high));
     return y;
   }
   Code code = Code::constant;
-  if (tile::code_of_op(name, code)) {
+  if (tiles::code_of_op(name, code)) {
     if (in.size() == 1) return e_.unary(code, in[0]);
     if (code == Code::div && kind(0) != Kind::real) return std::nullopt;
     if (in.size() == 2 && kind(0) == kind(1)) return e_.binary(code, in[0], in[1]);
@@ -295,7 +295,7 @@ std::optional<int32_t> Reader::composite(const Node& n, const std::vector<int32_
       e = in[next++];
     } else if (name == "full") {
       const double x = node.attrs.number("value");
-      e = is_floating(dtype)          ? e_.constant(x)
+      e = is_floating(dtype)        ? e_.constant(x)
           : dtype == DType::boolean ? e_.boolean(x != 0)
                                     : e_.integer(static_cast<int64_t>(x));
     } else if (name == "cast") {

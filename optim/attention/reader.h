@@ -16,7 +16,12 @@ class Reader {
   /// `keys`: labels that the softmax sums over. `rows`: labels of queries. `space`: all labels of the scores.
   Reader(const View& view, LabelTable& table, Expressions& e, ConstantForms& forms, Labels keys, Labels rows,
          Labels space)
-      : view_(view), table_(table), e_(e), forms_(forms), keys_(std::move(keys)), rows_(std::move(rows)),
+      : view_(view),
+        table_(table),
+        e_(e),
+        forms_(forms),
+        keys_(std::move(keys)),
+        rows_(std::move(rows)),
         space_(std::move(space)) {}
 
   /// The expression that computes `ref`. What is not elementwise becomes a leaf.

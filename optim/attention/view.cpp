@@ -179,8 +179,7 @@ std::optional<double> View::number(Value v) const {
     found = entry->second;
   }
   if (!found) return found;
-  for (size_t i = casts.size(); i-- > 0;)
-    found = Array::full(DType::f64, {}, *found).cast(casts[i]).item();
+  for (size_t i = casts.size(); i-- > 0;) found = Array::full(DType::f64, {}, *found).cast(casts[i]).item();
   return found;
 }
 
@@ -204,6 +203,7 @@ std::optional<Ref> behind_view(const View& view, LabelTable& table, const Ref& r
   const Value in = n.inputs[0];
   switch (view.role(ref.value)) {
     case Role::same:
+      if (n.attrs.has("barrier") && n.attrs.flag("barrier")) return std::nullopt;
       return Ref{in, ref.layout};
     case Role::reshape: {
       auto before = before_reshape(table, view.shape(in), view.shape(ref.value), ref.layout);
@@ -283,7 +283,8 @@ struct Letters {
 
 std::vector<int> letters_of(const std::string& term, int64_t rank, int open) {
   const size_t dots = term.find("...");
-  if (rank >= 0 && dots != std::string::npos) open = static_cast<int>(rank - static_cast<int64_t>(term.size() - 3));
+  if (rank >= 0 && dots != std::string::npos)
+    open = static_cast<int>(rank - static_cast<int64_t>(term.size() - 3));
   std::vector<int> out;
   for (size_t i = 0; i < term.size(); ++i) {
     if (i == dots) {
@@ -341,8 +342,8 @@ std::optional<Contraction> einsum_at(const View& view, LabelTable& table, const 
         map[l] = {{table.add(shape[d])}, 0, 1};
         c.reduced.push_back(map[l].labels[0]);
       }
-      const bool repeated = l < 0 && shape[d] == Dim(1) && !map[l].labels.empty() &&
-                            table.size(map[l].labels) != Dim(1);
+      const bool repeated =
+          l < 0 && shape[d] == Dim(1) && !map[l].labels.empty() && table.size(map[l].labels) != Dim(1);
       operands[i]->layout.push_back(repeated ? AxisMap{} : map[l]);
     }
   }
