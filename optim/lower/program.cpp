@@ -92,7 +92,7 @@ std::shared_ptr<const Plan> Program::plan(std::span<const Array> in) {
 
 std::shared_ptr<const Plan> Program::last_plan() const {
   std::lock_guard lock(mutex_);
-  return recent_.empty() ? nullptr : recent_.front().plan;
+  return recent_.empty() ? nullptr : recent_.front().second;
 }
 
 std::shared_ptr<const Plan> Program::plan_for(const Bindings& sizes) const {
