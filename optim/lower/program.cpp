@@ -3,7 +3,9 @@
 #include "framework/base/error.h"
 #include "graph/autodiff/vjp.h"
 #include "graph/build/builder.h"
+#include "optim/explain/launches.h"
 #include "optim/lower/lower.h"
+#include "optim/rewrite/optimise.h"
 
 namespace fovea {
 namespace {
@@ -33,8 +35,17 @@ std::vector<PlanOperand> operands(std::span<const Array> in) {
 }  // namespace
 
 Program::Program(std::shared_ptr<Module> module, const std::string& function, CompileOptions options)
-    : module_(std::move(module)), options_(std::move(options)) {
-  graph_ = expand_functions(module_, module_->function(function));
+    : module_(std::make_shared<Module>(*module)), options_(std::move(options)) {
+  if (options_.numerics != "default" && options_.numerics != "strict")
+    invalid("numerics is '" + options_.numerics + "', it can be default or strict");
+  differentiates_ = asks_for_gradient(*module_, function);
+  if (options_.optimise.value_or(options_.backend != "reference")) {
+    PassContext context{module_, options_.backend, &records_};
+    context.strict = options_.numerics == "strict";
+    graph_ = optimise(function, context);
+  } else {
+    graph_ = expand_functions(module_, module_->function(function));
+  }
 }
 
 std::shared_ptr<const Plan> Program::plan(std::span<const Array> in) {
