@@ -242,9 +242,9 @@ void onnx_test(const Options& options) {
       ++counts[outcome.kind];
       static constexpr const char* words[] = {"pass", "FAIL", "skip"};
       const std::string name = folder.filename().string();
-      if (outcome.kind == Outcome::passed)
-        fmt::print(options.quiet ? "" : "pass  {}\n", name);
-      else
+      if (outcome.kind == Outcome::passed) {
+        if (!options.quiet) fmt::print("pass  {}\n", name);
+      } else
         fmt::print("{}  {}: {}\n", words[outcome.kind], name, one_line(outcome.reason));
       std::fflush(stdout);
     }
