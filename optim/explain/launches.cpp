@@ -41,9 +41,9 @@ int count_launches(const Plan& plan, const std::vector<std::string>& names) {
   return count;
 }
 
-bool differentiates(const Module& module, const Graph& function) {
-  std::set<const Graph*> seen{&function};
-  std::vector<const Graph*> open{&function};
+bool asks_for_gradient(const Module& module, const std::string& function) {
+  std::vector<const Graph*> open{&module.function(function)};
+  std::set<const Graph*> seen{open[0]};
   while (!open.empty()) {
     const Graph& graph = *open.back();
     open.pop_back();

@@ -22,6 +22,6 @@ std::vector<std::string> backward_ops(const std::string& region);
 int count_launches(const Plan& plan, const std::vector<std::string>& names);
 
 /// True where the function, or one that it calls, asks for a gradient.
-bool differentiates(const Module& module, const Graph& function);
+bool asks_for_gradient(const Module& module, const std::string& function);
 
 }  // namespace fovea

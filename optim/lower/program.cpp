@@ -3,6 +3,7 @@
 #include "framework/base/error.h"
 #include "graph/autodiff/vjp.h"
 #include "graph/build/builder.h"
+#include "optim/explain/launches.h"
 #include "optim/lower/lower.h"
 #include "optim/rewrite/optimise.h"
 
@@ -51,6 +52,7 @@ Program::Program(std::shared_ptr<Module> module, const std::string& function, Co
     : module_(std::make_shared<Module>(*module)), options_(std::move(options)) {
   if (options_.numerics != "default" && options_.numerics != "strict")
     invalid("numerics is '" + options_.numerics + "', it can be default or strict");
+  differentiates_ = asks_for_gradient(*module_, function);
   if (options_.optimise.value_or(options_.backend != "reference")) {
     PassContext context{module_, options_.backend, &records_};
     context.strict = options_.numerics == "strict";
@@ -92,7 +94,7 @@ std::shared_ptr<const Plan> Program::plan(std::span<const Array> in) {
 
 std::shared_ptr<const Plan> Program::last_plan() const {
   std::lock_guard lock(mutex_);
-  return recent_.empty() ? nullptr : recent_.front().plan;
+  return recent_.empty() ? nullptr : recent_.front().second;
 }
 
 std::shared_ptr<const Plan> Program::plan_for(const Bindings& sizes) const {

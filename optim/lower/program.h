@@ -44,6 +44,10 @@ class Program {
   /// Runs on these arguments; makes a plan where their shapes are new.
   std::vector<Array> run(std::span<const Array> in);
   std::vector<Array> run(std::initializer_list<Array> in) { return run(std::span(in.begin(), in.size())); }
+  /// A plan for row-major arguments whose symbols have these sizes; not kept.
+  std::shared_ptr<const Plan> plan_for(const Bindings& sizes) const;
+  /// The plan that was asked for last; nullptr before the first.
+  std::shared_ptr<const Plan> last_plan() const;
   /// The plan for arguments of these types and layouts.
   std::shared_ptr<const Plan> plan(std::span<const Array> in);
 
@@ -52,12 +56,15 @@ class Program {
   const std::shared_ptr<Module>& module() const { return module_; }
   /// What was fused, and what was not and why.
   const std::vector<FusionRecord>& records() const { return records_; }
+  /// True where the function asks for a gradient.
+  bool differentiates() const { return differentiates_; }
   size_t plans() const;
 
  private:
   std::shared_ptr<Module> module_;
   std::shared_ptr<const Graph> graph_;
   std::vector<FusionRecord> records_;
+  bool differentiates_ = false;
   CompileOptions options_;
   using Plans =
       std::list<std::pair<uint64_t, std::shared_ptr<const Plan>>>;  // by the digest of the arguments

@@ -140,8 +140,8 @@ TEST(ExpectFused, TrainingCountsTheBackwardPassToo) {
   };
   const std::vector<Spec> specs{{DType::f32, {4, 8}}, {DType::f32, {8}}, {DType::f32, {8}}};
   const Program program(trace(value_and_grad(loss, {0, 1, 2}), specs), "main");
-  EXPECT_TRUE(differentiates(*program.module(), program.module()->function("main")));
-  EXPECT_FALSE(differentiates(*norms(1).module(), norms(1).module()->function("main")));
+  EXPECT_TRUE(program.differentiates());
+  EXPECT_FALSE(norms(1).differentiates());
   EXPECT_EQ(message_of([&] { expect_fused(program, "layer_norm", 1); }), "");
   EXPECT_NE(message_of([&] { expect_fused(program, "layer_norm", 2); }).find("1 forward and 1 backward"),
             std::string::npos);

@@ -168,11 +168,39 @@ void gradient(KeyRanges ranges, int64_t rows, int64_t keys, T scale, ScoreBias<T
 }
 
 template <class T>
+T dot(const T* x, const T* y, int64_t n) {
+  const hn::ScalableTag<T> d;
+  auto sum = hn::Zero(d);
+  for_each_vector(d, static_cast<size_t>(n), [&](size_t i, auto m) HWY_ATTR {
+    sum = hn::MulAdd(load_n(d, x + i, m), load_n(d, y + i, m), sum);
+  });
+  return sum_lanes(d, sum);
+}
+
+template <class T>
+void add(const T* x, T* to, int64_t n) {
+  const hn::ScalableTag<T> d;
+  for (int64_t i = 0; i < n; i += static_cast<int64_t>(hn::Lanes(d)))
+    hn::StoreU(hn::Add(hn::LoadU(d, x + i), hn::LoadU(d, to + i)), d, to + i);
+}
+
+template <class T>
 AttentionKernels<T> make_attention_kernels() {
   const hn::ScalableTag<T> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  return {lanes,       lanes * kWide, kStrip,         &pack<T>,    &scores<T>,
-          &softmax<T>, &values<T>,    &transposed<T>, &gradient<T>};
+  AttentionKernels<T> k;
+  k.lanes = lanes;
+  k.panel = lanes * kWide;
+  k.strip = kStrip;
+  k.pack = &pack<T>;
+  k.scores = &scores<T>;
+  k.softmax = &softmax<T>;
+  k.values = &values<T>;
+  k.transposed = &transposed<T>;
+  k.gradient = &gradient<T>;
+  k.dot = &dot<T>;
+  k.add = &add<T>;
+  return k;
 }
 
 }  // namespace fovea::simd::HWY_NAMESPACE

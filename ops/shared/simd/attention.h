@@ -79,6 +79,10 @@ struct AttentionKernels {
   /// are 0 outside of the ranges and where p is 0.
   void (*gradient)(KeyRanges ranges, int64_t rows, int64_t keys, T scale, ScoreBias<T> bias, Rows<T> s,
                    Rows<T> dp, const GradientRows<T>& state);
+  /// sum_i x[i] y[i]
+  T (*dot)(const T* x, const T* y, int64_t n);
+  /// to[i] += x[i] for a whole number of vectors.
+  void (*add)(const T* x, T* to, int64_t n);
 };
 
 /// For float and double.
