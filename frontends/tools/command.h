@@ -19,5 +19,6 @@ void add_inspect(CLI::App& app);
 void add_graph(CLI::App& app);
 void add_ops(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_fuzz(CLI::App& app);
 
 }  // namespace fovea::tools

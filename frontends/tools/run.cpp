@@ -20,6 +20,7 @@ int run(int argc, char** argv) {
   add_graph(app);
   add_ops(app);
   add_bench(app);
+  add_fuzz(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
