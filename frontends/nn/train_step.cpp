@@ -42,6 +42,7 @@ struct TrainStep::Impl {
   std::vector<const void*> in;
   std::vector<void*> out;
   std::vector<Array> scalars;
+  std::vector<double> answers;
   int64_t micro = 0;
 
   void make_slots();
@@ -213,13 +214,14 @@ TrainStep::TrainStep(const Module& module, LossFunction loss, std::vector<Spec> 
   for (const Array& a : m.frozen_values) m.arguments.push_back(a.contiguous());
   for (const Array& a : {m.key, m.lr, m.count}) m.arguments.push_back(a);
   for (size_t i = 0; i < m.results; ++i) m.scalars.push_back(Array::scalar(0.0f));
+  m.answers.resize(m.results);
   for (const Array& a : m.scalars) m.out.push_back(a.raw());
   for (const Slot& s : m.slots) m.out.push_back(s.value.raw());
 }
 
 TrainStep::~TrainStep() = default;
 
-std::vector<double> TrainStep::operator()(const std::vector<Array>& batch, double lr) {
+const std::vector<double>& TrainStep::operator()(const std::vector<Array>& batch, double lr) {
   Impl& m = *impl_;
   if (batch.size() != m.batch.size())
     invalid("the step takes " + std::to_string(m.batch.size()) + " tensors a batch, got " +
@@ -228,17 +230,22 @@ std::vector<double> TrainStep::operator()(const std::vector<Array>& batch, doubl
   static_cast<int64_t*>(m.key.raw())[1] = step_ * m.options.accumulate + m.micro;
   *static_cast<float*>(m.lr.raw()) = static_cast<float>(lr < 0 ? learning_rate(m.options.optimizer) : lr);
   *static_cast<float*>(m.count.raw()) = static_cast<float>(step_ + 1);
-  m.arguments.resize(m.slots.size() + m.frozen.size() + 3);
-  for (const Array& a : batch) m.arguments.push_back(a.contiguous());
+  const size_t fixed = m.slots.size() + m.frozen.size() + 3;
+  m.arguments.resize(fixed + batch.size());
+  for (size_t i = 0; i < batch.size(); ++i) {
+    if (batch[i].is_contiguous())
+      m.arguments[fixed + i] = batch[i];
+    else
+      m.arguments[fixed + i] = batch[i].contiguous();
+  }
   const auto plan = (updates ? m.update : m.accumulate)->plan(m.arguments);
   m.in.clear();
   for (const Array& a : m.arguments) m.in.push_back(a.raw());
   plan->run(m.in.data(), m.out.data());
   m.micro = updates ? 0 : m.micro + 1;
   step_ += updates;
-  std::vector<double> out;
-  for (const Array& s : m.scalars) out.push_back(s.item());
-  return out;
+  for (size_t i = 0; i < m.scalars.size(); ++i) m.answers[i] = *static_cast<const float*>(m.scalars[i].raw());
+  return m.answers;
 }
 
 std::vector<std::pair<std::string, Array>> TrainStep::state() const {
