@@ -11,6 +11,7 @@
 #include "optim/passes/cse.h"
 #include "optim/passes/dce.h"
 #include "optim/passes/fold.h"
+#include "optim/passes/layout.h"
 #include "optim/rewrite/pass.h"
 #include "optim/rewrite/selection.h"
 
@@ -24,10 +25,12 @@ const std::vector<Pass>& all_passes() {
       {"fold", Stage::forward, fold_constants, kFoldRules},
       {"algebra", Stage::forward, algebra, algebra_rules()},
       {"cse", Stage::forward, common_subexpressions, kCommonSubexpressionRules, true},
+      {"layout", Stage::forward, attention_layout, kAttentionLayoutRules, true},
       {"dce", Stage::expanded, dead_code, kDeadCodeRules},
       {"cse", Stage::expanded, common_subexpressions, kCommonSubexpressionRules},
       {"fold", Stage::expanded, fold_constants, kFoldRules},
       {"algebra", Stage::expanded, algebra, algebra_rules()},
+      {"layout", Stage::expanded, layout, kLayoutRules, true},
       {"cse", Stage::expanded, common_subexpressions, kCommonSubexpressionRules},
   };
   return *passes;
