@@ -33,8 +33,10 @@ Tensor convolve_volumes(const Tensor& given, const Tensor& weight, const Spatial
   Tensor y;
   for (int64_t k = 0; k < w.kernel[0]; ++k) {
     const Dim first = k * w.dilation[0];
-    const Tensor slices = slice(x, 2, first, first + (depth - Dim(1)) * Dim(w.stride[0]) + Dim(1), w.stride[0]);
-    const Tensor planes = reshape(permute(slices, {0, 2, 1, 3, 4}), {x.dim(0) * depth, x.dim(1), x.dim(3), x.dim(4)});
+    const Tensor slices =
+        slice(x, 2, first, first + (depth - Dim(1)) * Dim(w.stride[0]) + Dim(1), w.stride[0]);
+    const Tensor planes =
+        reshape(permute(slices, {0, 2, 1, 3, 4}), {x.dim(0) * depth, x.dim(1), x.dim(3), x.dim(4)});
     const Tensor part = conv2d(planes, select_index(weight, 2, k), {}, options);
     y = y.defined() ? y + part : part;
   }
@@ -66,12 +68,13 @@ Tensor convolved(Context& c, const Tensor& x, const Tensor& weight, const Tensor
   const SpatialWindows w = spatial_windows(c, x, kernel_of(c, x, weight));
   const int64_t groups = c.integer("group", 1);
   if (w.rank() == 2) return conv2d(x, weight, bias, options_of(w, 0, groups));
-  if (w.rank() == 1) return squeeze(conv2d(as_plane(x), as_plane(weight), bias, options_of(w, 0, groups)), {-2});
+  if (w.rank() == 1)
+    return squeeze(conv2d(as_plane(x), as_plane(weight), bias, options_of(w, 0, groups)), {-2});
   return with_bias(convolve_volumes(x, weight, w, groups), bias);
 }
 
-// Paddings from output_shape or auto_pad: what the result is cropped by at both ends, negative where it grows.
-void choose_padding(Context& c, const Tensor& x, const Ints& extra, SpatialWindows& w) {
+// Paddings from output_shape or auto_pad: what the result is cropped by, or by how much it grows behind.
+void choose_padding(Context& c, const Tensor& x, Ints& extra, SpatialWindows& w) {
   const Ints wanted = c.ints("output_shape");
   const std::string automatic = c.text("auto_pad", "NOTSET");
   const bool same = automatic == "SAME_UPPER" || automatic == "SAME_LOWER";
@@ -84,8 +87,8 @@ void choose_padding(Context& c, const Tensor& x, const Ints& extra, SpatialWindo
     const Dim target = wanted.empty() ? n * Dim(w.stride[d]) : Dim(wanted[d]);
     const Dim rest = (n - Dim(1)) * Dim(w.stride[d]) + Dim(extra[d] + reach) - target;
     if (!rest.is_const()) c.unsupported("output_shape needs known sizes, one is " + n.str());
-    const int64_t total = std::max<int64_t>(0, rest.value());
-    const int64_t half = total / 2;
+    const int64_t total = std::max<int64_t>(0, rest.value()), half = total / 2;
+    extra[d] += total - rest.value();
     w.low[d] = automatic == "SAME_UPPER" ? half : total - half;
     w.high[d] = total - w.low[d];
   }
@@ -113,7 +116,8 @@ Tensor transposed(Context& c) {
   choose_padding(c, x, extra, w);
   if (w.rank() == 2) return conv_transpose2d(x, weight, bias, options_of(w, 0, groups), extra);
   if (w.rank() == 1) {
-    const Tensor y = conv_transpose2d(as_plane(x), as_plane(weight), bias, options_of(w, 0, groups), {0, extra[0]});
+    const Tensor y =
+        conv_transpose2d(as_plane(x), as_plane(weight), bias, options_of(w, 0, groups), {0, extra[0]});
     return squeeze(y, {-2});
   }
   // stride - 1 zeros between the elements of x, and the mirrored kernel slides over all places it reaches.
@@ -128,8 +132,8 @@ Tensor transposed(Context& c) {
   SpatialWindows plain = w;
   plain.stride = {1, 1, 1};
   plain.low = plain.high = {0, 0, 0};
-  return with_bias(convolve_volumes(pad(x, low, high, interior), mirrored_weight(weight, groups), plain, groups),
-                   bias);
+  return with_bias(
+      convolve_volumes(pad(x, low, high, interior), mirrored_weight(weight, groups), plain, groups), bias);
 }
 
 }  // namespace

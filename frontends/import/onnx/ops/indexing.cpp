@@ -129,13 +129,14 @@ Tensor scattered_elements(Context& c) {
   const Tensor i = cast(given, DType::i64), size = extent(x.dim(axis));
   Tensor flat;
   for (int64_t d = 0; d < x.rank(); ++d) {
-    const Tensor at = d != axis ? iota(given.shape(), d)
-                                : where(logical_and(less(-1, i), less(i, size)), i,
-                                        extent(product(x.shape())) * -2);
+    const Tensor at =
+        d != axis ? iota(given.shape(), d)
+                  : where(logical_and(less(-1, i), less(i, size)), i, extent(product(x.shape())) * -2);
     flat = flat.defined() ? flat * extent(x.dim(d)) + at : at;
   }
   const Dim count = product(given.shape()), elements = product(x.shape());
-  const Tensor y = scattered(c, reshape(x, {elements, 1}), reshape(flat, {count}), reshape(updates, {count, 1}));
+  const Tensor y =
+      scattered(c, reshape(x, {elements, 1}), reshape(flat, {count}), reshape(updates, {count, 1}));
   return reshape(y, x.shape());
 }
 
@@ -169,7 +170,8 @@ Tensor one_hot_of(Context& c) {
 Tensor compressed(Context& c) {
   Tensor x = c.in(0);
   const auto condition = c.constant(1);
-  if (!condition) c.unsupported("its condition is known only when the model runs: so is the result's size");
+  if (!condition)
+    c.unsupported("its condition, which decides the result's size, must be known when the model is read");
   const bool flat = !c.has_attr("axis");
   if (flat) x = reshape(x, {product(x.shape())});
   std::vector<int64_t> chosen;
@@ -181,7 +183,7 @@ Tensor compressed(Context& c) {
 
 Tensor where_nonzero(Context& c) {
   const auto x = c.constant(0);
-  if (!x) c.unsupported("its operand is known only when the model runs: so is the result's size");
+  if (!x) c.unsupported("its operand, which decides the result's size, must be known when the model is read");
   const Array a = x->contiguous();
   std::vector<std::vector<int64_t>> found(static_cast<size_t>(a.rank()));
   int64_t count = 0;

@@ -30,7 +30,8 @@ Tensor diagonal(Context& c, Tensor x, std::string& term) {
     const size_t dots = term.find("...");
     const auto axis = [&](size_t at) {
       const int64_t place = static_cast<int64_t>(at);
-      return dots == std::string::npos || at < dots ? place : x.rank() - static_cast<int64_t>(term.size()) + place;
+      return dots == std::string::npos || at < dots ? place
+                                                    : x.rank() - static_cast<int64_t>(term.size()) + place;
     };
     const int64_t first = axis(i), second = axis(j), rank = x.rank();
     if (first < 0 || second <= first || second >= rank)
@@ -61,8 +62,10 @@ Tensor einstein_sum(Context& c) {
     if (begin > left.size()) c.invalid("\"" + equation + "\" has too few terms");
     const size_t end = std::min(left.find(',', begin), left.size());
     std::string term = left.substr(begin, end - begin);
-    if (arrow != std::string::npos) operands.push_back(diagonal(c, c.in(i), term));
-    else operands.push_back(c.in(i));
+    if (arrow != std::string::npos)
+      operands.push_back(diagonal(c, c.in(i), term));
+    else
+      operands.push_back(c.in(i));
     terms += (i > 0 ? "," : "") + term;
     begin = end + 1;
     if (i + 1 == c.inputs() && end != left.size()) c.invalid("\"" + equation + "\" has too many terms");

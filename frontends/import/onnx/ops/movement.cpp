@@ -167,7 +167,8 @@ Tensor pad_from_itself(Context& c, const Tensor& x, int64_t axis, const Dim& low
   const int64_t room = mode == "reflect" ? 1 : 0;
   for (const Dim& pad : {low, high})
     if (mode != "edge" && pad.is_const() && n.is_const() && pad.value() + room > n.value())
-      c.unsupported(mode + " padding of " + pad.str() + " is more than an axis of size " + n.str() + " holds");
+      c.unsupported(mode + " padding of " + pad.str() + " is more than an axis of size " + n.str() +
+                    " holds");
   Tensors parts;
   if (low != Dim(0)) parts.push_back(piece(low, true));
   parts.push_back(x);
@@ -247,7 +248,10 @@ Tensor space_to_depth(Context& c) {
   const Blocks s = blocks_of(c);
   const Dim b = s.block, rows = floor_div(s.height, b), columns = floor_div(s.width, b);
   const Tensor parts = reshape(s.x, {s.n, s.channels, rows, b, columns, b});
-  return reshape(permute(parts, {0, 3, 5, 1, 2, 4}), {s.n, s.channels * b * b, rows, columns});
+  const std::string mode = c.text("mode", "DCR");
+  if (mode != "DCR" && mode != "CRD") c.invalid("mode is \"" + mode + "\"");
+  const Tensor apart = permute(parts, mode == "DCR" ? Ints{0, 3, 5, 1, 2, 4} : Ints{0, 1, 3, 5, 2, 4});
+  return reshape(apart, {s.n, s.channels * b * b, rows, columns});
 }
 
 Tensor triangle(Context& c) {

@@ -71,7 +71,8 @@ std::vector<Tensor> batch_normalised(Context& c) {
   const Tensor scale = parameter(c, 1, x.dtype()), bias = parameter(c, 2, x.dtype());
   const bool training = c.opset() >= 14 ? c.integer("training_mode", 0) != 0 : c.outputs() > 1;
   if (!training)
-    return {batch_norm_inference(x, parameter(c, 3, statistics), parameter(c, 4, statistics), scale, bias, eps)};
+    return {
+        batch_norm_inference(x, parameter(c, 3, statistics), parameter(c, 4, statistics), scale, bias, eps)};
   if (c.opset() < 14) c.unsupported("training before opset 14");
   const BatchNorm batch = batch_norm_train(x, scale, bias, eps);
   return {batch.y, running(c.in(3), batch.mean, momentum), running(c.in(4), batch.var, momentum)};
@@ -98,9 +99,10 @@ Tensor local_response(Context& c) {
   if (x.rank() < 2 || size < 1 || size > INT32_MAX)
     c.invalid("size " + std::to_string(size) + " for an operand of rank " + std::to_string(x.rank()));
   const Shape shape = x.shape();
-  const Tensor planes = reshape(square(x), {shape[0], 1, shape[1], product(Shape(shape.begin() + 2, shape.end()))});
-  const Tensor window = avg_pool2d(planes, {size, 1},
-                                   {.stride = {1}, .padding = {(size - 1) / 2, size / 2, 0, 0}});
+  const Tensor planes =
+      reshape(square(x), {shape[0], 1, shape[1], product(Shape(shape.begin() + 2, shape.end()))});
+  const Tensor window =
+      avg_pool2d(planes, {size, 1}, {.stride = {1}, .padding = {(size - 1) / 2, size / 2, 0, 0}});
   const double alpha = c.number("alpha", 1e-4), beta = c.number("beta", 0.75), bias = c.number("bias", 1.0);
   return x / pow(reshape(window, shape) * alpha + bias, beta);
 }
@@ -128,7 +130,8 @@ FOVEA_ONNX(SimplifiedLayerNormalization) { return {rms_normalised(c)}; }
 FOVEA_ONNX(BatchNormalization) { return batch_normalised(c); }
 FOVEA_ONNX(InstanceNormalization) {
   const Tensor x = c.in(0);
-  return {instance_norm(x, parameter(c, 1, x.dtype()), parameter(c, 2, x.dtype()), c.number("epsilon", 1e-5))};
+  return {
+      instance_norm(x, parameter(c, 1, x.dtype()), parameter(c, 2, x.dtype()), c.number("epsilon", 1e-5))};
 }
 FOVEA_ONNX(GroupNormalization) { return {group_normalised(c)}; }
 FOVEA_ONNX(LRN) { return {local_response(c)}; }

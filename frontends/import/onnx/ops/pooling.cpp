@@ -160,11 +160,13 @@ Tensor average_pooled(Context& c) {
   if (count_padding) {
     low.insert(low.end(), w.low.begin(), w.low.end());
     high.insert(high.end(), w.high.begin(), w.high.end());
-    counted = ones([&] {
-      Shape s = ones_shape;
-      for (size_t d = 2; d < s.size(); ++d) s[d] = s[d] + low[d] + high[d];
-      return s;
-    }(), widened(x).dtype());
+    counted = ones(
+        [&] {
+          Shape s = ones_shape;
+          for (size_t d = 2; d < s.size(); ++d) s[d] = s[d] + low[d] + high[d];
+          return s;
+        }(),
+        widened(x).dtype());
   }
   const auto total = [&](const Tensor& padded) {
     Tensor sum;
@@ -209,15 +211,16 @@ Tensor unpooled(Context& c) {
   for (size_t d = 0; d < w.kernel.size(); ++d)
     shape.push_back((x.dim(2 + static_cast<int64_t>(d)) - Dim(1)) * Dim(w.stride[d]) +
                     Dim(w.kernel[d] - w.low[d] - w.high[d]));
-  // Positions are of the tensor that was pooled; a larger result keeps them within each plane.
-  const Dim plane = product(Shape(shape.begin() + 2, shape.end())), count = product(x.shape());
-  Tensor y = scatter_add(zeros({product(shape)}, x.dtype()), reshape(cast(at, DType::i64), {count}), reshape(x, {count}));
-  y = reshape(y, shape);
+  const Dim count = product(x.shape());
+  const Tensor flat = scatter_add(zeros({product(shape)}, x.dtype()), reshape(cast(at, DType::i64), {count}),
+                                  reshape(x, {count}));
+  const Tensor y = reshape(flat, shape);
   if (!c.has(2)) return y;
-  const Shape wanted = c.dims(2);
-  if (wanted.size() != shape.size()) check_count(c, "output_shape", wanted.size(), x.rank());
-  y = scatter_add(zeros({product(wanted)}, x.dtype()), reshape(cast(at, DType::i64), {count}), reshape(x, {count}));
-  return reshape(y, wanted);
+  const Shape wanted = c.dims(2);  // zeros behind, where it is larger
+  check_count(c, "output_shape", wanted.size(), x.rank());
+  Shape behind;
+  for (size_t d = 0; d < shape.size(); ++d) behind.push_back(wanted[d] - shape[d]);
+  return pad(y, Shape(shape.size(), Dim(0)), behind);
 }
 
 }  // namespace
