@@ -1,6 +1,6 @@
 # The library: every source is compiled once, and linked as libfovea and (for the tests) as a shared twin.
 set(generated ${PROJECT_BINARY_DIR}/generated)
-set(FOVEA_PRIVATE_HEADERS "(_internal|-inl|\\.(cpu|cuda))\\.h$")
+set(FOVEA_PRIVATE_HEADERS "(_internal|-inl|\\.(cpu|cuda))\\.h$|/import/onnx/")
 set(sources)
 foreach(layer IN LISTS FOVEA_LAYERS)
   file(GLOB_RECURSE found CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${layer}/*.cpp)
@@ -45,6 +45,10 @@ if("graph" IN_LIST FOVEA_LAYERS AND EXISTS ${proto})
   target_include_directories(fovea_objects SYSTEM PRIVATE ${generated})
   set_source_files_properties(${proto_dir}/fovea.pb.cc PROPERTIES
     COMPILE_OPTIONS "-w;-fvisibility=hidden" SKIP_PRECOMPILE_HEADERS ON)
+endif()
+
+if("frontends" IN_LIST FOVEA_LAYERS)
+  include(cmake/onnx.cmake)
 endif()
 
 # Headers that are made here: <fovea/fovea.h>, and generated/ops.h with the functions of all ops.

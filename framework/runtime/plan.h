@@ -47,6 +47,13 @@ struct PlanOperand {
   int32_t alias_of = -1;    ///< of an output: the input whose memory it takes over
 };
 
+/// What a plan computes twice so as not to keep it (CompileOptions::memory_budget).
+struct Recomputed {
+  int64_t launches = 0;
+  int64_t flops = 0;  ///< added to every run
+  int64_t bytes = 0;  ///< by how much the arena is smaller than it would be
+};
+
 /// Prepared launches for arguments of fixed types, and the layout of their memory.
 class Plan {
  public:
@@ -69,6 +76,7 @@ class Plan {
   std::vector<Array> constants;
   int64_t arena_bytes = 0;
   int64_t live_bytes = 0;  ///< largest sum of live values: the floor of arena_bytes
+  Recomputed recomputed;
 
  private:
   struct Context;

@@ -13,6 +13,7 @@
 #include "frontends/models/workloads.h"
 #include "frontends/nn/flops.h"
 #include "frontends/nn/train_step.h"
+#include "frontends/tools/bench_onnx.h"
 #include "frontends/tools/command.h"
 #include "frontends/tools/dump_step.h"
 #include "frontends/tools/profile.h"
@@ -23,6 +24,7 @@ namespace {
 
 struct BenchOptions {
   std::string workload;
+  std::vector<std::string> shapes;
   int steps = 20, threads = 0;
   bool json = false;
   uint64_t seed = 0;
@@ -63,6 +65,10 @@ double model_flops(const nn::LossFunction& loss, const std::vector<Spec>& specs)
 void bench(const BenchOptions& options) {
   if (options.threads > 0) set_num_threads(options.threads);
   if (options.steps < 1) invalid(fmt::format("--steps is {}, less than 1", options.steps));
+  if (options.workload.ends_with(".onnx")) {
+    bench_onnx({options.workload, options.shapes, options.steps, options.json, options.profile});
+    return;
+  }
   if (!options.dump.empty()) {
     dump_step(models::make_workload(options.workload, 0, models::WorkloadSize::full, 0.0), options.seed,
               options.rows, options.dump);
@@ -152,6 +158,7 @@ void add_bench(CLI::App& app) {
   cmd->add_option("--threads", options->threads, "threads (default: one for each core)");
   cmd->add_option("--rows", options->rows, "with --dump: only the batch's first so many");
   cmd->add_option("--seed", options->seed, "of the batch")->capture_default_str();
+  cmd->add_option("--shape", options->shapes, "FILE.onnx: name=2,3, the shape of an input where it is open");
   cmd->add_flag("--json", options->json, "one JSON line instead of text");
   cmd->add_option("--profile", options->profile,
                   "also write a trace of one step that Perfetto opens, and print the heaviest kernels");

@@ -19,10 +19,15 @@ int run(int argc, char** argv) {
   add_inspect(app);
   add_graph(app);
   add_explain(app);
+  add_run(app);
+  add_onnx_test(app);
   add_ops(app);
   add_bench(app);
+  add_fuzz(app);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::RuntimeError& e) {  // a command that ran and says that something failed
+    return e.get_exit_code();
   } catch (const CLI::ParseError& e) {
     const std::vector<std::string> unknown = app.remaining(/*recurse=*/true);
     if (e.get_exit_code() != 0 && !unknown.empty()) {

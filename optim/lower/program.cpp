@@ -10,18 +10,32 @@
 namespace fovea {
 namespace {
 
-// Types and layouts of arguments as a cache key.
-std::string key_of(std::span<const Array> in) {
-  std::string key;
-  auto put = [&key](const void* p, size_t n) { key.append(static_cast<const char*>(p), n); };
+// A digest of types and layouts of arguments. Looking a plan up allocates nothing.
+uint64_t key_of(std::span<const Array> in) {
+  uint64_t key = in.size();
+  auto put = [&key](uint64_t x) {
+    key = (key ^ x) * 0x9E3779B97F4A7C15u;
+    key ^= key >> 29;
+  };
   for (const Array& a : in) {
-    key += static_cast<char>(a.dtype());
-    key += static_cast<char>(a.rank());
-    put(a.shape().data(), a.shape().size() * sizeof(int64_t));
-    if (!a.is_contiguous()) put(a.strides().data(), a.strides().size() * sizeof(int64_t));
-    key += a.is_contiguous() ? 'c' : 's';
+    const bool contiguous = a.is_contiguous();
+    put(static_cast<uint64_t>(a.dtype()) << 8 | static_cast<uint64_t>(a.rank()) << 1 | contiguous);
+    for (int64_t d : a.shape()) put(static_cast<uint64_t>(d));
+    if (!contiguous)
+      for (int64_t s : a.strides()) put(static_cast<uint64_t>(s));
   }
   return key;
+}
+
+bool made_for(const Plan& plan, std::span<const Array> in) {
+  if (plan.inputs.size() != in.size()) return false;
+  for (size_t i = 0; i < in.size(); ++i) {
+    const PlanOperand& o = plan.inputs[i];
+    if (o.dtype != in[i].dtype() || o.shape != in[i].shape()) return false;
+    if (in[i].is_contiguous() ? !is_contiguous(o.shape, o.strides) : o.strides != in[i].strides())
+      return false;
+  }
+  return true;
 }
 
 std::vector<PlanOperand> operands(std::span<const Array> in) {
@@ -48,30 +62,39 @@ Program::Program(std::shared_ptr<Module> module, const std::string& function, Co
   }
 }
 
+std::shared_ptr<const Plan> Program::find_plan(uint64_t key, std::span<const Array> in) {
+  for (auto [at, end] = by_key_.equal_range(key); at != end; ++at)
+    if (made_for(*at->second->second, in)) {
+      recent_.splice(recent_.begin(), recent_, at->second);
+      return at->second->second;
+    }
+  return nullptr;
+}
+
 std::shared_ptr<const Plan> Program::plan(std::span<const Array> in) {
-  std::string key = key_of(in);
+  const uint64_t key = key_of(in);
   {
     std::lock_guard lock(mutex_);
-    if (auto at = by_key_.find(key); at != by_key_.end()) {
-      recent_.splice(recent_.begin(), recent_, at->second);
-      return at->second->plan;
-    }
+    if (auto known = find_plan(key, in)) return known;
   }
   auto plan = lower(module_, *graph_, operands(in), options_);
   std::lock_guard lock(mutex_);
-  if (auto at = by_key_.find(key); at != by_key_.end()) return at->second->plan;
-  recent_.push_front({key, plan});
-  by_key_[std::move(key)] = recent_.begin();
+  if (auto known = find_plan(key, in)) return known;
+  recent_.emplace_front(key, plan);
+  by_key_.emplace(key, recent_.begin());
   if (recent_.size() > options_.max_plans) {
-    by_key_.erase(recent_.back().key);
-    recent_.pop_back();
+    const auto oldest = std::prev(recent_.end());
+    auto [at, end] = by_key_.equal_range(oldest->first);
+    while (at != end && at->second != oldest) ++at;
+    by_key_.erase(at);
+    recent_.erase(oldest);
   }
   return plan;
 }
 
 std::shared_ptr<const Plan> Program::last_plan() const {
   std::lock_guard lock(mutex_);
-  return recent_.empty() ? nullptr : recent_.front().plan;
+  return recent_.empty() ? nullptr : recent_.front().second;
 }
 
 std::shared_ptr<const Plan> Program::plan_for(const Bindings& sizes) const {

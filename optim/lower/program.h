@@ -28,6 +28,10 @@ struct CompileOptions {
   std::optional<bool> optimise;
   /// "strict": exactly the user's operations; passes that round differently, attention included, are skipped.
   std::string numerics = "default";
+  /// Bytes that values between the arguments and the results may take while a plan runs; 0: any number. Where
+  /// more is needed, values are computed again instead of being kept (Plan::recomputed says what that costs);
+  /// ResourceExhausted, naming the least that can be reached, where that is not enough.
+  int64_t memory_budget = 0;
 };
 
 /// A function ready to run on arguments of any shape its types allow. May be run from many threads at once.
@@ -62,13 +66,12 @@ class Program {
   std::vector<FusionRecord> records_;
   bool differentiates_ = false;
   CompileOptions options_;
-  struct Entry {
-    std::string key;
-    std::shared_ptr<const Plan> plan;
-  };
+  using Plans =
+      std::list<std::pair<uint64_t, std::shared_ptr<const Plan>>>;  // by the digest of the arguments
+  std::shared_ptr<const Plan> find_plan(uint64_t key, std::span<const Array> in);
   mutable std::mutex mutex_;
-  std::list<Entry> recent_;
-  std::unordered_map<std::string, std::list<Entry>::iterator> by_key_;
+  Plans recent_;
+  std::unordered_multimap<uint64_t, Plans::iterator> by_key_;
 };
 
 }  // namespace fovea

@@ -1,0 +1,74 @@
+// Values that come from nowhere or from shapes alone, and ops that pass their operand on.
+#include <algorithm>
+
+#include "frontends/import/onnx/ops/common.h"
+
+namespace fovea::onnx {
+namespace {
+
+Array constant_of(Context& c) {
+  if (c.has_attr("value")) return c.tensor("value");
+  if (c.has_attr("value_float")) return Array::scalar(static_cast<float>(c.number("value_float")));
+  if (c.has_attr("value_int")) return Array::scalar(c.integer("value_int"));
+  if (c.has_attr("value_floats")) {
+    const Floats values = c.floats("value_floats");
+    return Array::of(values, {static_cast<int64_t>(values.size())}).cast(DType::f32);
+  }
+  if (c.has_attr("value_ints")) {
+    const Ints values = c.ints("value_ints");
+    return Array::of(values, {static_cast<int64_t>(values.size())});
+  }
+  c.unsupported("it holds a sparse tensor or strings");
+}
+
+Tensor constant_of_shape(Context& c) {
+  const Shape shape = c.dims(0);
+  Array value = Array::zeros(DType::f32, {});
+  if (c.has_attr("value")) value = c.tensor("value");
+  if (value.size() != 1) c.invalid("value has " + std::to_string(value.size()) + " elements, not 1");
+  return broadcast_to(value.reshape({}), shape);
+}
+
+Known shape_of(Context& c) {
+  const Shape shape = c.in(0).shape();
+  const int64_t rank = static_cast<int64_t>(shape.size());
+  const auto place = [&](int64_t at) { return std::clamp<int64_t>(at < 0 ? at + rank : at, 0, rank); };
+  const int64_t start = place(c.integer("start", 0)), end = std::max(start, place(c.integer("end", rank)));
+  return {{end - start}, Shape(shape.begin() + start, shape.begin() + end), DType::i64};
+}
+
+// At inference the operand passes; the mask is all true (before opset 10 of the operand's type).
+std::vector<Tensor> dropped_out(Context& c) {
+  const Tensor x = c.in(0);
+  if (c.opset() >= 12 && c.has(2)) {
+    const auto training = c.known(2);
+    const auto ratio = c.constant(1);
+    const bool keeps_all = c.has(1) && ratio && ratio->size() == 1 && ratio->get_flat(0) == 0;
+    if (!keeps_all && (!training || !training->is_const() || training->values.at(0) != Dim(0)))
+      c.unsupported("dropout in training: its random numbers are the program's own");
+  } else if (c.opset() < 7 && c.integer("is_test", 0) == 0) {
+    c.unsupported("dropout in training: its random numbers are the program's own");
+  }
+  Tensors out{x};
+  if (c.outputs() > 1) out.push_back(ones(x.shape(), c.opset() < 10 ? x.dtype() : DType::boolean));
+  return out;
+}
+
+}  // namespace
+
+FOVEA_ONNX(Constant) { return {constant_of(c)}; }
+FOVEA_ONNX(ConstantOfShape) { return {constant_of_shape(c)}; }
+FOVEA_ONNX(Identity) { return {c.in(0)}; }
+FOVEA_ONNX(Dropout) { return dropped_out(c); }
+FOVEA_ONNX(Shape) {
+  const Known shape = shape_of(c);
+  c.set_known(0, shape);
+  return {to_tensor(shape)};
+}
+FOVEA_ONNX(Size) {
+  const Known size{{}, {product(c.in(0).shape())}, DType::i64};
+  c.set_known(0, size);
+  return {to_tensor(size)};
+}
+
+}  // namespace fovea::onnx
