@@ -7,7 +7,6 @@
 #include "framework/base/error.h"
 #include "frontends/tools/command.h"
 #include "frontends/tools/graph_model.h"
-#include "frontends/tools/load_module.h"
 #include "frontends/tools/view/graph_html.h"
 #include "graph/text/text.h"
 #include "optim/rewrite/optimise.h"
@@ -27,11 +26,11 @@ void write_page(const GraphOptions& o, const std::shared_ptr<Module>& module) {
   write_graph_html(o.html, std::filesystem::path(o.file).filename().string(), functions);
 }
 
-void graph(const GraphOptions& o) {
+void graph(GraphOptions& o) {
   if (!o.after.empty() && o.function.empty()) invalid("--after needs --function");
   if (!o.after.empty() && !o.html.empty())
     invalid("--after is for text: the page shows the first and the last");
-  const std::shared_ptr<Module> module = load_any_module(o.file);
+  const std::shared_ptr<Module> module = o.model.sizes.load(o.file);
   if (!o.html.empty()) {
     write_page(o, module);
   } else if (!o.after.empty()) {

@@ -12,6 +12,7 @@
 #include "frontends/tools/step_cost.h"
 #include "graph/ir/op.h"
 #include "optim/explain/explain.h"
+#include "optim/explain/formula.h"
 #include "optim/explain/launches.h"
 
 namespace fovea::tools {
@@ -41,6 +42,15 @@ std::string weight_text(const Module& module, const Node& node) {
   return (value.size() == 1 ? fmt::format("{:g}", value.item()) : "constant") + " " + type;
 }
 
+// Tile programs are shown as formulas.
+std::string attribute_text(const std::string& op, const AttrValue& value) {
+  if (const auto* text = std::get_if<std::string>(&value); text && text->starts_with("v0 = ")) try {
+      return formula(tiles::Program::parse(*text), op.starts_with("attention"));
+    } catch (const Error&) {  // some other text
+    }
+  return to_string(value);
+}
+
 std::vector<bool> ancestors_of(const Graph& graph, const std::vector<Value>& outputs) {
   std::vector<bool> is(graph.nodes.size(), false);
   for (const Value& v : outputs) is[static_cast<size_t>(v.node)] = true;
@@ -50,11 +60,19 @@ std::vector<bool> ancestors_of(const Graph& graph, const std::vector<Value>& out
   return is;
 }
 
+// Small numbers; integers are 1, which is a position in most tables; bools are true, so that masks let all
+// pass.
 Array made_up(const PlanOperand& operand) {
   Array a = Array::zeros(operand.dtype, operand.shape);
   if (operand.dtype == DType::f32) {
     auto* x = static_cast<float*>(a.raw());
     for (int64_t i = 0; i < a.size(); ++i) x[i] = 0.02f * static_cast<float>((i * 7919) % 101 - 50) / 50;
+  } else if (operand.dtype == DType::boolean) {
+    std::fill_n(static_cast<bool*>(a.raw()), a.size(), true);
+  } else if (operand.dtype == DType::i64) {
+    std::fill_n(static_cast<int64_t*>(a.raw()), a.size(), int64_t{1});
+  } else if (operand.dtype == DType::i32) {
+    std::fill_n(static_cast<int32_t*>(a.raw()), a.size(), int32_t{1});
   }
   return a;
 }
@@ -168,7 +186,7 @@ class Side {
     if (!v.types.empty()) v.detail = v.types[0];
     for (const Value& in : node.inputs) add_input(v, in);
     for (const auto& [name, value] : node.attrs)
-      if (v.op != "input") v.attributes.emplace_back(name, cut(to_string(value)));
+      if (v.op != "input") v.attributes.emplace_back(name, cut(attribute_text(v.op, value)));
     try {
       v.flops = nn::flops(*program_.module(), graph_, node, sizes_);
       for (const TensorType& t : node.outputs)

@@ -19,20 +19,23 @@ double text_width(std::string_view text, double each) {
 struct Tree {
   struct Cluster {
     std::string name, path;
-    int32_t parent = -1, first = 0;
+    int32_t parent = -1;
     std::vector<int32_t> clusters, nodes;
+    double sum = 0, count = 0;  // of the numbers of all nodes in it
+    // Where it stands among its siblings: in the middle of its nodes, for a shared module may begin early.
+    double middle() const { return count > 0 ? sum / count : 0; }
   };
   std::vector<Cluster> all{{}};
   std::map<std::string, int32_t, std::less<>> by_path;
 
-  int32_t add(int32_t parent, std::string name, std::string path, int32_t first) {
-    all.push_back({std::move(name), std::move(path), parent, first, {}, {}});
+  int32_t add(int32_t parent, std::string name, std::string path) {
+    all.push_back({std::move(name), std::move(path), parent, {}, {}});
     const auto id = static_cast<int32_t>(all.size()) - 1;
     all[parent].clusters.push_back(id);
     return id;
   }
 
-  int32_t at(std::string_view scope, int32_t first) {
+  int32_t at(std::string_view scope) {
     int32_t here = 0;
     for (size_t from = 0; from < scope.size();) {
       const size_t end = std::min(scope.find_first_of("./", from), scope.size());
@@ -40,10 +43,9 @@ struct Tree {
         const std::string_view path = scope.substr(0, end);
         auto known = by_path.find(path);
         if (known == by_path.end())
-          known = by_path
-                      .emplace(path, add(here, std::string(scope.substr(from, end - from)), std::string(path),
-                                         first))
-                      .first;
+          known =
+              by_path.emplace(path, add(here, std::string(scope.substr(from, end - from)), std::string(path)))
+                  .first;
         here = known->second;
       }
       from = end + 1;
@@ -70,11 +72,16 @@ struct Tree {
     }
   }
 
-  // (first node, item) of a cluster in the order of the graph.
-  std::vector<std::pair<int32_t, int32_t>> items(int32_t c) const {
-    std::vector<std::pair<int32_t, int32_t>> out;
+  void add_node(int32_t c, int32_t node) {
+    all[c].nodes.push_back(node);
+    for (; c >= 0; c = all[c].parent) all[c].sum += node, all[c].count += 1;
+  }
+
+  // (place, item) of a cluster in the order of the graph.
+  std::vector<std::pair<double, int32_t>> items(int32_t c) const {
+    std::vector<std::pair<double, int32_t>> out;
     for (int32_t node : all[c].nodes) out.emplace_back(node, node);
-    for (int32_t child : all[c].clusters) out.emplace_back(all[child].first, -1 - child);
+    for (int32_t child : all[c].clusters) out.emplace_back(all[child].middle(), -1 - child);
     std::sort(out.begin(), out.end());
     return out;
   }
@@ -90,9 +97,11 @@ struct Tree {
       all[c].clusters.clear();
       for (size_t from = 0; from < list.size(); from += part) {
         const std::string name = "part " + std::to_string(from / part + 1);
-        const int32_t id = add(static_cast<int32_t>(c), name, all[c].path + " " + name, list[from].first);
+        const int32_t id = add(static_cast<int32_t>(c), name, all[c].path + " " + name);
         for (size_t i = from; i < std::min(from + part, list.size()); ++i) {
-          const int32_t item = list[i].second;
+          const auto [place, item] = list[i];
+          all[id].sum += place;
+          all[id].count += 1;
           if (item >= 0)
             all[id].nodes.push_back(item);
           else
@@ -105,10 +114,8 @@ struct Tree {
 
 Tree tree_of(const ViewGraph& graph) {
   Tree tree;
-  for (size_t i = 0; i < graph.nodes.size(); ++i) {
-    const auto node = static_cast<int32_t>(i);
-    tree.all[tree.at(graph.nodes[i].scope, node)].nodes.push_back(node);
-  }
+  for (size_t i = 0; i < graph.nodes.size(); ++i)
+    tree.add_node(tree.at(graph.nodes[i].scope), static_cast<int32_t>(i));
   tree.dissolve();
   tree.split_long_levels();
   return tree;
@@ -218,7 +225,7 @@ std::vector<ViewCluster> clusters_of(const ViewGraph& graph) {
   std::vector<int32_t> order{0};
   for (size_t i = 0; i < order.size(); ++i) {
     number[order[i]] = static_cast<int32_t>(i);
-    for (const auto& [first, item] : tree.items(order[i]))
+    for (const auto& [place, item] : tree.items(order[i]))
       if (item < 0) order.push_back(-1 - item);
   }
   std::vector<ViewCluster> out(order.size());
@@ -227,7 +234,7 @@ std::vector<ViewCluster> clusters_of(const ViewGraph& graph) {
     out[i].name = from.name;
     out[i].path = from.path;
     out[i].parent = i == 0 ? -1 : number[from.parent];
-    for (const auto& [first, item] : tree.items(order[i]))
+    for (const auto& [place, item] : tree.items(order[i]))
       out[i].items.push_back(item >= 0 ? item : -1 - number[-1 - item]);
   }
   Levels(graph, out);
