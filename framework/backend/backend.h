@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "framework/backend/kernel.h"
 #include "framework/backend/plugin.h"
 
 namespace fovea {
@@ -20,7 +21,8 @@ struct Backend {
 /// others), or one that was loaded. InvalidArgument listing what there is.
 const Backend& find_backend(std::string_view name);
 
-/// Every candidate kernel for an op on a host-memory backend that was passed over, with its sentence.
-std::vector<std::string> refusals(std::string_view backend, const fovea_op& op);
+/// The kernels of a built-in backend that were asked before the one that runs the op, each with the sentence
+/// of its refusal: "onednn: x must be f32".
+std::vector<std::string> refusals(std::string_view backend, const KernelRequest& request);
 
 }  // namespace fovea

@@ -101,19 +101,37 @@ fovea_status workspace(fovea_prepared* prepared, uint64_t* bytes) {
   return ok();
 }
 
+// Memory for the addresses of many operands, which a thread keeps from launch to launch.
+class Operands {
+ public:
+  explicit Operands(size_t count) {
+    if (count == 0) return;
+    list_.swap(kept);  // a launch inside a launch finds none and makes its own
+    if (list_.size() < count) list_.resize(count);
+  }
+  ~Operands() {
+    if (list_.size() > kept.size()) list_.swap(kept);
+  }
+  Operands(const Operands&) = delete;
+  Operands& operator=(const Operands&) = delete;
+  void** data() { return list_.data(); }
+
+ private:
+  static thread_local std::vector<void*> kept;
+  std::vector<void*> list_;
+};
+thread_local std::vector<void*> Operands::kept;
+
 void* address(const fovea_ref& r) { return reinterpret_cast<char*>(r.buffer) + r.offset; }
 
 fovea_status launch(fovea_queue*, fovea_prepared* prepared, const fovea_launch* launch) {
   return guarded([&] {
     const Prepared& p = *reinterpret_cast<Prepared*>(prepared);
-    constexpr size_t kFew = 24;  // operands without a heap allocation
+    constexpr size_t kFew = 24;
     void* few[kFew];
-    std::vector<void*> many;
     void** refs = few;
-    if (p.in + p.out > kFew) {
-      many.resize(p.in + p.out);
-      refs = many.data();
-    }
+    Operands many(p.in + p.out > kFew ? p.in + p.out : 0);
+    if (p.in + p.out > kFew) refs = many.data();
     for (size_t i = 0; i < p.in; ++i) refs[i] = address(launch->inputs[i]);
     for (size_t i = 0; i < p.out; ++i) refs[p.in + i] = address(launch->outputs[i]);
     p.kernel->launch({refs, refs + p.in, address(launch->workspace), default_pool()});
@@ -186,11 +204,17 @@ const Backend& find_backend(std::string_view name) {
   invalid("there is no backend '" + std::string(name) + "'; there are: cpu, reference");
 }
 
-std::vector<std::string> refusals(std::string_view backend, const fovea_op& op) {
-  const KernelRequest request = from_abi(op);
+std::vector<std::string> refusals(std::string_view backend, const KernelRequest& request) {
   std::vector<std::string> out;
-  for (const Kernel* k : kernels_for(backend, request.op))
-    if (std::string why = k->refusal(request); !why.empty()) out.push_back(k->name() + ": " + why);
+  for (const char* kernels : {"cpu", "reference"}) {
+    if (backend != "cpu" && backend != kernels) continue;
+    for (const Kernel* k : kernels_for(kernels, request.op)) {
+      std::string why = k->refusal(request);
+      if (why.empty()) return out;
+      if (why.starts_with(request.op + ": ")) why.erase(0, request.op.size() + 2);
+      out.push_back(k->name() + ": " + why);
+    }
+  }
   return out;
 }
 

@@ -34,10 +34,8 @@ class Key {
 
  private:
   template <class T>
-    requires std::is_trivially_copyable_v<T>
-  void put(const T& x) {
-    bytes.append(reinterpret_cast<const char*>(&x), sizeof x);
-  }
+  requires std::is_trivially_copyable_v<T>
+  void put(const T& x) { bytes.append(reinterpret_cast<const char*>(&x), sizeof x); }
   void put(const std::string& text) {
     put(text.size());
     bytes += text;
@@ -92,6 +90,16 @@ PreparedOp::~PreparedOp() {
   if (handle) backend->table->op_release(handle);
 }
 
+std::string operands_text(const KernelRequest& request) {
+  auto list = [](const std::vector<OperandSpec>& operands) {
+    std::string text;
+    for (const OperandSpec& o : operands)
+      text += (text.empty() ? "" : ", ") + std::string(to_string(o.dtype)) + to_string(o.shape);
+    return text;
+  };
+  return list(request.in) + " -> " + list(request.out);
+}
+
 PreparedResult prepare_op(const Backend& backend, const KernelRequest& request) {
   Key key(backend, request);
   if (auto known = pool().find(key.bytes)) return {std::move(known), 0, {}};
@@ -103,6 +111,7 @@ PreparedResult prepare_op(const Backend& backend, const KernelRequest& request) 
   if (support.kind == FOVEA_SUPPORT_NO) return {nullptr, 0, support.reason};
   auto op = std::make_shared<PreparedOp>();
   op->backend = &backend;
+  op->request = request;
   op->kernel = support.kernel ? support.kernel : "";
   std::copy(std::begin(support.in_place), std::end(support.in_place), op->in_place);
   check(backend.table->op_prepare(backend.device, abi.get(), &op->handle));

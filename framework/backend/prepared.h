@@ -16,6 +16,7 @@ struct PreparedOp {
   fovea_prepared* handle = nullptr;
   int64_t workspace = 0;  ///< bytes
   std::string kernel;
+  KernelRequest request;      ///< what it was made for: explain and profiles read shapes and attributes here
   uint64_t in_place[8] = {};  ///< bit i of entry o: output o may take over the memory of input i
 
   PreparedOp() = default;
@@ -23,6 +24,9 @@ struct PreparedOp {
   PreparedOp& operator=(const PreparedOp&) = delete;
   ~PreparedOp();
 };
+
+/// "f32[8, 4], f32[4] -> f32[8, 4]"
+std::string operands_text(const KernelRequest& request);
 
 /// Outcome of prepare_op.
 struct PreparedResult {

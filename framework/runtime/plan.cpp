@@ -46,6 +46,7 @@ void Plan::give_back(std::unique_ptr<Context> context) const {
 namespace {
 
 thread_local std::vector<LaunchTime>* recorder = nullptr;
+thread_local int recorder_depth = 0;
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -61,18 +62,26 @@ std::string describe(const PlanStep& step) {
 // Enters a launch in the recorder, if there is one, when it is over.
 class Timer {
  public:
-  explicit Timer(const PlanStep& step) : step_(step), begin_(recorder ? now() : 0) {}
-  ~Timer() {
-    if (recorder)
-      recorder->push_back(
-          {step_.op, step_.kernel,
-           *step_.source.file ? std::string(step_.source.file) + ":" + std::to_string(step_.source.line) : "",
-           begin_, now()});
+  explicit Timer(const PlanStep& step) : step_(step), recorder_(recorder) {
+    if (!recorder_) return;
+    ++recorder_depth;
+    begin_ = now();
   }
+  ~Timer() {
+    if (!recorder_) return;
+    const double end = now();
+    const Source& at = step_.source;
+    recorder_->push_back({step_.op, step_.kernel,
+                          *at.file ? std::string(at.file) + ":" + std::to_string(at.line) : "", begin_, end,
+                          step_.prepared, step_.node, --recorder_depth});
+  }
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
 
  private:
   const PlanStep& step_;
-  double begin_;
+  std::vector<LaunchTime>* const recorder_;
+  double begin_ = 0;
 };
 
 }  // namespace
@@ -80,6 +89,7 @@ class Timer {
 std::vector<LaunchTime> record_launches(const std::function<void()>& body) {
   std::vector<LaunchTime> times;
   recorder = &times;
+  recorder_depth = 0;
   try {
     body();
   } catch (...) {
@@ -115,7 +125,8 @@ void Plan::run(const void* const* in, void* const* out) const {
           r,
           r + step.inputs,
           {reinterpret_cast<fovea_buffer*>(arena.data()), static_cast<uint64_t>(step.workspace_offset)}};
-      const fovea_status status = step.prepared->backend->table->op_launch(nullptr, step.prepared->handle, &launch);
+      const fovea_status status =
+          step.prepared->backend->table->op_launch(nullptr, step.prepared->handle, &launch);
       if (status.code != FOVEA_OK) [[unlikely]]
         check(status, describe(step));
       continue;

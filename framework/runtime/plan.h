@@ -24,10 +24,13 @@ struct PlanRef {
   int64_t offset = 0;
 };
 
+class Plan;
+
 /// One launch.
 struct PlanStep {
-  std::shared_ptr<const PreparedOp> prepared;  ///< a kernel of a backend, or
-  std::unique_ptr<PreparedKernel> host;        ///< control flow: plans inside plans
+  std::shared_ptr<const PreparedOp> prepared;       ///< a kernel of a backend, or
+  std::unique_ptr<PreparedKernel> host;             ///< control flow: plans inside plans
+  std::vector<std::shared_ptr<const Plan>> bodies;  ///< those plans
   int32_t first_ref = 0, inputs = 0, outputs = 0;
   int64_t workspace_offset = 0;
   // For people: errors, explain, profiles.
@@ -42,6 +45,13 @@ struct PlanOperand {
   Dims shape, strides;
   int32_t donated_to = -1;  ///< of an input: the output that takes over its memory
   int32_t alias_of = -1;    ///< of an output: the input whose memory it takes over
+};
+
+/// What a plan computes twice so as not to keep it (CompileOptions::memory_budget).
+struct Recomputed {
+  int64_t launches = 0;
+  int64_t flops = 0;  ///< added to every run
+  int64_t bytes = 0;  ///< by how much the arena is smaller than it would be
 };
 
 /// Prepared launches for arguments of fixed types, and the layout of their memory.
@@ -66,6 +76,7 @@ class Plan {
   std::vector<Array> constants;
   int64_t arena_bytes = 0;
   int64_t live_bytes = 0;  ///< largest sum of live values: the floor of arena_bytes
+  Recomputed recomputed;
 
  private:
   struct Context;
@@ -79,6 +90,9 @@ class Plan {
 struct LaunchTime {
   std::string op, kernel, source;
   double begin, end;
+  std::shared_ptr<const PreparedOp> prepared;  ///< shapes and attributes; nullptr for loops and branches
+  int32_t node = -1;                           ///< in the graph of the outermost plan
+  int depth = 0;                               ///< how many loops or branches it ran inside of
 };
 
 /// Runs `body` with every launch of this thread's plans timed.

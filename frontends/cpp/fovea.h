@@ -12,3 +12,4 @@
 #include "graph/build/index.h"
 #include "graph/build/tensor.h"
 #include "graph/serial/model_file.h"
+#include "optim/explain/explain.h"

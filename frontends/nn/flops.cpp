@@ -11,7 +11,8 @@ namespace {
 
 class Counter {
  public:
-  Counter(const fovea::Module& module, const Bindings& sizes) : module_(module), sizes_(sizes) {}
+  Counter(const fovea::Module& module, const Bindings& sizes, bool contractions = false)
+      : module_(module), sizes_(sizes), contractions_(contractions) {}
 
   int64_t graph(const Graph& g) const {
     int64_t total = 0;
@@ -27,8 +28,7 @@ class Counter {
       return checked_mul(checked_mul(2, product(results)), each);
     };
     if (op == "matmul") return products(out(), in(0).back());
-    if (op == "linear")
-      return checked_add(products(out(), in(0).back()), n.inputs.size() > 2 ? product(out()) : 0);
+    if (op == "linear") return checked_add(products(out(), in(0).back()), bias(n) ? product(out()) : 0);
     if (op == "conv1d" || op == "conv2d" || op == "conv3d") return convolution(n, out(), in(1));
     if (op == "conv_transpose2d") return convolution(n, in(0), in(1));
     if (op == "scan")
@@ -36,6 +36,7 @@ class Counter {
     if (op == "cond") return std::max(function(n, "then"), function(n, "otherwise"));
     if (n.attrs.has("function")) return function(n, "function");
     if (n.op->decompose_fn()) return decomposition(g, n);
+    if (contractions_) return 0;
     if (op == "where" || op == "cast" || op == "identity" || op == "stop_gradient") return 0;
     if (n.op->is_pointwise()) return product(out());
     if (op == "sum" || op == "prod" || op == "max" || op == "cumsum" || op == "scatter_add")
@@ -46,11 +47,12 @@ class Counter {
  private:
   // Each element of `places` (results, or operands of a transposed convolution) meets all weights of one
   // channel.
-  static int64_t convolution(const Node& n, const Dims& places, const Dims& weight) {
+  int64_t convolution(const Node& n, const Dims& places, const Dims& weight) const {
     const int64_t each = product(Dims(weight.begin() + 1, weight.end()));
-    return checked_add(checked_mul(checked_mul(2, product(places)), each),
-                       n.inputs.size() > 2 ? product(places) : 0);
+    return checked_add(checked_mul(checked_mul(2, product(places)), each), bias(n) ? product(places) : 0);
   }
+
+  bool bias(const Node& n) const { return n.inputs.size() > 2 && !contractions_; }
 
   int64_t function(const Node& n, std::string_view attr) const {
     return graph(module_.function(n.attrs.function(attr)));
@@ -72,6 +74,7 @@ class Counter {
 
   const fovea::Module& module_;
   const Bindings& sizes_;
+  const bool contractions_;
 };
 
 }  // namespace
@@ -81,6 +84,10 @@ int64_t flops(const fovea::Module& module, const Graph& graph, const Node& node,
 }
 int64_t flops(const fovea::Module& module, const Graph& graph, const Bindings& sizes) {
   return Counter(module, sizes).graph(graph);
+}
+
+int64_t contraction_flops(const fovea::Module& module, const Graph& graph, const Bindings& sizes) {
+  return Counter(module, sizes, true).graph(graph);
 }
 
 }  // namespace fovea::nn

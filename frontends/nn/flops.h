@@ -13,4 +13,8 @@ int64_t flops(const fovea::Module& module, const Graph& graph, const Node& node,
 /// The sum over all nodes of a function.
 int64_t flops(const fovea::Module& module, const Graph& graph, const Bindings& sizes);
 
+/// The same for matrix multiplications, convolutions and the products of attention alone, which is what the
+/// work of a model is commonly measured by; masked scores count like all others.
+int64_t contraction_flops(const fovea::Module& module, const Graph& graph, const Bindings& sizes);
+
 }  // namespace fovea::nn

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "framework/base/checked.h"
 #include "framework/base/error.h"
 #include "frontends/cpp/record.h"
 #include "generated/ops.h"
@@ -24,6 +25,31 @@ struct Slot {
 
 Spec spec_of(const std::string& name, const Array& a) { return Spec(a.dtype(), to_shape(a.shape()), name); }
 
+// Zeros like every parameter, a few times over, in one block: its pages are touched by the first update.
+class ZeroedLike {
+ public:
+  ZeroedLike(const std::vector<NamedParameter>& parameters, size_t times) {
+    for (const NamedParameter& p : parameters) bytes_ = checked_add(bytes_, space_of(p));
+    bytes_ = checked_mul(bytes_, static_cast<int64_t>(times));
+    block_ = Buffer::zeros(bytes_);
+  }
+  Array operator()(const NamedParameter& p) const {
+    const int64_t at = used_;
+    used_ += space_of(p);
+    const Dims& shape = p.parameter.shape();
+    return Array(block_, p.parameter.dtype(), shape, contiguous_strides(shape),
+                 at / size_of(p.parameter.dtype()));
+  }
+
+ private:
+  static int64_t space_of(const NamedParameter& p) {
+    return round_up(checked_mul(product(p.parameter.shape()), size_of(p.parameter.dtype())), 64);
+  }
+  std::shared_ptr<Buffer> block_;
+  int64_t bytes_ = 0;
+  mutable int64_t used_ = 0;
+};
+
 }  // namespace
 
 struct TrainStep::Impl {
@@ -42,6 +68,7 @@ struct TrainStep::Impl {
   std::vector<const void*> in;
   std::vector<void*> out;
   std::vector<Array> scalars;
+  std::vector<double> answers;
   int64_t micro = 0;
 
   void make_slots();
@@ -55,7 +82,7 @@ struct TrainStep::Impl {
 };
 
 void TrainStep::Impl::make_slots() {
-  auto zeros = [](const NamedParameter& p) { return Array::zeros(p.parameter.dtype(), p.parameter.shape()); };
+  const ZeroedLike zeros(trained, state_names(options.optimizer).size() + (options.accumulate > 1));
   // Trained in place: the module sees its parameters change. Memory that others hold, too, is left to them.
   auto own = [](const NamedParameter& p) {
     Array value = p.parameter.value();
@@ -213,13 +240,14 @@ TrainStep::TrainStep(const Module& module, LossFunction loss, std::vector<Spec> 
   for (const Array& a : m.frozen_values) m.arguments.push_back(a.contiguous());
   for (const Array& a : {m.key, m.lr, m.count}) m.arguments.push_back(a);
   for (size_t i = 0; i < m.results; ++i) m.scalars.push_back(Array::scalar(0.0f));
+  m.answers.resize(m.results);
   for (const Array& a : m.scalars) m.out.push_back(a.raw());
   for (const Slot& s : m.slots) m.out.push_back(s.value.raw());
 }
 
 TrainStep::~TrainStep() = default;
 
-std::vector<double> TrainStep::operator()(const std::vector<Array>& batch, double lr) {
+const std::vector<double>& TrainStep::operator()(const std::vector<Array>& batch, double lr) {
   Impl& m = *impl_;
   if (batch.size() != m.batch.size())
     invalid("the step takes " + std::to_string(m.batch.size()) + " tensors a batch, got " +
@@ -228,17 +256,22 @@ std::vector<double> TrainStep::operator()(const std::vector<Array>& batch, doubl
   static_cast<int64_t*>(m.key.raw())[1] = step_ * m.options.accumulate + m.micro;
   *static_cast<float*>(m.lr.raw()) = static_cast<float>(lr < 0 ? learning_rate(m.options.optimizer) : lr);
   *static_cast<float*>(m.count.raw()) = static_cast<float>(step_ + 1);
-  m.arguments.resize(m.slots.size() + m.frozen.size() + 3);
-  for (const Array& a : batch) m.arguments.push_back(a.contiguous());
+  const size_t fixed = m.slots.size() + m.frozen.size() + 3;
+  m.arguments.resize(fixed + batch.size());
+  for (size_t i = 0; i < batch.size(); ++i) {
+    if (batch[i].is_contiguous())
+      m.arguments[fixed + i] = batch[i];
+    else
+      m.arguments[fixed + i] = batch[i].contiguous();
+  }
   const auto plan = (updates ? m.update : m.accumulate)->plan(m.arguments);
   m.in.clear();
   for (const Array& a : m.arguments) m.in.push_back(a.raw());
   plan->run(m.in.data(), m.out.data());
   m.micro = updates ? 0 : m.micro + 1;
   step_ += updates;
-  std::vector<double> out;
-  for (const Array& s : m.scalars) out.push_back(s.item());
-  return out;
+  for (size_t i = 0; i < m.scalars.size(); ++i) m.answers[i] = *static_cast<const float*>(m.scalars[i].raw());
+  return m.answers;
 }
 
 std::vector<std::pair<std::string, Array>> TrainStep::state() const {

@@ -48,9 +48,10 @@ class TrainStep {
   TrainStep(const Module& module, LossFunction loss, std::vector<Spec> batch, TrainOptions options);
   ~TrainStep();
 
-  /// One step on this batch: {loss, metrics...}. `lr`: this step's learning rate (the optimiser's own if
-  /// negative).
-  std::vector<double> operator()(const std::vector<Array>& batch, double lr = -1);
+  /// One step on this batch: {loss, metrics...}, valid until the next step. `lr`: this step's learning rate
+  /// (the optimiser's own if negative). With batches of one size, row-major, every step after the first
+  /// allocates nothing.
+  const std::vector<double>& operator()(const std::vector<Array>& batch, double lr = -1);
 
   /// Updates made so far.
   int64_t step() const { return step_; }

@@ -11,11 +11,13 @@
 #include "framework/base/error.h"
 #include "framework/runtime/thread_pool.h"
 #include "frontends/models/workloads.h"
+#include "frontends/nn/flops.h"
 #include "frontends/nn/train_step.h"
 #include "frontends/tools/bench_onnx.h"
 #include "frontends/tools/command.h"
 #include "frontends/tools/dump_step.h"
 #include "frontends/tools/profile.h"
+#include "ops/shared/simd/peak.h"
 
 namespace fovea::tools {
 namespace {
@@ -46,6 +48,18 @@ std::string digest_of(const nn::Module& model) {
   for (const nn::NamedParameter& p : model.parameters())
     digester.update(p.parameter.value().raw(), p.parameter.value().nbytes());
   return digester.value().hex();
+}
+
+// Contractions of one forward pass, three times: the backward pass has two products for every one.
+double model_flops(const nn::LossFunction& loss, const std::vector<Spec>& specs) {
+  const Tensor key = Array::zeros(DType::i64, {2});
+  const auto module = trace(
+      [&](const std::vector<Tensor>& in) {
+        nn::Scope scope(true, key);
+        return loss(in);
+      },
+      specs);
+  return 3.0 * static_cast<double>(nn::contraction_flops(*module, module->function("main"), {}));
 }
 
 void bench(const BenchOptions& options) {
@@ -86,13 +100,24 @@ void bench(const BenchOptions& options) {
     last_loss = step(arrays)[0];
     times.push_back((seconds() - t) * 1e3);
   }
-  if (!options.profile.empty()) write_profile(options.profile, [&] { step(arrays); });
+  const int64_t peak_rss = peak_rss_mib();
+  const std::string digest = digest_of(*w.model);
   std::sort(times.begin(), times.end());
   const double median = times.size() % 2 ? times[times.size() / 2]
                                          : (times[times.size() / 2 - 1] + times[times.size() / 2]) / 2;
   // Decimal places, not multiples: 0.1 * 3 would print as 0.30000000000000004.
   auto rounded = [](double x, int places) { return std::stod(fmt::format("{:.{}f}", x, places)); };
+  // Behind all that is timed: these take processor time and memory of their own.
+  MachinePeak peak;
+  if (options.json || !options.profile.empty())
+    peak = {simd::measure_peak_gflops(default_pool()), simd::measure_read_gbs(default_pool())};
+  if (!options.profile.empty()) {
+    const std::vector<LaunchTime> launches = fastest_launches([&] { step(arrays); });
+    write_trace(options.profile, launches);
+    fmt::print(stderr, "{}", heaviest_table(launches, peak));
+  }
   if (options.json) {
+    const double needed_ms = model_flops(loss, specs) / peak.gflops * 1e-6;
     fmt::print(
         "{}\n",
         nlohmann::ordered_json{{"workload", options.workload},
@@ -103,18 +128,21 @@ void bench(const BenchOptions& options) {
                                {"trace_s", rounded(traced - made, 3)},
                                {"items_per_s", rounded(static_cast<double>(w.items) / median * 1e3, 1)},
                                {"base_rss_mib", base},
-                               {"peak_rss_mib", peak_rss_mib()},
+                               {"peak_rss_mib", peak_rss},
                                {"params", w.model->parameter_count()},
-                               {"digest", digest_of(*w.model)},
-                               {"loss", {rounded(first_loss, 4), rounded(last_loss, 4)}}}
+                               {"digest", digest},
+                               {"loss", {rounded(first_loss, 4), rounded(last_loss, 4)}},
+                               {"peak_gflops", rounded(peak.gflops, 1)},
+                               {"read_gbs", rounded(peak.read_gbs, 1)},
+                               {"peak_fraction", rounded(needed_ms / times[0], 4)}}
             .dump());
     return;
   }
   fmt::print(
       "{}: {:.2f} ms a step (least {:.2f}), first {:.2f} s, {:.0f} items/s, memory {} MiB above {} MiB, {} "
       "parameters, loss {:.4f} -> {:.4f}\n",
-      options.workload, median, times[0], first, static_cast<double>(w.items) / median * 1e3,
-      peak_rss_mib() - base, base, w.model->parameter_count(), first_loss, last_loss);
+      options.workload, median, times[0], first, static_cast<double>(w.items) / median * 1e3, peak_rss - base,
+      base, w.model->parameter_count(), first_loss, last_loss);
 }
 
 }  // namespace

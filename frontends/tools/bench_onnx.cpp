@@ -43,7 +43,7 @@ void bench_onnx(const BenchOnnxOptions& options) {
     times.push_back(milliseconds() - t);
   }
   std::sort(times.begin(), times.end());
-  if (!options.profile.empty()) write_profile(options.profile, [&] { program.run(args); });
+  if (!options.profile.empty()) write_trace(options.profile, fastest_launches([&] { program.run(args); }));
   const double median = (times[(times.size() - 1) / 2] + times[times.size() / 2]) / 2;
   if (options.json) {
     fmt::print("{}\n",

@@ -17,9 +17,11 @@ void add_translate(CLI::App& app);
 void add_evaluate(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_graph(CLI::App& app);
+void add_explain(CLI::App& app);
 void add_run(CLI::App& app);
 void add_onnx_test(CLI::App& app);
 void add_ops(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_fuzz(CLI::App& app);
 
 }  // namespace fovea::tools

@@ -18,10 +18,12 @@ int run(int argc, char** argv) {
   add_evaluate(app);
   add_inspect(app);
   add_graph(app);
+  add_explain(app);
   add_run(app);
   add_onnx_test(app);
   add_ops(app);
   add_bench(app);
+  add_fuzz(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::RuntimeError& e) {  // a command that ran and says that something failed

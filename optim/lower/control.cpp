@@ -121,21 +121,25 @@ class Cond final : public PreparedKernel {
 
 }  // namespace
 
-Lowering::Ids Lowering::emit_control(const Node& node, const Attrs& attrs, Ids in, const Bindings& bindings) {
+void Lowering::emit_control(const Node& node, const Attrs& attrs, IdSpan given, const Bindings& bindings,
+                            Ids& out) {
+  Ids in(given.begin(), given.end());
   for (int32_t& v : in) v = contiguous(v, node);
+  Launch launch;
   auto plan_of = [&](const std::string& attr, const std::vector<PlanOperand>& operands) {
     const Graph expanded = *expand_functions(module_, module_->function(attrs.function(attr)));
     CompileOptions options = options_;
     options.donate.clear();
-    return lower(module_, expanded, operands, options);
+    launch.bodies.push_back(lower(module_, expanded, operands, options));
+    return launch.bodies.back();
   };
   std::vector<PlanOperand> operands;
-  for (int32_t v : in) operands.push_back(operand(spec(v)));
-  Launch launch;
-  launch.op = node.op->name();
+  for (int32_t v : in) operands.push_back(operand(layout(v).spec));
+  launch.op = node.op;
+  const std::string& name = node.op->name();
   launch.node = current_node_;
   launch.source = node.source;
-  if (launch.op == "scan") {
+  if (name == "scan") {
     const size_t carry = static_cast<size_t>(attrs.integer("carry")),
                  xs = static_cast<size_t>(attrs.integer("xs"));
     for (size_t i = carry; i < carry + xs; ++i) {
@@ -145,7 +149,7 @@ Lowering::Ids Lowering::emit_control(const Node& node, const Attrs& attrs, Ids i
     launch.host =
         std::make_unique<Scan>(plan_of("function", operands), carry, xs, attrs.shape("length")[0].value(),
                                attrs.flag("reverse"), attrs.flag("save_carries"));
-  } else if (launch.op == "while_loop") {
+  } else if (name == "while_loop") {
     launch.host = std::make_unique<While>(plan_of("condition", operands), plan_of("function", operands),
                                           attrs.integer("max_iterations"));
   } else {
@@ -153,12 +157,16 @@ Lowering::Ids Lowering::emit_control(const Node& node, const Attrs& attrs, Ids i
     launch.host = std::make_unique<Cond>(plan_of("then", operands), plan_of("otherwise", operands));
   }
   launch.workspace = launch.host->workspace_bytes();
-  launch.in = std::move(in);
-  for (const TensorType& t : node.outputs)
-    launch.out.push_back(fresh({t.dtype, to_shape(evaluate(t.shape, bindings))}));
-  Ids result = launch.out;
+  launch.first_operand = static_cast<int64_t>(operands_.size());
+  launch.inputs = static_cast<int32_t>(in.size());
+  launch.outputs = static_cast<int32_t>(node.outputs.size());
+  operands_.insert(operands_.end(), in.begin(), in.end());
+  for (const TensorType& t : node.outputs) {
+    const int32_t view = fresh(layout_of(t, bindings));
+    operands_.push_back(view);
+    out.push_back(view);
+  }
   launches_.push_back(std::move(launch));
-  return result;
 }
 
 }  // namespace fovea

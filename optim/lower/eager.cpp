@@ -1,11 +1,12 @@
 // Ops on concrete tensors: each is a function of one node, compiled once for each set of attributes and
 // types.
+#include "optim/lower/eager.h"
+
 #include <list>
 #include <map>
 #include <mutex>
 
 #include "framework/base/error.h"
-#include "graph/build/builder.h"
 #include "graph/build/inline.h"
 #include "optim/lower/program.h"
 
@@ -49,7 +50,12 @@ Cache& cache() {
 }  // namespace
 
 std::vector<Array> run_op(const OpDecl& op, const std::vector<Array>& inputs, const Attrs& attrs) {
-  std::string key = op.name();
+  return run_op_on("cpu", op, inputs, attrs);
+}
+
+std::vector<Array> run_op_on(const std::string& backend, const OpDecl& op, const std::vector<Array>& inputs,
+                             const Attrs& attrs) {
+  std::string key = backend + " " + op.name();
   for (const auto& [name, value] : attrs) key += " " + name + "=" + to_string(value);
   for (const Array& a : inputs) key += " " + to_string(TensorType{a.dtype(), to_shape(a.shape())});
   auto program = cache().find(key);
@@ -60,7 +66,10 @@ std::vector<Array> run_op(const OpDecl& op, const std::vector<Array>& inputs, co
     for (const Array& a : inputs) args.push_back(builder->input("", {a.dtype(), to_shape(a.shape())}));
     for (const Tensor& t : builder->add(op, args, attrs, {})) builder->output("", t);
     const std::string name = builder->finish()->name;
-    program = std::make_shared<Program>(module, name);
+    CompileOptions options;
+    options.backend = backend;
+    options.optimise = false;  // there is nothing to find in one op
+    program = std::make_shared<Program>(module, name, options);
     cache().add(key, program);
   }
   return program->run(inputs);

@@ -3,18 +3,22 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "framework/backend/abi.h"
 #include "framework/runtime/plan.h"
 #include "graph/ir/graph.h"
 #include "graph/ir/op.h"
+#include "optim/lower/layouts.h"
 #include "optim/lower/lower.h"
 
 namespace fovea {
 
-enum class StorageKind { arena, input, output, constant };
+enum class StorageKind : uint8_t { arena, input, output, constant };
 
 /// Memory of one value (and of the views of it).
 struct Storage {
@@ -27,20 +31,31 @@ struct Storage {
 
 /// A typed, strided window on a storage.
 struct View {
-  int32_t storage = -1;
+  int32_t storage = -1, layout = -1;
   int64_t offset = 0;  ///< in elements
-  DType dtype = DType::f32;
-  Dims shape, strides;
 };
 
 struct Launch {
-  std::string op, kernel;
+  const OpDecl* op = nullptr;
   std::shared_ptr<const PreparedOp> prepared;
   std::unique_ptr<PreparedKernel> host;
+  std::vector<std::shared_ptr<const Plan>> bodies;  // of control flow
   int64_t workspace = 0;
-  std::vector<int32_t> in, out;  ///< views
+  int64_t first_operand = 0;  ///< in Lowering::operands_: views read, then views written
+  int32_t inputs = 0, outputs = 0;
   int32_t node = -1;
   Source source;
+};
+
+/// What was found out about one op with fixed attributes and operand layouts.
+struct KnownOp {
+  std::shared_ptr<const PreparedOp> prepared;
+  uint64_t contiguous = 0;         ///< these inputs must be made row-major first
+  std::string reason;              ///< why there is no kernel
+  std::shared_ptr<Module> module;  ///< of the decomposition
+  std::shared_ptr<Graph> decomposition;
+  std::vector<int32_t> folded;  ///< the results as constants, of an op without operands
+  bool asked = false;
 };
 
 class Lowering {
@@ -50,41 +65,67 @@ class Lowering {
 
  private:
   using Ids = std::vector<int32_t>;
-  // emit.cpp: from nodes to launches
-  Ids emit_graph(const Module& module, const Graph& graph, const Ids& args, const Bindings& bindings,
-                 bool outermost);
-  Ids emit_node(const Module& module, const Node& node, const Ids& in, const Bindings& bindings);
-  Ids emit_kernel(const std::string& op, const Attrs& attrs, Ids in, const std::vector<TensorType>& out,
-                  const Node& origin);
-  Ids emit_decomposition(const Node& node, const Attrs& attrs, const Ids& in);
-  Ids emit_control(const Node& node, const Attrs& attrs, Ids in, const Bindings& bindings);
-  bool emit_view(const Node& node, const Attrs& attrs, const Ids& in, const TensorType& out, Ids& result);
+  using IdSpan = std::span<const int32_t>;
+  // emit.cpp: from nodes to launches. What is emitted appends its results to `out`.
+  void emit_graph(const Module& module, const Graph& graph, IdSpan args, const Bindings& bindings,
+                  bool outermost, Ids& out);
+  void emit_node(const Module& module, const Node& node, IdSpan in, const Bindings& bindings, Ids& out);
+  void emit_op(const OpDecl& op, const Attrs& attrs, const Bindings& bindings, IdSpan in, IdSpan out_layouts,
+               const Node& origin, Ids& out);
+  void emit_launch(const OpDecl& op, KnownOp& known, IdSpan in, IdSpan out_layouts, const Source& source,
+                   Ids& out);
+  void emit_decomposition(const OpDecl& op, KnownOp& known, const Attrs& attrs, const Bindings& bindings,
+                          IdSpan in, IdSpan out_layouts, const Node& origin, Ids& out);
+  void emit_control(const Node& node, const Attrs& attrs, IdSpan in, const Bindings& bindings, Ids& out);
+  bool emit_view(const Node& node, const Bindings& bindings, int32_t in, int32_t out_layout, Ids& out);
+  void ask_backend(const OpDecl& op, const Attrs& attrs, const Bindings& bindings, IdSpan in,
+                   IdSpan out_layouts, KnownOp& known);
+  KnownOp& known_op(const OpDecl& op, const Attrs& attrs, const Bindings& bindings, IdSpan in,
+                    IdSpan out_layouts);
   int32_t contiguous(int32_t view, const Node& origin);
+  int32_t copy_of(int32_t view, const Node& origin);
+  int32_t layout_of(const TensorType& type, const Bindings& bindings);
   int32_t add_view(View view);
+  int32_t add_storage(Storage storage);
   int32_t add_constant(Array array);
-  int32_t fresh(const TensorType& type);
-  bool fold(Launch& launch);
-  OperandSpec spec(int32_t view) const;
+  int32_t fresh(int32_t layout);
+  bool fold(const OpDecl& op, const PreparedOp& prepared, IdSpan in, IdSpan out);
+  const Layout& layout(int32_t view) const { return layouts_[views_[view].layout]; }
+  Storage& storage(int32_t view) { return storages_[views_[view].storage]; }
+  IdSpan inputs(const Launch& l) const {
+    return {operands_.data() + l.first_operand, static_cast<size_t>(l.inputs)};
+  }
+  IdSpan outputs(const Launch& l) const {
+    return {operands_.data() + l.first_operand + l.inputs, static_cast<size_t>(l.outputs)};
+  }
   // finish.cpp: from launches to a plan
   int32_t root(int32_t storage) const;
-  bool whole(const View& view) const;
+  bool whole(int32_t view) const;
   void bind_outputs(const Ids& results);
   void find_lifetimes();
   void reuse_in_place();
+  bool may_take_over(const Launch& launch, int32_t step, size_t output, size_t input) const;
   void copy_rest(Ids results);
+  int32_t copy_for_output(int32_t view);
   std::shared_ptr<const Plan> finish(const Ids& results, const std::vector<PlanOperand>& in);
   PlanRef ref(int32_t view) const;
 
   std::shared_ptr<Module> module_;
   const CompileOptions& options_;
   const Backend& backend_;
+  Layouts layouts_;
+  const bool verbose_;  ///< FOVEA_VERBOSE=dispatch
   std::vector<View> views_;
   std::vector<Storage> storages_;
   std::vector<Launch> launches_;
+  Ids operands_;
   std::vector<Array> constants_;
   std::map<int32_t, int32_t> made_contiguous_;
-  std::map<std::string, std::pair<std::shared_ptr<Module>, std::shared_ptr<Graph>>> decompositions_;
-  std::vector<int32_t> output_source_;  ///< donated input for output o, or -1
+  std::unordered_map<std::string, KnownOp, TextHash, std::equal_to<>> known_;
+  std::string key_;     // of the op being looked up
+  Dims shape_;          // of the value being looked up
+  Ids output_source_;   ///< donated input for output o, or -1
+  Ids donated_output_;  ///< the output that input i was donated to, or -1
   int32_t current_node_ = -1;
   int depth_ = 0;
   size_t input_count_ = 0, output_count_ = 0;

@@ -13,28 +13,31 @@
 
 namespace fovea {
 
+enum class Stage {
+  forward,   ///< on every function, before gradients are expanded
+  expanded,  ///< on the whole graph, gradients expanded
+};
+
 /// What a pass may use and report besides the graph.
 struct PassContext {
   std::shared_ptr<Module> module;                ///< constants, scopes, functions
   std::string backend = "cpu";                   ///< the backend that will run the graph
   std::vector<FusionRecord>* records = nullptr;  ///< explain; nullptr: nobody listens
-  /// Counts that rule `name` fired. Rules register themselves with all_rules() by being counted or declared.
+  Stage stage = Stage::forward;                  ///< set by run_passes
+  bool strict = false;                           ///< skip passes that change numbers
+  /// Counts that the rule fired.
   void fired(const char* rule, int64_t times = 1);
 };
 
 /// Returns the new graph, or nullptr where nothing changed. Must not change the graph it is given.
 using PassFn = std::shared_ptr<Graph> (*)(const Graph& graph, PassContext& context);
 
-enum class Stage {
-  forward,   ///< on every function, before gradients are expanded
-  expanded,  ///< on the whole graph, gradients expanded
-};
-
 struct Pass {
   const char* name;
   Stage stage;
   PassFn run;
   std::vector<const char*> rules;  ///< names of the rules it may fire; a test asserts that all of them do
+  bool changes_numbers = false;    ///< results may round differently: numerics = strict skips it
 };
 
 /// All passes in the order in which they run.
@@ -48,7 +51,7 @@ std::shared_ptr<Graph> run_passes(const Graph& graph, Stage stage, PassContext& 
 std::shared_ptr<Graph> run_passes_until(const Graph& graph, Stage stage, PassContext& context,
                                         const std::string& last);
 
-/// How often every rule has fired in this process.
+/// How often every rule has fired in this process; rules that passes declare are there with 0.
 std::map<std::string, int64_t> rule_counts();
 void reset_rule_counts();
 

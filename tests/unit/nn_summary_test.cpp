@@ -4,7 +4,9 @@
 #include "frontends/nn/flops.h"
 #include "frontends/nn/layers.h"
 #include "nn_test_util.h"
+#include "ops/composite/linear/linear.h"
 #include "ops/composite/softmax/softmax.h"
+#include "ops/core/add/add.h"
 #include "ops/core/matmul/matmul.h"
 #include "ops/core/mul/mul.h"
 
@@ -70,6 +72,16 @@ TEST(Flops, Contractions) {
   const ConvTranspose2d up(4, 6, 2, {.stride = 2, .bias = false});
   EXPECT_EQ(count([&](auto& in) { return std::vector{up(in[0])}; }, {{DType::f32, {2, 4, 8, 8}}}),
             2 * 4 * 8 * 8 * 2 * (6 * 4));
+}
+
+TEST(Flops, ContractionsAlone) {
+  const auto fn = [](const std::vector<Tensor>& in) {
+    return std::vector{linear(in[0], in[1], in[2]) + 1.0};
+  };
+  const std::vector<Spec> specs{{DType::f32, {7, 3}}, {DType::f32, {5, 3}}, {DType::f32, {5}}};
+  const auto module = trace(fn, specs);
+  EXPECT_EQ(nn::contraction_flops(*module, module->function("main"), {}), 7 * 5 * 2 * 3);
+  EXPECT_EQ(nn::flops(*module, module->function("main"), {}), 7 * 5 * (2 * 3 + 2));
 }
 
 TEST(Flops, CompositesCountAsTheirDecomposition) {

@@ -15,10 +15,11 @@ namespace fovea {
 /// operand 0 is s = sum_d q k, operand n >= 1 is leaf n - 1.
 ///   o[b,i,e] = sum_j factor * p[b,i,j] * v[b,j,e],  p = exp(score) / (sum_j exp(score) + exp(sink))
 struct AttentionSpec {
-  tile::Program score;   ///< one real result, a function of s and leaves: scale, softcap, biases, masks
-  tile::Program factor;  ///< empty, or one real result free of s: dropout, gates
-  tile::Program sink;    ///< empty (no sink), or one real result free of s and of the key index
-  std::string guard = "none";  ///< "nan": where(isnan(p), 0, p); "empty": rows whose scores are all -inf give 0
+  tiles::Program score;   ///< one real result, a function of s and leaves: scale, softcap, biases, masks
+  tiles::Program factor;  ///< empty, or one real result free of s: dropout, gates
+  tiles::Program sink;    ///< empty (no sink), or one real result free of s and of the key index
+  std::string guard =
+      "none";  ///< "nan": where(isnan(p), 0, p); "empty": rows whose scores are all -inf give 0
   /// Order in which the axes of the result [batch..., query, channel] lie in memory; empty: as they are.
   std::vector<int64_t> order;
 };
@@ -29,11 +30,12 @@ struct AttentionResult {
   Tensor lse;  ///< log(sum_j exp(score) + exp(sink)) [batch..., query], f32, or f64 for f64
 };
 
-/// Adds the node "attention". q [batch..., Lq, D], k [batch..., Lk, D], v [batch..., Lk, E] with equal rank 2 to
-/// 7; batch axes of each are the full size or 1 (grouped and multi-query heads, shared keys). Leaves have the
-/// rank of q; every axis is full size or 1; any dtype; the key of a random instruction is an i64[2] leaf.
+/// Adds the node "attention". q [batch..., Lq, D], k [batch..., Lk, D], v [batch..., Lk, E] with equal rank 2
+/// to 7; batch axes of each are the full size or 1 (grouped and multi-query heads, shared keys). Leaves have
+/// the rank of q; every axis is full size or 1; any dtype; the key of a random instruction is an i64[2] leaf.
 /// Attributes: score, factor, sink (text of the programs), guard, order.
-AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, const std::vector<Tensor>& leaves,
-                          const AttentionSpec& spec, Source source = Source::here());
+AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                          const std::vector<Tensor>& leaves, const AttentionSpec& spec,
+                          Source source = Source::here());
 
 }  // namespace fovea

@@ -1,5 +1,6 @@
 #include "ops/core/bitwise_and/bitwise_and.h"
 
+#include "graph/ir/op.h"
 #include "ops/core/add/add.h"
 #include "ops/core/mul/mul.h"
 #include "ops/core/sub/sub.h"

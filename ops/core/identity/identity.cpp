@@ -7,6 +7,7 @@ namespace fovea {
 FOVEA_OP(identity) {
   op.doc("y = x. Costs nothing: y is a view of x.")
       .input("x")
+      .attr("barrier", false, "passes take y for another value than x: what is computed again from y stays")
       .infer([](InferContext& c) { c.output(c.in[0]); })
       .view([](const Attrs&, const Dims&, const Dims& strides, const Dims&, Dims& out, int64_t&) {
         out = strides;

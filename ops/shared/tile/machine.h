@@ -1,4 +1,4 @@
-// Runs a tile::Program on tiles of rows x columns that stay in the cache: one vector loop an instruction.
+// Runs a tiles::Program on tiles of rows x columns that stay in the cache: one vector loop an instruction.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include "ops/shared/simd/random.h"
 #include "ops/shared/tile/program.h"
 
-namespace fovea::tile {
+namespace fovea::tiles {
 
 /// One operand of a tile: its first element (row 0, column 0 of this tile), steps in elements (0: broadcast).
 struct Operand {
@@ -50,4 +50,4 @@ class Machine {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace fovea::tile
+}  // namespace fovea::tiles

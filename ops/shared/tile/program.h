@@ -3,16 +3,18 @@
 // derivatives, differentiated symbolically, and handed to other backends as text.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "framework/tensor/dtype.h"
 #include "graph/build/tensor.h"
 
-namespace fovea::tile {
+namespace fovea::tiles {
 
 /// Numbers of the computing type (f32 or f64), 64-bit integers, or bools.
 enum class Kind : uint8_t { real, integer, boolean };
@@ -75,19 +77,27 @@ struct Instr {
   int32_t a = -1, b = -1, c = -1;  ///< earlier values; of `random`: a is the operand that holds the key
   int64_t index = 0;
   double number = 0;
-  friend bool operator==(const Instr&, const Instr&) = default;
+  /// Numbers are compared by their bits: NaN equals itself and 0 is not -0.
+  friend bool operator==(const Instr& x, const Instr& y) {
+    return x.code == y.code && x.kind == y.kind && x.a == y.a && x.b == y.b && x.c == y.c &&
+           x.index == y.index && std::bit_cast<uint64_t>(x.number) == std::bit_cast<uint64_t>(y.number);
+  }
 };
 
 /// Values in order; value k is made by code[k]. The same instruction is never listed twice.
 class Program {
  public:
   /// Adds an instruction, or finds the equal one. Constant operands are folded; x*1, x+0 (where exact),
-  /// select of a constant and double negation are simplified. Returns its value number.
+  /// select of a constant and double negation are simplified. Returns its value number. The kind follows from
+  /// the operands (that of inputs and constants is taken as given); InvalidArgument where they do not fit.
   int32_t add(Instr instr);
   int32_t input(int64_t operand, Kind kind = Kind::real);
   int32_t constant(double number);
   int32_t integer(int64_t number);
+  int32_t boolean(bool truth);
   int32_t iota(int64_t axis);
+  /// Stream `ordinal`, keyed by operand `key` (i64 [2]: the user's key and a step).
+  int32_t random(int64_t ordinal, int64_t key);
   int32_t unary(Code code, int32_t a);
   int32_t binary(Code code, int32_t a, int32_t b);
   int32_t select(int32_t condition, int32_t yes, int32_t no);
@@ -99,7 +109,7 @@ class Program {
   std::vector<int32_t> results;
 
   bool empty() const { return code.empty(); }
-  /// True if value v depends on operand `operand` / on iota or random of any axis in the bit mask.
+  /// True if value v depends on operand `operand` (a key of random counts).
   bool reads_input(int32_t v, int64_t operand) const;
   /// Values that no result needs are dropped and the rest renumbered.
   void compact();
@@ -109,8 +119,19 @@ class Program {
   /// Reads what str() writes; InvalidArgument with the position where the text is no program. Bounded by its
   /// length.
   static Program parse(std::string_view text);
-  friend bool operator==(const Program&, const Program&) = default;
+  friend bool operator==(const Program& x, const Program& y) {
+    return x.code == y.code && x.results == y.results;
+  }
+
+ private:
+  int32_t find_or_add(const Instr& instr);
+  // Value numbers by hash of the instruction, for long lists only; `code` is public, so this may lag behind.
+  std::unordered_multimap<uint64_t, int32_t> known_;
+  size_t known_count_ = 0;
 };
+
+/// Operands that an instruction of this code takes: 0 to 3.
+int arity(Code code);
 
 /// The names of codes are those of the ops ("logical_and"); nullptr-free lookup both ways.
 std::string_view name_of(Code code);
@@ -139,4 +160,4 @@ struct Interval {
 void intervals(const Program& program, std::span<const Interval> operands, std::span<const int64_t> begin,
                std::span<const int64_t> end, std::span<Interval> out);
 
-}  // namespace fovea::tile
+}  // namespace fovea::tiles

@@ -1,0 +1,37 @@
+// Functions of a file, made ready to be looked at: with numbers for their symbols, and differentiated.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "graph/ir/graph.h"
+
+namespace CLI {
+class App;
+}
+
+namespace fovea::tools {
+
+/// `only`, or, where it is empty, all functions that no other calls, by name.
+std::vector<std::string> entry_points(const Module& module, const std::string& only);
+
+/// Adds the function (arguments) -> (sum of squares of the floating results, its gradients) to the module and
+/// returns its name. Gradients are by the weights ("param/..."), or by all floating arguments where there are
+/// none.
+std::string add_training(const std::shared_ptr<Module>& module, const std::string& function);
+
+/// Numbers for symbols, as the command line gives them.
+struct Sizes {
+  std::vector<std::string> symbols;  ///< "B=8"
+  std::vector<std::string> shapes;   ///< "ids=8,128"
+  void add_options(CLI::App& app);
+
+  /// Numbers for all symbols of the function's arguments; those that nobody gave are assumed: 4 for batches,
+  /// 64 for lengths. InvalidArgument for a symbol, an input or a shape that the function has not.
+  Bindings bindings(const Graph& graph) const;
+  /// "B=8, L=64 (assumed)"
+  std::string text(const Graph& graph) const;
+};
+
+}  // namespace fovea::tools

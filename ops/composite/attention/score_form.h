@@ -1,0 +1,35 @@
+// What a score program says in closed form: which keys a row reads, and scores that are linear in s.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include "ops/shared/tile/program.h"
+
+namespace fovea::attend {
+
+/// A bound of the keys j that row i reads: j < edge (upper) or j >= edge, with
+/// edge = query * i + constant + leaf_factor * (value of operand `leaf`, one a batch position; -1: none).
+struct KeyBound {
+  bool upper = true;
+  int64_t query = 0, constant = 0;
+  int64_t leaf = -1, leaf_factor = 0;
+};
+
+/// score = every bound holds ? inner : fill.
+struct ScoreForm {
+  std::vector<KeyBound> bounds;
+  double fill = -std::numeric_limits<double>::infinity();  ///< the largest, where there are several
+  int32_t inner = -1;                                      ///< value of the program
+  /// inner = scale * s + bias, the bias an operand (-1: none).
+  bool linear = false;
+  double scale = 1;
+  int64_t bias = -1;
+};
+
+/// `per_batch(operand)`: the leaf has one value for all queries and keys.
+ScoreForm analyse(const tiles::Program& program, int64_t rank, const std::function<bool(int64_t)>& per_batch);
+
+}  // namespace fovea::attend

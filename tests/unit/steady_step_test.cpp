@@ -1,0 +1,79 @@
+// A training step that has run before allocates nothing: neither the step, nor the plan, nor a kernel.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "frontends/cpp/fovea.h"
+#include "frontends/models/workloads.h"
+#include "frontends/nn/train_step.h"
+
+namespace {
+
+std::atomic<bool> counting{false};
+std::atomic<int64_t> allocations{0};
+
+void* take(std::size_t bytes, std::size_t alignment) {
+  if (counting.load(std::memory_order_relaxed)) ++allocations;
+  void* p = nullptr;
+  if (alignment <= alignof(std::max_align_t))
+    p = std::malloc(bytes ? bytes : 1);
+  else if (posix_memalign(&p, alignment, bytes) != 0)
+    p = nullptr;
+  if (!p) throw std::bad_alloc();
+  return p;
+}
+
+}  // namespace
+
+void* operator new(std::size_t bytes) { return take(bytes, 1); }
+void* operator new(std::size_t bytes, std::align_val_t a) { return take(bytes, static_cast<std::size_t>(a)); }
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+
+namespace fovea {
+namespace {
+
+int64_t allocations_of(const std::function<void()>& body) {
+  allocations = 0;
+  counting = true;
+  body();
+  counting = false;
+  return allocations;
+}
+
+TEST(SteadyStep, TheCountSeesAnAllocation) {
+  int64_t* volatile p = nullptr;
+  EXPECT_EQ(allocations_of([&] { p = new int64_t(1); }), 1);
+  delete p;
+}
+
+// Convolutions are left out: oneDNN allocates when a primitive is executed.
+TEST(SteadyStep, NoWorkloadAllocates) {
+  for (const std::string name : {"translator", "gpt-char", "bert-mini", "gru-attention"}) {
+    const models::Workload w = models::make_workload(name, 0, models::WorkloadSize::tiny);
+    const models::Batch b = w.make_batch(0);
+    std::vector<Array> batch = b.inputs;
+    batch.push_back(b.labels);
+    std::vector<Spec> specs;
+    for (const Array& a : batch) specs.emplace_back(a.dtype(), to_shape(a.shape()));
+    nn::TrainOptions options;
+    options.optimizer = w.optimizer;
+    options.clip_norm = 1;
+    options.accumulate = 2;
+    nn::TrainStep step(
+        *w.model,
+        [&](const std::vector<Tensor>& in) {
+          return std::vector<Tensor>{w.loss(w.forward({in.begin(), in.end() - 1}), in.back())};
+        },
+        specs, options);
+    for (int i = 0; i < 4; ++i) step(batch);
+    EXPECT_EQ(allocations_of([&] { step(batch), step(batch); }), 0) << name;
+  }
+}
+
+}  // namespace
+}  // namespace fovea
