@@ -7,6 +7,7 @@
 #include "framework/base/error.h"
 #include "graph/ir/op.h"
 #include "graph/text/text.h"
+#include "optim/attention/recognise.h"
 #include "optim/passes/algebra.h"
 #include "optim/passes/cse.h"
 #include "optim/passes/dce.h"
@@ -25,6 +26,7 @@ const std::vector<Pass>& all_passes() {
       {"fold", Stage::forward, fold_constants, kFoldRules},
       {"algebra", Stage::forward, algebra, algebra_rules()},
       {"cse", Stage::forward, common_subexpressions, kCommonSubexpressionRules, true},
+      {"attention", Stage::forward, recognise_attention, kAttentionRules, true},
       {"layout", Stage::forward, attention_layout, kAttentionLayoutRules, true},
       {"dce", Stage::expanded, dead_code, kDeadCodeRules},
       {"cse", Stage::expanded, common_subexpressions, kCommonSubexpressionRules},

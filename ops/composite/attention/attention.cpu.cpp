@@ -328,7 +328,7 @@ class Forward final : public PreparedKernel {
       const bool empty = std::isinf(top) && top < 0;
       lse[r] = static_cast<T>(std::log(total) + (empty ? 0 : top));
       const T by = static_cast<T>(scale / total);
-      const bool cleared = (guard_ == "nan" && !(total > 0)) || (guard_ == "empty" && empty);
+      const bool cleared = (guard_ == "nan" && !(total > 0)) || (guard_ == "empty" && empty) || p_.keys == 0;
       T* o = m.o + r * padded_e_;
       for (int64_t c = 0; c < p_.e; ++c) o[c] = cleared ? T(0) : o[c] * by;
     }

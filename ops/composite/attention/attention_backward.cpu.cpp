@@ -101,14 +101,18 @@ class Backward final : public PreparedKernel {
       dy = arena.take<T>(f.dy_in_place_ ? 0 : rows * f.padded_e_);
       dq = arena.take<T>(f.dq_in_parts_ ? 0 : rows * f.padded_d_);
       lse = arena.take<T>(rows);
+      rest = arena.take<T>(rows);
       term = arena.take<T>(rows);
+      correction = arena.take<T>(f.rows_);
+      total = arena.take<double>(f.rows_);
       y = arena.take<T>(2 * f.p_.e);
     }
     typename ScoreTiles<T>::Scratch tiles;
     int64_t s_row;
     T *s, *dp, *p = nullptr, *factor = nullptr, *factor_gradient = nullptr, *leaf_tiles;
     T** results;
-    T *kt, *vt, *k, *v, *dk, *dv, *q, *dy, *dq, *lse, *term, *y;
+    T *kt, *vt, *k, *v, *dk, *dv, *q, *dy, *dq, *lse, *rest, *term, *correction, *y;
+    double* total;
   };
 
   // One position of the batch and one part of the keys.
@@ -174,6 +178,8 @@ class Backward final : public PreparedKernel {
     const void* dy = dy_.at(l.args.in[5], p_.offset(dy_, w.piece.at));
     w.dy = rows_at(dy_, dy, dy_in_place_, padded_e_, m.dy);
     row_terms(l, w, m);
+    for (int64_t first = 0; first < p_.queries; first += rows_)
+      if (!precise(m, first)) find_tops(l, w, m, first);
     if (out_.wants(0)) std::fill(w.dq, w.dq + p_.queries * padded_d_, T(0));
     if (w.piece.part == 0 && !tiles_.sink_leaves().empty()) sink_gradients(l, w, m);
     const int64_t last = std::min(key_blocks_, (w.piece.part + 1) * blocks_of_part_);
@@ -202,6 +208,7 @@ class Backward final : public PreparedKernel {
     const void* y = y_.at(l.args.in[3], p_.offset(y_, w.piece.at));
     for (int64_t r = 0; r < p_.queries; ++r) {
       m.lse[r] = lse[r * lse_.row];
+      m.rest[r] = 0;
       const T* row = m.y;
       if (readable<T>(y_))
         row = static_cast<const T*>(y) + r * y_.row;
@@ -211,6 +218,46 @@ class Backward final : public PreparedKernel {
       if (dlse != nullptr) sum -= static_cast<double>(dlse[r * dlse_.row]);
       m.term[r] = static_cast<T>(sum);
     }
+  }
+
+  // Scores this large would hide the logarithm of a row's sum in lse: they come from fills such as -1e9 in
+  // rows without another key.
+  bool precise(const Memory& m, int64_t first) const {
+    constexpr double kLarge = sizeof(T) == 8 ? 1e6 : 256;
+    for (int64_t r = first; r < std::min(first + rows_, p_.queries); ++r)
+      if (std::isfinite(m.lse[r]) && !(std::abs(m.lse[r]) <= kLarge)) return false;
+    return true;
+  }
+
+  // Largest score and logarithm of the sum of a block's rows, apart.
+  void find_tops(const Launch& l, Work& w, Memory& m, int64_t first) const {
+    const RowBlock b = row_block(l, w, first);
+    const bool exact = tiles_.has_finite_fill();
+    T* top = m.lse + first;
+    std::fill(top, top + b.rows, -std::numeric_limits<T>::infinity());
+    std::fill(m.total, m.total + b.rows, 0.0);
+    for (int64_t key = 0; key < p_.keys; key += kKeysOfBlock) {
+      const int64_t keys = std::min(kKeysOfBlock, p_.keys - key);
+      const TilePlan plan = tiles_.plan(b, key, keys, exact, m.tiles);
+      if (plan.kind == TileClass::skip) continue;
+      load_keys(l, w, m, key, keys);
+      const simd::Rows<T> s{m.s, m.s_row};
+      simd_.scores({}, b.rows, keys, p_.d, {w.q.data + first * w.q.row, w.q.row}, m.kt, s);
+      if (!tiles_.direct(exact)) tiles_.scores(b, key, keys, exact, m.s, m.s, m.s_row, m.tiles);
+      simd_.softmax(plan.ranges, b.rows, keys, tiles_.scale(exact), tiles_.bias(b, key, exact), {}, s,
+                    {top, m.total, m.correction});
+    }
+    if (tiles_.has_sink()) tiles_.sink(b, m.s, m.tiles);
+    for (int64_t r = 0; r < b.rows; ++r) {
+      if (tiles_.has_sink()) add_sink(m.s[r], top[r], m.total[r]);
+      m.rest[first + r] = static_cast<T>(std::log(m.total[r]));
+    }
+  }
+
+  static void add_sink(T sink, T& top, double& total) {
+    const T highest = std::max(top, sink), shift = std::isinf(highest) ? T(0) : highest;
+    total = total * std::exp(static_cast<double>(top - shift)) + std::exp(static_cast<double>(sink - shift));
+    top = highest;
   }
 
   RowBlock row_block(const Launch& l, const Work& w, int64_t first) const {
@@ -229,7 +276,8 @@ class Backward final : public PreparedKernel {
       tiles_.sink(b, m.s, m.tiles);
       for (int64_t r = 0; r < b.rows; ++r)
         m.s[r] =
-            -static_cast<T>(std::exp(static_cast<double>(m.s[r]) - static_cast<double>(m.lse[first + r]))) *
+            -static_cast<T>(std::exp(static_cast<double>(m.s[r]) - static_cast<double>(m.lse[first + r]) -
+                                     static_cast<double>(m.rest[first + r]))) *
             m.term[first + r];
       for (size_t i = 0; i < tiles_.sink_leaves().size(); ++i)
         m.results[i] = m.leaf_tiles + static_cast<int64_t>(i) * rows_ * m.s_row;
@@ -307,7 +355,7 @@ class Backward final : public PreparedKernel {
     simd_.scores(plan.ranges, b.rows, keys, p_.e, dy, m.vt, {m.dp, m.s_row});
     T* p = direct ? m.s : m.p;
     if (!direct) tiles_.scores(b, key, keys, exact, m.s, p, m.s_row, m.tiles);
-    simd::GradientRows<T> state{m.lse + first, m.term + first, {}};
+    simd::GradientRows<T> state{m.lse + first, m.rest + first, m.term + first, {}};
     if (tiles_.has_factor()) {
       tiles_.factor(b, key, keys, m.factor, m.s_row, m.tiles);
       state.factor = {m.factor, m.s_row};

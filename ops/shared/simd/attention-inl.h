@@ -139,14 +139,15 @@ void gradient(KeyRanges ranges, int64_t rows, int64_t keys, T scale, ScoreBias<T
   for (int64_t r = 0; r < rows; ++r) {
     T *row = s.data + r * s.row, *d_row = dp.data + r * dp.row;
     auto x = score_row(ranges, r, keys, scale, bias, row);
-    if (state.empty_is_zero && state.lse[r] == -std::numeric_limits<T>::infinity()) x.begin = x.end = 0;
-    const auto lse = hn::Set(d, state.lse[r]), term = hn::Set(d, state.row_term[r]);
+    if (state.empty_is_zero && state.top[r] == -std::numeric_limits<T>::infinity()) x.begin = x.end = 0;
+    const auto top = hn::Set(d, state.top[r]), rest = hn::Set(d, state.rest[r]),
+               term = hn::Set(d, state.row_term[r]);
     const T* factor = state.factor.data == nullptr ? nullptr : state.factor.data + r * state.factor.row;
     T* product = state.factor_gradient.data == nullptr
                      ? nullptr
                      : state.factor_gradient.data + r * state.factor_gradient.row;
     x.each(d, [&](int64_t i, auto v) HWY_ATTR {
-      auto p = exp_of_score(d, hn::Sub(v, lse));
+      auto p = exp_of_score(d, hn::Sub(hn::Sub(v, top), rest));
       if (state.nan_is_zero) p = hn::IfThenZeroElse(is_nan(p), p);
       auto gradient = hn::LoadU(d, d_row + i);
       const auto absent = hn::Eq(p, hn::Zero(d));

@@ -44,7 +44,8 @@ struct RunningRows {
 /// What turns scores and gradients of probabilities into gradients of scores.
 template <class T>
 struct GradientRows {
-  const T* lse;
+  const T* top;               ///< p = exp((score - top) - rest)
+  const T* rest;              ///< so that large scores do not swallow the logarithm of a sum
   const T* row_term;          ///< D
   Rows<const T> factor;       ///< of the probabilities; null: 1
   Rows<T> factor_gradient{};  ///< out, where not null: p dp
@@ -75,8 +76,8 @@ struct AttentionKernels {
   /// o[j] += sum_r p[r][j] x[r].
   void (*transposed)(KeyRanges ranges, int64_t rows, int64_t keys, Rows<const T> p, Rows<const T> x,
                      int64_t channels, Rows<T> o);
-  /// s becomes factor p with p = exp(scale s + bias - lse); dp becomes p (factor dp - row_term) scale. Both
-  /// are 0 outside of the ranges and where p is 0.
+  /// s becomes factor p with p = exp(scale s + bias - top - rest); dp becomes p (factor dp - row_term) scale.
+  /// Both are 0 outside of the ranges and where p is 0.
   void (*gradient)(KeyRanges ranges, int64_t rows, int64_t keys, T scale, ScoreBias<T> bias, Rows<T> s,
                    Rows<T> dp, const GradientRows<T>& state);
   /// sum_i x[i] y[i]
