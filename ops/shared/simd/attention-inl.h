@@ -179,10 +179,46 @@ T dot(const T* x, const T* y, int64_t n) {
 }
 
 template <class T>
-void add(const T* x, T* to, int64_t n) {
+void scale(int64_t rows, int64_t columns, Rows<const T> x, T by, const T* row_by, bool add, Rows<T> to) {
   const hn::ScalableTag<T> d;
-  for (int64_t i = 0; i < n; i += static_cast<int64_t>(hn::Lanes(d)))
-    hn::StoreU(hn::Add(hn::LoadU(d, x + i), hn::LoadU(d, to + i)), d, to + i);
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto factor = hn::Set(d, row_by == nullptr ? by : row_by[r]);
+    const T* from = x.data + r * x.row;
+    T* out = to.data + r * to.row;
+    for_each_vector(d, static_cast<size_t>(columns), [&](size_t i, auto m) HWY_ATTR {
+      auto v = hn::Mul(load_n(d, from + i, m), factor);
+      if (add) v = hn::Add(v, load_n(d, out + i, m));
+      store_n(v, d, out + i, m);
+    });
+  }
+}
+
+template <class T>
+bool finite(int64_t rows, int64_t columns, Rows<const T> x) {
+  const hn::ScalableTag<T> d;
+  const auto zero = hn::Zero(d);
+  auto check = zero;
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t i = 0; i < columns; i += static_cast<int64_t>(hn::Lanes(d)))
+      check = hn::MulAdd(hn::LoadU(d, x.data + r * x.row + i), zero, check);
+  return hn::AllTrue(d, hn::Eq(check, zero));
+}
+
+template <class T>
+void log_sum(int64_t rows, const T* top, const double* total, T* lse) {
+  const hn::ScalableTag<T> d;
+  constexpr size_t kMost = 64;
+  T sums[kMost];
+  for (int64_t r = 0; r < rows; r += kMost) {
+    const size_t n = std::min(kMost, static_cast<size_t>(rows - r));
+    for (size_t i = 0; i < n; ++i) sums[i] = static_cast<T>(total[r + static_cast<int64_t>(i)]);
+    for_each_vector(d, n, [&](size_t i, auto m) HWY_ATTR {
+      const auto sum = load_n(d, sums + i, m), high = load_n(d, top + r + i, m);
+      const auto empty = hn::Eq(sum, hn::Zero(d));
+      const auto low = hn::Set(d, -std::numeric_limits<T>::infinity());
+      store_n(hn::IfThenElse(empty, low, hn::Add(log(d, sum), high)), d, lse + r + i, m);
+    });
+  }
 }
 
 template <class T>
@@ -200,7 +236,9 @@ AttentionKernels<T> make_attention_kernels() {
   k.transposed = &transposed<T>;
   k.gradient = &gradient<T>;
   k.dot = &dot<T>;
-  k.add = &add<T>;
+  k.scale = &scale<T>;
+  k.finite = &finite<T>;
+  k.log_sum = &log_sum<T>;
   return k;
 }
 
