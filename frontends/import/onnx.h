@@ -17,8 +17,8 @@ struct OnnxOptions {
   /// Shapes of inputs by name, in place of those in the file; dims may be symbols. For inputs whose sizes the
   /// file leaves open, and to fix symbols.
   std::map<std::string, Shape> shapes;
-  /// What inputs of integers will hold, for models in which shapes, axes or counts depend on it. They stay
-  /// inputs; the graph is right for these values only. Also a bool that decides an If.
+  /// What inputs will hold, for models in which shapes, axes, counts or branches depend on it. They stay
+  /// inputs, but the graph is right for these values only.
   std::map<std::string, Array> values;
   /// The same by the position among the model's inputs.
   std::map<size_t, Array> positional_values;

@@ -7,7 +7,7 @@
 #include "framework/base/error.h"
 #include "frontends/tools/command.h"
 #include "frontends/tools/functions.h"
-#include "graph/serial/model_file.h"
+#include "frontends/tools/load_module.h"
 #include "optim/explain/explain.h"
 
 namespace fovea::tools {
@@ -20,7 +20,7 @@ struct ExplainOptions {
 };
 
 void explain_file(const ExplainOptions& o) {
-  const std::shared_ptr<Module> module = load(o.file, {.tensors = false}).module;
+  const std::shared_ptr<Module> module = load_any_module(o.file);
   auto candidates = nlohmann::ordered_json::array();
   std::string text;
   for (const std::string& entry : entry_points(*module, o.function)) {

@@ -22,8 +22,12 @@ bool is_onnx(const std::string& path) {
 
 std::shared_ptr<Module> load_any_module(const std::string& path, const ModuleOptions& options,
                                         std::map<std::string, Array>* tensors) {
-  if (is_onnx(path))
-    return import_onnx(path, {.shapes = options.shapes, .values = options.values, .weights = nullptr});
+  if (is_onnx(path)) {
+    OnnxOptions onnx;
+    onnx.shapes = options.shapes;
+    onnx.values = options.values;
+    return import_onnx(path, onnx);
+  }
   ModelFile file = load(path, {.map = false, .tensors = tensors != nullptr, .memory = 0});
   if (tensors) tensors->insert(file.tensors.begin(), file.tensors.end());
   return file.module;

@@ -61,7 +61,9 @@ void run_graph(const Options& o) {
   const Graph& graph = module->function(o.function);
   check_names(graph, given);
   given.merge(weights);
-  Program program(module, o.function, {.backend = o.backend});
+  CompileOptions compile_options;
+  compile_options.backend = o.backend;
+  Program program(module, o.function, compile_options);
   const std::vector<Array> results = program.run(make_arguments(graph, given, o.seed));
   if (!o.output.empty()) std::filesystem::create_directories(o.output);
   for (size_t i = 0; i < results.size(); ++i) {

@@ -151,7 +151,16 @@ std::optional<Array> Context::constant(size_t i) {
 }
 
 Ints Context::const_ints(size_t i) {
-  const auto known = this->known(i);
+  auto known = this->known(i);
+  if (!known)  // whole numbers may be of a floating type
+    if (const auto array = constant(i); array && array->size() <= kMostKnown) {
+      known = Known{array->shape(), {}, DType::i64};
+      for (double x : array->to_vector<double>()) {
+        if (std::trunc(x) != x || std::abs(x) > 0x1p53)
+          invalid("its input " + std::to_string(i) + " holds " + std::to_string(x) + ", no whole number");
+        known->values.emplace_back(static_cast<int64_t>(x));
+      }
+    }
   if (!has(i)) invalid("it has no input " + std::to_string(i));
   if (!known || !known->is_const())
     unsupported("its input " + std::to_string(i) + " ('" + state_.node.input(static_cast<int>(i)) +

@@ -214,8 +214,7 @@ void Importer::give(Item& input, const Array& value, const std::string& name) {
     invalid("the value given for input '" + name + "' is " +
             to_string(TensorType{value.dtype(), to_shape(value.shape())}) + ", the input is " +
             to_string(type));
-  Item given{Tensor(value), {}, nullptr};
-  input.known = known_of(*this, given);
+  input.tensor = Tensor(value);
 }
 
 void Importer::add_inputs(Scope& scope) {
@@ -256,6 +255,9 @@ void Importer::add_initializers(const onnx_file::GraphProto& graph, Scope& scope
 
 void Importer::add_outputs(Scope& scope) {
   for (const auto& out : model_.graph().output()) {
+    if (out.has_type() && !out.type().has_tensor_type())
+      fail(ErrorKind::Unsupported,
+           "\"" + file_.path() + "\": output '" + out.name() + "' is no dense tensor");
     Item* item = scope.find(out.name());
     if (!item)
       fail(ErrorKind::InvalidArgument, "\"" + file_.path() + "\": no node makes output '" + out.name() + "'");

@@ -69,10 +69,25 @@ Tensor quotient(const Tensor& a, const Tensor& b) {
   return where(logical_and(signs_differ, not_equal(q * b, a)), q + 1, q);
 }
 
+// |a| mod |b|; exact where |a| is the smaller.
+Tensor rest_of(const Tensor& a, const Tensor& b) {
+  const Tensor x = abs(a), y = abs(b);
+  return is_floating(a.dtype()) ? where(less(x, y), x, mod(x, y)) : mod(x, y);
+}
+
 // The rest with the sign of a.
 Tensor truncated_mod(const Tensor& a, const Tensor& b) {
-  const Tensor rest = mod(abs(a), abs(b));
-  return a.dtype() == DType::u8 ? rest : where(less(a, 0), -rest, rest);
+  const Tensor rest = rest_of(a, b);
+  if (a.dtype() == DType::u8) return rest;
+  const Tensor y = where(less(a, 0), -rest, rest);
+  return is_floating(a.dtype()) ? where(equal(rest, 0), a * 0.0, y) : y;
+}
+
+// The rest of floating numbers with the sign of b.
+Tensor floored_mod(const Tensor& a, const Tensor& b) {
+  const Tensor rest = truncated_mod(a, b);
+  const Tensor other_side = logical_xor(less(rest, 0), less(b, 0));
+  return where(equal(rest, 0), where(less(b, 0), -0.0, full_like(b, 0)), where(other_side, rest + b, rest));
 }
 
 // a^b in the type of a; the exponent may have another.
@@ -92,9 +107,14 @@ Tensor shifted(Context& c) {
   const Tensor x = c.in(0), by = c.in(1);
   const std::string direction = c.text("direction");
   if (direction != "LEFT" && direction != "RIGHT") c.invalid("direction is \"" + direction + "\"");
-  const Tensor factor = pow(full({}, 2, x.dtype()), by);
-  const Tensor inside = less(by, static_cast<int>(8 * size_of(x.dtype())));
-  return where(inside, direction == "LEFT" ? x * factor : floor_div(x, where(inside, factor, 1)), 0);
+  // Shifting right is dividing, rounded down; what is shifted by more than there are bits leaves its sign.
+  const bool is_signed = x.dtype() != DType::u8, left = direction == "LEFT";
+  const int64_t most = 8 * size_of(x.dtype()) - (is_signed && !left ? 2 : 1);
+  const Tensor inside = is_signed ? logical_and(less(-1, by), less_equal(by, most)) : less_equal(by, most);
+  const Tensor factor = pow(full({}, 2, x.dtype()), where(inside, by, 0));
+  if (left) return where(inside, x * factor, 0);
+  const Tensor beyond = is_signed ? where(less(x, 0), full_like(x, -1), 0) : full_like(x, 0);
+  return where(inside, floor_div(x, factor), beyond);
 }
 
 Tensor clipped(Context& c) {
@@ -153,8 +173,7 @@ FOVEA_ONNX(Pow) { return {power(c)}; }
 FOVEA_ONNX(Mod) {
   const Tensor a = c.in(0), b = c.in(1);
   if (c.integer("fmod", 0) != 0) return {truncated_mod(a, b)};
-  if (is_floating(a.dtype())) c.invalid("floating operands need fmod = 1");
-  return {mod(a, b)};
+  return {is_floating(a.dtype()) ? floored_mod(a, b) : mod(a, b)};
 }
 FOVEA_ONNX(Neg) { return {-c.in(0)}; }
 FOVEA_ONNX(Abs) { return {abs(c.in(0))}; }

@@ -170,7 +170,8 @@ Tensor one_hot_of(Context& c) {
 Tensor compressed(Context& c) {
   Tensor x = c.in(0);
   const auto condition = c.constant(1);
-  if (!condition) c.unsupported("its condition is known only when the model runs: so is the result's size");
+  if (!condition)
+    c.unsupported("its condition, which decides the result's size, must be known when the model is read");
   const bool flat = !c.has_attr("axis");
   if (flat) x = reshape(x, {product(x.shape())});
   std::vector<int64_t> chosen;
@@ -182,7 +183,7 @@ Tensor compressed(Context& c) {
 
 Tensor where_nonzero(Context& c) {
   const auto x = c.constant(0);
-  if (!x) c.unsupported("its operand is known only when the model runs: so is the result's size");
+  if (!x) c.unsupported("its operand, which decides the result's size, must be known when the model is read");
   const Array a = x->contiguous();
   std::vector<std::vector<int64_t>> found(static_cast<size_t>(a.rank()));
   int64_t count = 0;

@@ -248,7 +248,10 @@ Tensor space_to_depth(Context& c) {
   const Blocks s = blocks_of(c);
   const Dim b = s.block, rows = floor_div(s.height, b), columns = floor_div(s.width, b);
   const Tensor parts = reshape(s.x, {s.n, s.channels, rows, b, columns, b});
-  return reshape(permute(parts, {0, 3, 5, 1, 2, 4}), {s.n, s.channels * b * b, rows, columns});
+  const std::string mode = c.text("mode", "DCR");
+  if (mode != "DCR" && mode != "CRD") c.invalid("mode is \"" + mode + "\"");
+  const Tensor apart = permute(parts, mode == "DCR" ? Ints{0, 3, 5, 1, 2, 4} : Ints{0, 1, 3, 5, 2, 4});
+  return reshape(apart, {s.n, s.channels * b * b, rows, columns});
 }
 
 Tensor triangle(Context& c) {

@@ -1,4 +1,5 @@
 // Reductions over axes, positions of extremes, running sums, and what normalises a row by them.
+#include <algorithm>
 #include <limits>
 
 #include "frontends/import/onnx/ops/common.h"
@@ -43,16 +44,19 @@ std::vector<Tensor> reduced_wide(Context& c, Map before, Fold fold, Map behind) 
 Tensor root(const Tensor& x) { return sqrt(x); }
 Tensor mean_of(const Tensor& x, const Ints& axes, bool keep) { return cast(mean(x, axes, keep), x.dtype()); }
 Tensor prod_of(const Tensor& x, const Ints& axes, bool keep) { return prod(x, axes, keep); }
-Tensor logsumexp_of(const Tensor& x, const Ints& axes, bool keep) { return logsumexp(x, axes, keep); }
+
+bool any_empty(const Tensor& x, const Ints& axes) {
+  return std::any_of(axes.begin(), axes.end(), [&](int64_t d) { return x.dim(d) == Dim(0); });
+}
+
+Tensor logsumexp_of(const Tensor& x, const Ints& axes, bool keep) {
+  return any_empty(x, axes) ? log(sum(x, axes, keep)) : logsumexp(x, axes, keep);
+}
 
 // The largest or smallest element; of none the least or greatest number there is.
 Tensor extreme(const Tensor& x, const Ints& axes, bool keep, bool largest) {
   if (x.dtype() == DType::boolean) return largest ? any(x, axes, keep) : all(x, axes, keep);
-  for (int64_t d : axes)
-    if (x.dim(d) == Dim(0)) {
-      const Tensor none = sum(x, axes, keep);
-      return full(none.shape(), largest ? -kInf : kInf, x.dtype());
-    }
+  if (any_empty(x, axes)) return full(sum(x, axes, keep).shape(), largest ? -kInf : kInf, x.dtype());
   return largest ? max(x, axes, keep) : min(x, axes, keep);
 }
 Tensor largest_of(const Tensor& x, const Ints& axes, bool keep) { return extreme(x, axes, keep, true); }
@@ -72,12 +76,27 @@ std::vector<Tensor> over_rows(Context& c, F f) {
   const Tensor x = c.in(0);
   const bool joined = c.opset() < 13;
   if (x.rank() == 0) return {reshape(f(reshape(x, {1}), 0), {})};
-  const int64_t axis = axis_of(c, c.integer("axis", joined ? 1 : -1), x.rank() + (joined ? 1 : 0));
+  const int64_t given = c.integer("axis", joined ? 1 : -1), axis = given < 0 ? given + x.rank() : given;
+  if (axis < 0 || axis >= x.rank() + (joined ? 1 : 0))
+    c.invalid("axis " + std::to_string(given) + " is out of range for rank " + std::to_string(x.rank()));
   if (!joined || axis == x.rank() - 1) return {f(x, axis)};
   const Shape shape = x.shape();
   const Dim rows = product(Shape(shape.begin(), shape.begin() + axis));
   const Dim columns = product(Shape(shape.begin() + axis, shape.end()));
   return {reshape(f(reshape(x, {rows, columns}), 1), shape)};
+}
+
+// Running sums or products. Exclusive: without their own element; `none` comes in at one end, the last one
+// leaves at the other.
+template <class F>
+Tensor running(Context& c, double none, F f) {
+  const Tensor x = c.in(0);
+  const int64_t axis = axis_of(c, c.const_int(1), x.rank());
+  const bool reverse = c.integer("reverse", 0) != 0;
+  const Tensor y = f(x, axis, reverse);
+  if (c.integer("exclusive", 0) == 0) return y;
+  const Shape zero(static_cast<size_t>(x.rank()), Dim(0));
+  return pad(y, with_size(zero, axis, reverse ? -1 : 1), with_size(zero, axis, reverse ? 1 : -1), {}, none);
 }
 
 }  // namespace
@@ -109,15 +128,13 @@ FOVEA_ONNX(Hardmax) {
 }
 
 FOVEA_ONNX(CumSum) {
-  const Tensor x = c.in(0);
-  const int64_t axis = axis_of(c, c.const_int(1), x.rank());
-  const bool reverse = c.integer("reverse", 0) != 0;
-  const Tensor y = cumsum(x, axis, reverse);
-  if (c.integer("exclusive", 0) == 0) return {y};
-  // Each sum without its own element: a 0 comes in at one end, the last sum leaves at the other.
-  const size_t rank = static_cast<size_t>(x.rank());
-  const Shape none(rank, Dim(0));
-  return {pad(y, with_size(none, axis, reverse ? -1 : 1), with_size(none, axis, reverse ? 1 : -1))};
+  return {
+      running(c, 0, [](const Tensor& x, int64_t axis, bool reverse) { return cumsum(x, axis, reverse); })};
+}
+FOVEA_ONNX(CumProd) {
+  return {running(c, 1, [](const Tensor& x, int64_t axis, bool reverse) {
+    return reverse ? flip(cumprod(flip(x, {axis}), axis), {axis}) : cumprod(x, axis);
+  })};
 }
 
 FOVEA_ONNX(TopK) {

@@ -1,0 +1,63 @@
+// One candidate: from a product with values up to the scores.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "optim/attention/expression.h"
+#include "optim/attention/probability.h"
+#include "optim/attention/reader.h"
+
+namespace fovea::match {
+
+/// One pair of queries and keys whose product is (a part of) the scores.
+struct Pair {
+  Ref q, k;
+  Labels inner;      ///< the labels summed over
+  double scale = 1;  ///< what multiplies this product beside the others
+  NodeId node = -1;  ///< the contraction
+};
+
+/// A part of the graph that becomes one attention node in the place of `root`.
+struct Region {
+  Region(const View& view, ConstantForms& forms) : view(view), forms(forms), e(table) {}
+  /// The leaf that holds this size as an integer.
+  int64_t extent_leaf(const Dim& size) { return e.at(e.extent(size)).index; }
+
+  const View& view;
+  ConstantForms& forms;
+  LabelTable table;
+  Expressions e;
+
+  Ref root;
+  std::vector<Pair> pairs;  ///< more than one: concatenated along the inner axis
+  Ref v;
+  DType dtype = DType::f32;  ///< in which the node computes
+  int64_t scores = -1;       ///< the leaf that stands for the products
+  int32_t score = -1, factor = -1, sink = -1;
+  std::string guard = "none";
+  std::vector<Factor> row_masks;  ///< conditions on whole rows, applied to the result
+  Labels batch, query, keys, channels;
+  Labels result_order;             ///< labels of the result as they should lie in memory
+  std::vector<std::string> notes;  ///< what explain should say besides
+};
+
+/// What came of a candidate.
+struct Verdict {
+  bool candidate = false;          ///< a softmax with a contraction in reach on both sides
+  std::unique_ptr<Region> region;  ///< fused
+  Refusal why;
+  NodeId softmax = -1;
+  int32_t scores_rank = 0;
+  Shape scores_shape;
+};
+
+/// Tries to see `root` as attention; operand `side` of the contraction holds the probabilities.
+Verdict match(const View& view, ConstantForms& forms, Value root, int side);
+
+/// The place of a kind of refusal in order of how much it says; the best one is reported.
+int weight_of(const Verdict& verdict);
+
+}  // namespace fovea::match

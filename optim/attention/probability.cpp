@@ -1,0 +1,581 @@
+#include "optim/attention/probability.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace fovea::match {
+namespace {
+
+constexpr size_t kMostItems = 512;  // taken apart for one candidate
+constexpr int kDeepest = 6;         // sums within sums
+
+// Takes a value apart, factor by factor.
+class Decomposer {
+  struct Item {
+    Ref ref;
+    int sign;
+    bool exponent;
+  };
+
+ public:
+  Decomposer(const View& view, LabelTable& table, int side) : view_(view), table_(table), side_(side) {}
+
+  Product run(const Ref& ref, int depth) { return take_apart({ref, 1, false}, depth); }
+  /// exp of `ref`.
+  Product run_exponent(const Ref& ref, int depth) {
+    Product p = take_apart({ref, 1, true}, depth);
+    p.has_exponential = true;
+    return p;
+  }
+
+ private:
+  Product take_apart(Item first, int depth) {
+    Product p;
+    std::vector<Item> open{std::move(first)};
+    while (!open.empty()) {
+      const Item item = open.back();
+      open.pop_back();
+      if (++items_ > kMostItems) {
+        p.blocked = item.ref.value.node;
+        break;
+      }
+      if (item.exponent)
+        exponent(item, p, open, depth);
+      else
+        factor(item, p, open, depth);
+    }
+    return p;
+  }
+
+  const Node& node(const Item& i) const { return view_.node(i.ref.value); }
+  Ref input(const Item& i, size_t n = 0) const { return operand(view_, i.ref, n); }
+
+  bool to_view(const Item& i, std::vector<Item>& open) {
+    auto behind = behind_view(view_, table_, i.ref, false);
+    if (!behind) return false;
+    open.push_back({std::move(*behind), i.sign, i.exponent});
+    return true;
+  }
+  bool floating_cast(const Item& i) const {
+    return view_.role(i.ref.value) == Role::cast && is_floating(view_.dtype(i.ref.value)) &&
+           is_floating(view_.dtype(node(i).inputs[0]));
+  }
+
+  // exp of the terms that are left is the product of the exps.
+  void exponent(const Item& i, Product& p, std::vector<Item>& open, int depth) {
+    const Role r = view_.role(i.ref.value);
+    const Value in = node(i).inputs.empty() ? Value{} : node(i).inputs[0];
+    if (r == Role::add || r == Role::sub) {
+      open.push_back({input(i, 0), i.sign, true});
+      open.push_back({input(i, 1), r == Role::add ? i.sign : -i.sign, true});
+    } else if (r == Role::neg) {
+      open.push_back({input(i), -i.sign, true});
+    } else if (floating_cast(i)) {
+      open.push_back({input(i), i.sign, true});
+    } else if (r == Role::log && view_.tainted(in)) {
+      open.push_back({input(i), i.sign, false});
+    } else if (r == Role::logsumexp && depth < kDeepest) {
+      auto sum = std::make_shared<Denominator>();
+      sum->node = i.ref.value.node;
+      sum->addends.push_back(summed(before_sum(view_, table_, i.ref), i, true, depth));
+      p.sums.emplace_back(std::move(sum), i.sign);
+    } else if (r == Role::log_softmax && depth < kDeepest) {
+      open.push_back({input(i), i.sign, true});
+      p.sums.emplace_back(softmax_sum(i, depth), -i.sign);
+    } else if (r == Role::same || ((r == Role::reshape || r == Role::permute || r == Role::broadcast))) {
+      if (!to_view(i, open)) p.terms.push_back({i.ref, i.sign});
+    } else {
+      p.terms.push_back({i.ref, i.sign});
+    }
+  }
+
+  // sum over fresh labels of exp (exponent) or of the value itself.
+  Addend summed(const Ref& ref, const Item& i, bool exponent, int depth) {
+    Addend a;
+    a.node = i.ref.value.node;
+    for (int64_t axis : node(i).attrs.ints("axes"))
+      for (LabelId l : ref.layout[static_cast<size_t>(axis)].labels) a.over.push_back(l);
+    a.product = exponent ? run_exponent(ref, depth + 1) : run(ref, depth + 1);
+    return a;
+  }
+  std::shared_ptr<Denominator> softmax_sum(const Item& i, int depth) {
+    auto sum = std::make_shared<Denominator>();
+    sum->node = i.ref.value.node;
+    Ref x{node(i).inputs[0], i.ref.layout};
+    const auto axis = static_cast<size_t>(node(i).attrs.integer("axis"));
+    const LabelId l = table_.add(view_.shape(x.value)[axis]);
+    x.layout[axis] = {{l}, 0, 1};
+    Addend a;
+    a.node = i.ref.value.node;
+    a.over = {l};
+    a.product = run_exponent(x, depth + 1);
+    sum->addends.push_back(std::move(a));
+    return sum;
+  }
+
+  void factor(const Item& i, Product& p, std::vector<Item>& open, int depth) {
+    const Role r = view_.role(i.ref.value);
+    if (!view_.tainted(i.ref.value)) {
+      if (contract(i, p, open)) return;
+      p.factors.push_back({Factor::What::plain, i.ref, i.sign});
+      return;
+    }
+    switch (r) {
+      case Role::mul:
+      case Role::div:
+        open.push_back({input(i, 1), r == Role::mul ? i.sign : -i.sign, false});
+        open.push_back({input(i, 0), i.sign, false});
+        return;
+      case Role::reciprocal:
+        open.push_back({input(i), -i.sign, false});
+        return;
+      case Role::exp:
+        if (i.sign > 0) p.has_exponential = true;
+        open.push_back({input(i), i.sign, true});
+        return;
+      case Role::softmax:
+        if (depth >= kDeepest) break;
+        if (i.sign > 0) p.has_exponential = true;
+        open.push_back({{node(i).inputs[0], i.ref.layout}, i.sign, true});
+        p.sums.emplace_back(softmax_sum(i, depth), -i.sign);
+        return;
+      case Role::where:
+        if (guarded(i, p, open, depth)) return;
+        break;
+      case Role::dropout:
+        if (i.sign < 0) break;
+        p.factors.push_back({Factor::What::dropout, i.ref, 1});
+        open.push_back({input(i), i.sign, false});
+        return;
+      case Role::same:
+      case Role::reshape:
+      case Role::permute:
+      case Role::broadcast:
+        if (to_view(i, open)) return;
+        break;
+      case Role::cast:
+        if (!floating_cast(i)) break;
+        open.push_back({input(i), i.sign, false});
+        return;
+      case Role::sum:
+        if (contract(i, p, open)) return;
+        [[fallthrough]];
+      case Role::add:
+      case Role::maximum:
+      case Role::clip:
+        if (denominator(i, p, depth)) return;
+        break;
+      default:
+        if (contract(i, p, open)) return;
+        break;
+    }
+    p.blocked = i.ref.value.node;
+  }
+
+  // The product with the values: once, and on the way to the probabilities.
+  bool contract(const Item& i, Product& p, std::vector<Item>& open) {
+    if (p.contraction.node >= 0 || i.sign < 0) return false;
+    const Role r = view_.role(i.ref.value);
+    if (r != Role::matmul && r != Role::linear && r != Role::einsum && r != Role::sum) return false;
+    const Node& n = node(i);
+    if (n.inputs.empty()) return false;
+    auto c = contraction_at(view_, table_, i.ref);
+    if (!c) return false;
+    const Ref& chosen = side_ == 0 ? c->a : c->b;
+    if (!view_.tainted(chosen.value)) return false;
+    p.contraction = *c;
+    p.probabilities = chosen;
+    p.values = side_ == 0 ? c->b : c->a;
+    open.push_back({chosen, 1, false});
+    return true;
+  }
+
+  bool is_zero(Value v) const {
+    const auto n = view_.number(v);
+    return n && *n == 0;
+  }
+
+  // where(c, x, 0), where(isnan(x), 0, x), where(sum == 0, 1, sum).
+  bool guarded(const Item& i, Product& p, std::vector<Item>& open, int depth) {
+    const Node& n = node(i);
+    const bool zero_else = is_zero(n.inputs[2]), zero_then = is_zero(n.inputs[1]);
+    if (i.sign > 0 && zero_else != zero_then) {
+      const size_t kept = zero_else ? 1 : 2;
+      open.push_back({input(i, kept), 1, false});
+      if (tests_nan(n.inputs[0], n.inputs[kept], zero_then)) {
+        p.nan_guard = true;
+        return true;
+      }
+      p.factors.push_back({zero_else ? Factor::What::keep : Factor::What::drop, input(i, 0), 1});
+      return true;
+    }
+    return denominator(i, p, depth);
+  }
+  // True where the condition says that x is NaN (`nan`), or that it is not.
+  bool tests_nan(Value condition, Value x, bool nan) const {
+    condition = unwrapped(condition);
+    const std::string& name = view_.node(condition).op->name();
+    if (name == "logical_not") return tests_nan(view_.node(condition).inputs[0], x, !nan);
+    const auto reads_x = [&](size_t k) {
+      return view_.canonical(unwrapped(view_.node(condition).inputs[k])) == view_.canonical(unwrapped(x));
+    };
+    if (nan) return (name == "is_nan" && reads_x(0)) || (name == "not_equal" && reads_x(0) && reads_x(1));
+    return (name == "is_finite" && reads_x(0)) || (name == "equal" && reads_x(0) && reads_x(1));
+  }
+  Value unwrapped(Value v) const {
+    while (view_.role(v) == Role::same || floating_cast({{v, {}}, 1, false})) v = view_.node(v).inputs[0];
+    return v;
+  }
+
+  // Sums, and what is added to them or guards them.
+  bool denominator(const Item& i, Product& p, int depth) {
+    if (depth >= kDeepest) return false;
+    auto sum = std::make_shared<Denominator>();
+    sum->node = i.ref.value.node;
+    std::vector<Ref> open{i.ref};
+    while (!open.empty()) {
+      const Ref ref = open.back();
+      open.pop_back();
+      const Item item{ref, 1, false};
+      if (++items_ > kMostItems) return false;
+      const Role r = view_.role(ref.value);
+      const Node& n = view_.node(ref.value);
+      if (r == Role::sum && view_.tainted(ref.value)) {
+        sum->addends.push_back(summed(before_sum(view_, table_, ref), item, false, depth));
+      } else if (r == Role::add && view_.tainted(ref.value)) {
+        open.push_back(input(item, 1));
+        open.push_back(input(item, 0));
+      } else if (r == Role::maximum && view_.number(n.inputs[1])) {
+        sum->floor = std::max(sum->floor, *view_.number(n.inputs[1]));
+        open.push_back(input(item, 0));
+      } else if (r == Role::maximum && view_.number(n.inputs[0])) {
+        sum->floor = std::max(sum->floor, *view_.number(n.inputs[0]));
+        open.push_back(input(item, 1));
+      } else if (r == Role::clip && std::isinf(n.attrs.number("high"))) {
+        sum->floor = std::max(sum->floor, n.attrs.number("low"));
+        open.push_back(input(item));
+      } else if (r == Role::where) {
+        if (!zero_test(item, *sum, open)) return false;
+      } else if (view_.tainted(ref.value) && (floating_cast(item) || r == Role::same || r == Role::reshape ||
+                                              r == Role::permute || r == Role::broadcast)) {
+        std::vector<Item> next;
+        if (floating_cast(item))
+          open.push_back(input(item));
+        else if (to_view(item, next))
+          open.push_back(next[0].ref);
+        else
+          return false;
+      } else {
+        Addend a;
+        a.node = ref.value.node;
+        a.product = run(ref, depth + 1);
+        sum->addends.push_back(std::move(a));
+      }
+    }
+    const bool any = std::any_of(sum->addends.begin(), sum->addends.end(),
+                                 [](const Addend& a) { return !a.over.empty() || !a.product.sums.empty(); });
+    if (any) p.sums.emplace_back(std::move(sum), i.sign);
+    return any;
+  }
+
+  bool zero_test(const Item& i, Denominator& sum, std::vector<Ref>& open) {
+    const Node& n = node(i);
+    const Value condition = n.inputs[0];
+    const std::string& name = view_.node(condition).op->name();
+    if (name != "equal" && name != "not_equal" && name != "greater") return false;
+    const size_t kept = name == "equal" ? 2 : 1;
+    if (!view_.number(n.inputs[3 - kept])) return false;
+    const Node& test = view_.node(condition);
+    if (!is_zero(test.inputs[1]) || view_.canonical(test.inputs[0]) != view_.canonical(n.inputs[kept]))
+      return false;
+    sum.zero_guard = true;
+    open.push_back(input(i, kept));
+    return true;
+  }
+
+  const View& view_;
+  LabelTable& table_;
+  int side_;
+  size_t items_ = 0;
+};
+
+// ---- normal form
+
+class Normaliser {
+ public:
+  Normaliser(const View& view, LabelTable& table, Product& p, const Labels& keys, Refusal& why)
+      : view_(view), table_(table), p_(p), keys_(keys), why_(why) {}
+
+  bool run(Probability& out) {
+    if (p_.blocked >= 0) return blocked();
+    if (!pull_out()) return false;
+    cancel();
+    return assemble(out);
+  }
+
+ private:
+  bool refuse(Reason reason, NodeId node, std::string sentence, std::string nearest,
+              std::string detail = "") {
+    why_ = {reason, node, std::move(detail), std::move(sentence), std::move(nearest)};
+    return false;
+  }
+  bool blocked() {
+    const std::string& op = view_.graph.nodes[static_cast<size_t>(p_.blocked)].op->name();
+    return refuse(Reason::non_pointwise, p_.blocked,
+                  "between the softmax and the product with the values stands " + op +
+                      ", which does not multiply the probabilities",
+                  "softmax(scores) * factor, then the product with the values", op);
+  }
+
+  std::string key(const Ref& r) const { return key_of(table_, view_.canonical(r.value), r.layout); }
+  bool reads(const Ref& r, const Labels& labels) const {
+    return contains_any(table_.resolve(flat(r.layout)), table_.resolve(labels));
+  }
+
+  // Makes the labels of a sum those over which the same exponential is contracted.
+  bool unify(const Addend& main) {
+    const Labels keys = table_.resolve(keys_);
+    bool elsewhere = false;
+    for (const Term& t : main.product.terms)
+      for (const Term& u : p_.terms) {
+        if (view_.canonical(t.ref.value) != view_.canonical(u.ref.value)) continue;
+        const Labels over = table_.resolve(main.over);
+        Labels ours;
+        bool same = true, summed = false;
+        for (size_t d = 0; d < t.ref.layout.size(); ++d) {
+          const Labels a = table_.resolve(t.ref.layout[d].labels), b = table_.resolve(u.ref.layout[d].labels);
+          const bool here = contains_any(a, over);
+          summed = summed || here;
+          if (here)
+            ours.insert(ours.end(), b.begin(), b.end());
+          else
+            same = same && a == b;
+        }
+        if (!summed || !same) continue;
+        if (contains_all(keys, ours) && contains_all(ours, keys))
+          return table_.unify(main.over, ours) || refuse_sum(main.node);
+        elsewhere = true;
+      }
+    if (!elsewhere) return refuse_sum(main.node);
+    return refuse(Reason::axis, main.node,
+                  "the softmax runs over other tokens than the product with the values",
+                  "softmax over the keys, and the values summed over the same keys");
+  }
+  bool refuse_sum(NodeId node) {
+    return refuse(Reason::denominator, node, "what divides is not the sum of the exponentials over the keys",
+                  "exp(scores) / sum(exp(scores)) over the keys");
+  }
+
+  // Free factors of a sum stand before it.
+  bool pull_out() {
+    for (size_t k = 0; k < p_.sums.size(); ++k) {
+      if (p_.sums.size() > 16) return refuse_sum(p_.sums[k].first->node);
+      const auto sum = p_.sums[k].first;
+      const int sign = p_.sums[k].second;
+      const auto main = std::find_if(sum->addends.begin(), sum->addends.end(),
+                                     [](const Addend& a) { return !a.over.empty(); });
+      const auto others = std::count_if(sum->addends.begin(), sum->addends.end(),
+                                        [](const Addend& a) { return !a.over.empty(); });
+      if (main == sum->addends.end() || others != 1 || main->product.blocked >= 0 ||
+          !main->product.has_exponential || main->product.contraction.node >= 0)
+        return refuse_sum(sum->node);
+      std::iter_swap(sum->addends.begin(), main);
+      if (!unify(sum->addends[0])) return false;
+      Product& m = sum->addends[0].product;
+      Product pulled;
+      const auto split = [&](auto& from, auto& to) {
+        const auto free = std::stable_partition(from.begin(), from.end(),
+                                                [&](const auto& x) { return reads(x.ref, keys_); });
+        to.insert(to.end(), std::make_move_iterator(free), std::make_move_iterator(from.end()));
+        from.erase(free, from.end());
+      };
+      split(m.terms, pulled.terms);
+      split(m.factors, pulled.factors);
+      pulled.sums = std::move(m.sums);
+      m.sums.clear();
+      sum->shift = pulled.terms;
+      for (const Term& t : pulled.terms)
+        sum->reaches_one = sum->reaches_one || is_row_maximum({t.ref, -t.sign}, m);
+      multiply(p_, pulled, sign);
+      for (size_t a = 1; a < sum->addends.size(); ++a) multiply(sum->addends[a].product, pulled, -1);
+    }
+    return true;
+  }
+
+  static void multiply(Product& p, const Product& by, int sign) {
+    for (const Term& t : by.terms) p.terms.push_back({t.ref, t.sign * sign});
+    for (const Factor& f : by.factors) p.factors.push_back({f.what, f.ref, f.sign * sign});
+    for (const auto& [sum, s] : by.sums) p.sums.emplace_back(sum, s * sign);
+  }
+
+  // Names of a sum's main addend and of the whole; equal names, equal sums.
+  std::string key(const Denominator& d) const {
+    std::vector<std::string> parts;
+    const auto add = [&](const Product& p, const std::string& mark) {
+      for (const Term& t : p.terms) parts.push_back(mark + "t" + std::to_string(t.sign) + key(t.ref));
+      for (const Factor& f : p.factors)
+        parts.push_back(mark + "f" + std::to_string(f.sign) + std::to_string(static_cast<int>(f.what)) +
+                        key(f.ref));
+    };
+    for (size_t a = 0; a < d.addends.size(); ++a) add(d.addends[a].product, a == 0 ? "" : "+");
+    std::sort(parts.begin(), parts.end());
+    std::string out;
+    for (const std::string& p : parts) out += p + ";";
+    return out;
+  }
+
+  template <class List, class Same>
+  static void cancel(List& list, Same same) {
+    for (size_t i = 0; i < list.size(); ++i)
+      for (size_t j = i + 1; j < list.size(); ++j) {
+        if (!same(list[i], list[j])) continue;
+        list.erase(list.begin() + static_cast<std::ptrdiff_t>(j));
+        list.erase(list.begin() + static_cast<std::ptrdiff_t>(i));
+        --i;
+        break;
+      }
+  }
+  void cancel(Product& p) {
+    cancel(p.terms,
+           [this](const Term& a, const Term& b) { return a.sign == -b.sign && key(a.ref) == key(b.ref); });
+    cancel(p.factors, [this](const Factor& a, const Factor& b) {
+      return a.sign == -b.sign && a.what == b.what && key(a.ref) == key(b.ref);
+    });
+    cancel(p.sums, [this](const auto& a, const auto& b) {
+      return a.second == -b.second && (a.first == b.first || key(*a.first) == key(*b.first));
+    });
+  }
+  void cancel() {
+    cancel(p_);
+    for (auto& [sum, sign] : p_.sums)
+      for (Addend& a : sum->addends) cancel(a.product);
+  }
+
+  bool assemble(Probability& out) {
+    if (p_.sums.size() != 1 || p_.sums[0].second != -1) {
+      const NodeId node = p_.sums.empty() ? p_.contraction.node : p_.sums[0].first->node;
+      return refuse_sum(node);
+    }
+    const Denominator& d = *p_.sums[0].first;
+    const Product& m = d.addends[0].product;
+    // The exponents agree, and what weighs the sum weighs the numerator, too.
+    std::vector<Term> rest = p_.terms;
+    for (const Term& t : m.terms)
+      if (!take(rest, t)) return refuse_sum(d.node);
+    if (!rest.empty()) return refuse_sum(d.node);
+    out.factors = p_.factors;
+    for (const Factor& f : m.factors) {
+      if (!take(out.factors, f)) return refuse_sum(d.node);
+      out.weights.push_back(f);
+    }
+    out.terms = m.terms;
+    out.shift = d.shift;
+    out.zero_guard = d.zero_guard;
+    out.nan_guard = p_.nan_guard;
+    out.node = d.addends[0].node;
+    for (size_t a = 1; a < d.addends.size(); ++a)
+      if (!addend(d.addends[a], m, out)) return false;
+    if (d.floor > 0 && !floor(d, out)) return false;
+    return true;
+  }
+  bool take(std::vector<Term>& list, const Term& t) {
+    for (size_t i = 0; i < list.size(); ++i)
+      if (list[i].sign == t.sign && key(list[i].ref) == key(t.ref)) {
+        list.erase(list.begin() + static_cast<std::ptrdiff_t>(i));
+        return true;
+      }
+    return false;
+  }
+  bool take(std::vector<Factor>& list, const Factor& f) {
+    for (size_t i = 0; i < list.size(); ++i)
+      if (list[i].sign == f.sign && list[i].what == f.what && key(list[i].ref) == key(f.ref)) {
+        list.erase(list.begin() + static_cast<std::ptrdiff_t>(i));
+        return true;
+      }
+    return false;
+  }
+
+  // The number that a product is, but for the terms of its exponent.
+  std::optional<double> number(const Product& p) const {
+    double x = 1;
+    for (const Factor& f : p.factors) {
+      const auto n = f.what == Factor::What::plain ? view_.number(f.ref.value) : std::nullopt;
+      if (!n) return std::nullopt;
+      x = f.sign > 0 ? x * *n : x / *n;
+    }
+    return x;
+  }
+  // True where the term is the largest of the scores themselves, so that exp(scores - term) reaches 1.
+  bool is_row_maximum(const Term& t, const Product& main) const {
+    Value v = t.ref.value;
+    while (view_.role(v) == Role::stop_gradient || view_.role(v) == Role::same ||
+           view_.role(v) == Role::reshape || view_.role(v) == Role::broadcast)
+      v = view_.node(v).inputs[0];
+    if (t.sign < 0 || view_.role(v) != Role::max) return false;
+    const Value of = view_.node(v).inputs[0];
+    std::vector<Value> a, b;
+    for (const Term& u : exponent_terms(view_, table_, {of, fresh_layout(table_, view_.shape(of))}))
+      a.push_back(view_.canonical(u.ref.value));
+    for (const Term& u : main.terms) b.push_back(view_.canonical(u.ref.value));
+    // What is free of the keys was pulled out of the sum and shifts the maximum by as much.
+    return std::all_of(b.begin(), b.end(),
+                       [&](Value u) { return std::find(a.begin(), a.end(), u) != a.end(); });
+  }
+
+  bool addend(const Addend& a, const Product& main, Probability& out) {
+    const Product& t = a.product;
+    if (t.blocked >= 0 || t.contraction.node >= 0) return refuse_sum(a.node);
+    const auto n = number(t);
+    // epsilon * sum exp: weights that are never 0.
+    if (t.sums.size() == 1 && t.sums[0].second == 1 && t.terms.empty() && n && *n > 0) {
+      const Denominator& s = *t.sums[0].first;
+      std::vector<Term> rest = s.addends[0].product.terms;
+      bool equal = s.addends.size() == 1 && s.addends[0].product.factors.empty();
+      for (const Term& u : main.terms) equal = equal && take(rest, u);
+      if (!equal || !rest.empty() || out.epsilon != 0) return refuse_sum(a.node);
+      out.epsilon = *n;
+      return true;
+    }
+    if (!t.sums.empty()) return refuse_sum(a.node);
+    // A guard against division by 0 that is lost beside the sum, which is at least 1.
+    if (n && *n == 0) return true;
+    const double lost = is_wide() ? 1e-14 : 1e-7;
+    if (n && t.terms.size() == 1 && *n > 0 && *n <= lost && is_row_maximum(t.terms[0], main)) {
+      out.zero_guard = true;
+      return true;
+    }
+    out.sinks.push_back(t);
+    return true;
+  }
+  bool is_wide() const { return view_.dtype(p_.probabilities.value) == DType::f64; }
+
+  // max(sum, floor) where the sum is at least 1 or 0.
+  bool floor(const Denominator& d, Probability& out) {
+    if (d.floor > 1 || d.addends.size() != 1 || !d.reaches_one) return refuse_sum(d.node);
+    out.zero_guard = true;
+    return true;
+  }
+
+  const View& view_;
+  LabelTable& table_;
+  Product& p_;
+  Labels keys_;
+  Refusal& why_;
+};
+
+}  // namespace
+
+std::vector<Term> exponent_terms(const View& view, LabelTable& table, const Ref& ref) {
+  return Decomposer(view, table, 0).run_exponent(ref, kDeepest).terms;
+}
+
+Product decompose(const View& view, LabelTable& table, const Ref& ref, int side) {
+  return Decomposer(view, table, side).run(ref, 0);
+}
+
+bool normalise(const View& view, LabelTable& table, Product product, const Labels& keys, Probability& out,
+               Refusal& why) {
+  return Normaliser(view, table, product, keys, why).run(out);
+}
+
+}  // namespace fovea::match

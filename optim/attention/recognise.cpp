@@ -1,0 +1,178 @@
+#include "optim/attention/recognise.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "optim/attention/describe.h"
+#include "optim/attention/emit.h"
+#include "optim/rewrite/rewriter.h"
+
+namespace fovea {
+namespace {
+
+using match::Region;
+using match::Role;
+using match::Verdict;
+using match::View;
+
+constexpr int kMostSteps = 12;  // from a product with values down to what divides it
+
+bool is_contraction(Role r) {
+  return r == Role::matmul || r == Role::linear || r == Role::einsum || r == Role::sum;
+}
+
+// All candidates of a graph.
+class Search {
+ public:
+  Search(const View& view, PassContext& context) : view_(view), context_(context), forms_(view.module) {}
+
+  std::vector<std::unique_ptr<Region>> run() {
+    const auto count = static_cast<NodeId>(view_.graph.nodes.size());
+    for (NodeId id = 0; id < count; ++id)
+      if (is_contraction(view_.role(id))) visit(id);
+    report();
+    return std::move(regions_);
+  }
+
+ private:
+  // Tries the contraction itself and what divides it further down; both operands may be probabilities.
+  void visit(NodeId id) {
+    const Node& n = view_.graph.nodes[static_cast<size_t>(id)];
+    if (std::none_of(n.inputs.begin(), n.inputs.end(), [&](Value v) { return view_.tainted(v); })) return;
+    Verdict best;
+    Value at{id, 0};
+    for (int steps = 0; steps < kMostSteps; ++steps) {
+      for (int side : {0, 1}) {
+        Verdict v = match::match(view_, forms_, at, side);
+        if (weight_of(v) > weight_of(best)) best = std::move(v);
+        if (best.region) break;
+      }
+      // Only an exponential without its sum looks further.
+      if (best.region || (best.candidate && best.why.reason != Reason::denominator)) break;
+      const NodeId next = below(at.node);
+      if (next < 0) break;
+      at = {next, 0};
+    }
+    if (!best.candidate && !best.region) return;
+    if (best.region) fused_.insert(best.softmax);
+    verdicts_.push_back(std::move(best));
+  }
+
+  // The next node on the way down, where there is but one that only divides, scales or moves.
+  NodeId below(NodeId id) const {
+    NodeId found = -1;
+    for (NodeId use : view_.uses(id)) {
+      switch (view_.role(use)) {
+        case Role::div:
+        case Role::mul:
+        case Role::where:
+        case Role::reshape:
+        case Role::permute:
+        case Role::broadcast:
+        case Role::same:
+        case Role::cast:
+          if (found >= 0) return -1;
+          found = use;
+          break;
+        default:
+          return -1;
+      }
+    }
+    return found;
+  }
+
+  void report() {
+    for (Verdict& v : verdicts_) {
+      const bool fused = v.region != nullptr;
+      // An exponential that is part of a fused one elsewhere says nothing of its own.
+      if (!fused && v.why.reason == Reason::denominator && fused_.count(v.softmax)) continue;
+      if (context_.records) context_.records->push_back(match::record_of(view_, v));
+      if (fused) regions_.push_back(std::move(v.region));
+    }
+  }
+
+  const View& view_;
+  PassContext& context_;
+  match::ConstantForms forms_;
+  std::vector<Verdict> verdicts_;
+  std::unordered_set<NodeId> fused_;
+  std::vector<std::unique_ptr<Region>> regions_;
+};
+
+// The graph with attention nodes in the place of regions.
+class Rebuild {
+ public:
+  Rebuild(const Graph& graph, PassContext& context) : old_(graph), context_(context) {}
+
+  std::shared_ptr<Graph> run(const std::vector<std::unique_ptr<Region>>& regions) {
+    out_->name = old_.name;
+    out_->output_names = old_.output_names;
+    out_->guards = old_.guards;
+    out_->nodes.reserve(old_.nodes.size());
+    moved_.resize(old_.nodes.size());
+    std::vector<Region*> at(old_.nodes.size(), nullptr);
+    for (const auto& r : regions) at[static_cast<size_t>(r->root.value.node)] = r.get();
+    for (size_t id = 0; id < old_.nodes.size(); ++id) {
+      const auto self = static_cast<NodeId>(id);
+      like_ = self;
+      if (at[id])
+        moved_[id] = match::emit(
+            *at[id],
+            [this](const char* op, std::vector<Value> in, Attrs attrs) {
+              return add(op, std::move(in), std::move(attrs));
+            },
+            [this](Value v) { return moved(v); },
+            [this](Value v) -> const TensorType& { return out_->type(v); });
+      else
+        moved_[id] = {copy(self), 0};
+    }
+    for (NodeId id : old_.inputs) out_->inputs.push_back(moved_[static_cast<size_t>(id)].node);
+    for (const Value& v : old_.outputs) out_->outputs.push_back(moved(v));
+    drop_dead_nodes(*out_);
+    return out_;
+  }
+
+ private:
+  Value moved(Value v) const {
+    const Value to = moved_[static_cast<size_t>(v.node)];
+    return {to.node, to.index + v.index};
+  }
+  NodeId copy(NodeId id) {
+    Node n = old_.nodes[static_cast<size_t>(id)];
+    for (Value& v : n.inputs) v = moved(v);
+    out_->nodes.push_back(std::move(n));
+    return static_cast<NodeId>(out_->nodes.size()) - 1;
+  }
+  Value add(const char* op, std::vector<Value> inputs, Attrs attrs) {
+    const OpDecl& decl = find_op(op);
+    std::vector<TensorType> types;
+    for (const Value& v : inputs) types.push_back(out_->type(v));
+    const size_t before = out_->guards.size();
+    std::vector<TensorType> outputs = decl.check(attrs, types, context_.module.get(), &out_->guards);
+    const Node& like = old_.nodes[static_cast<size_t>(like_)];
+    for (size_t i = before; i < out_->guards.size(); ++i) out_->guards[i].source = like.source;
+    out_->nodes.push_back(
+        {&decl, std::move(attrs), std::move(inputs), std::move(outputs), like.source, like.scope});
+    return {static_cast<NodeId>(out_->nodes.size()) - 1, 0};
+  }
+
+  const Graph& old_;
+  PassContext& context_;
+  std::shared_ptr<Graph> out_ = std::make_shared<Graph>();
+  std::vector<Value> moved_;
+  NodeId like_ = 0;
+};
+
+}  // namespace
+
+std::shared_ptr<Graph> recognise_attention(const Graph& graph, PassContext& context) {
+  View view(graph, *context.module);
+  if (!view.has_exponential()) return nullptr;
+  view.prepare();
+  const auto regions = Search(view, context).run();
+  if (regions.empty()) return nullptr;
+  context.fired("attention.softmax", static_cast<int64_t>(regions.size()));
+  return Rebuild(graph, context).run(regions);
+}
+
+}  // namespace fovea

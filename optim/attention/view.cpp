@@ -1,0 +1,414 @@
+#include "optim/attention/view.h"
+
+#include <algorithm>
+
+#include "graph/ir/op.h"
+
+namespace fovea::match {
+namespace {
+
+const std::unordered_map<const OpDecl*, Role>& known_roles() {
+  static const auto* roles = [] {
+    const std::pair<const char*, Role> names[] = {
+        {"reshape", Role::reshape},
+        {"permute", Role::permute},
+        {"broadcast_to", Role::broadcast},
+        {"slice", Role::slice},
+        {"unstack", Role::unstack},
+        {"concat", Role::concat},
+        {"identity", Role::same},
+        {"copy", Role::same},
+        {"debug_print", Role::same},
+        {"stop_gradient", Role::stop_gradient},
+        {"cast", Role::cast},
+        {"matmul", Role::matmul},
+        {"linear", Role::linear},
+        {"einsum", Role::einsum},
+        {"sum", Role::sum},
+        {"max", Role::max},
+        {"softmax", Role::softmax},
+        {"log_softmax", Role::log_softmax},
+        {"logsumexp", Role::logsumexp},
+        {"exp", Role::exp},
+        {"log", Role::log},
+        {"add", Role::add},
+        {"sub", Role::sub},
+        {"mul", Role::mul},
+        {"div", Role::div},
+        {"neg", Role::neg},
+        {"reciprocal", Role::reciprocal},
+        {"where", Role::where},
+        {"maximum", Role::maximum},
+        {"clip", Role::clip},
+        {"dropout", Role::dropout},
+        {"bernoulli", Role::random},
+        {"uniform", Role::random},
+        {"rand_bits", Role::random},
+        {"iota", Role::iota},
+        {"full", Role::full},
+        {"constant", Role::constant},
+        {"tril", Role::triangle},
+        {"triu", Role::triangle},
+        {"input", Role::input},
+    };
+    auto* map = new std::unordered_map<const OpDecl*, Role>;
+    for (const auto& [name, role] : names)
+      if (const OpDecl* op = lookup_op(name)) map->emplace(op, role);
+    return map;
+  }();
+  return *roles;
+}
+
+bool passes_taint(Role r) {
+  switch (r) {
+    case Role::other:
+    case Role::matmul:
+    case Role::linear:
+    case Role::einsum:
+    case Role::max:
+    case Role::softmax:
+    case Role::log_softmax:
+    case Role::iota:
+    case Role::full:
+    case Role::constant:
+    case Role::input:
+    case Role::random:
+      return false;
+    default:
+      return true;
+  }
+}
+
+bool is_exponential(Role r) {
+  return r == Role::softmax || r == Role::log_softmax || r == Role::logsumexp || r == Role::exp;
+}
+
+uint64_t mix(uint64_t h, uint64_t x) { return (h ^ x) * 0x9E3779B97F4A7C15u + (h >> 31); }
+
+}  // namespace
+
+View::View(const Graph& g, const Module& m) : graph(g), module(m) {
+  const auto& roles = known_roles();
+  const OpDecl* last = nullptr;
+  Role role = Role::other;
+  roles_.reserve(g.nodes.size());
+  for (const Node& n : g.nodes) {
+    if (n.op != last) {
+      last = n.op;
+      const auto at = roles.find(n.op);
+      role = at != roles.end() ? at->second : n.op->is_pointwise() ? Role::pointwise : Role::other;
+    }
+    roles_.push_back(role);
+    has_exponential_ = has_exponential_ || is_exponential(role);
+  }
+}
+
+void View::prepare() {
+  number_values();
+  tainted_.assign(graph.nodes.size(), false);
+  uses_.assign(graph.nodes.size(), {});
+  for (size_t id = 0; id < graph.nodes.size(); ++id) {
+    bool taint = is_exponential(roles_[id]);
+    for (const Value& v : graph.nodes[id].inputs) {
+      taint = taint || (passes_taint(roles_[id]) && tainted_[v.node]);
+      std::vector<NodeId>& uses = uses_[v.node];
+      if (uses.empty() || uses.back() != static_cast<NodeId>(id)) uses.push_back(static_cast<NodeId>(id));
+    }
+    tainted_[id] = taint;
+  }
+}
+
+// Local value numbering: nodes of equal op, attributes and operands are one.
+void View::number_values() {
+  canonical_.resize(graph.nodes.size());
+  std::unordered_multimap<uint64_t, NodeId> seen;
+  for (size_t id = 0; id < graph.nodes.size(); ++id) {
+    const auto self = static_cast<NodeId>(id);
+    canonical_[id] = self;
+    const Node& n = graph.nodes[id];
+    if (n.op->is_random() || n.op->has_side_effect() || roles_[id] == Role::input) continue;
+    uint64_t h = mix(reinterpret_cast<uintptr_t>(n.op), n.attrs.size());
+    for (const Value& v : n.inputs) h = mix(mix(h, canonical_[v.node]), v.index);
+    const auto [first, end] = seen.equal_range(h);
+    const auto equal = std::find_if(first, end, [&](const auto& entry) {
+      const Node& m = graph.nodes[entry.second];
+      if (m.op != n.op || m.inputs.size() != n.inputs.size() || !(m.attrs == n.attrs)) return false;
+      for (size_t i = 0; i < n.inputs.size(); ++i)
+        if (canonical(m.inputs[i]) != canonical(n.inputs[i])) return false;
+      return true;
+    });
+    if (equal != end)
+      canonical_[id] = equal->second;
+    else
+      seen.emplace(h, self);
+  }
+}
+
+std::optional<double> View::number(Value v) const {
+  Value at = v;
+  std::optional<double> found;
+  std::vector<DType> casts;
+  for (int steps = 0; steps < 64; ++steps) {
+    const Role r = role(at);
+    const Node& n = node(at);
+    if (r == Role::reshape || r == Role::broadcast || r == Role::permute || r == Role::slice ||
+        r == Role::same || r == Role::stop_gradient) {
+      at = n.inputs[0];
+    } else if (r == Role::cast) {
+      casts.push_back(dtype(at));
+      at = n.inputs[0];
+    } else {
+      break;
+    }
+  }
+  if (role(at) == Role::full) {
+    found = node(at).attrs.number("value");
+    casts.push_back(dtype(at));
+  } else if (role(at) == Role::constant) {
+    const int64_t index = node(at).attrs.integer("index");
+    auto [entry, fresh] = numbers_.try_emplace(index);
+    if (fresh) {
+      const Array& a = module.constants[static_cast<size_t>(index)];
+      if (a.size() >= 1 && a.size() <= (int64_t{1} << 22)) {
+        const double first = a.get_flat(0);
+        bool equal = a.size() == 1 || a.get_flat(a.size() - 1) == first;
+        for (int64_t i = 1; equal && i < a.size(); ++i) equal = a.get_flat(i) == first;
+        if (equal) entry->second = first;
+      }
+    }
+    found = entry->second;
+  }
+  if (!found) return found;
+  for (size_t i = casts.size(); i-- > 0;) found = Array::full(DType::f64, {}, *found).cast(casts[i]).item();
+  return found;
+}
+
+bool View::depends(const std::vector<Value>& on, NodeId target) const {
+  std::vector<NodeId> open;
+  std::unordered_map<NodeId, bool> seen;
+  for (const Value& v : on) open.push_back(v.node);
+  while (!open.empty()) {
+    const NodeId id = open.back();
+    open.pop_back();
+    if (id < target || !seen.emplace(id, true).second) continue;
+    if (canonical_[id] == canonical_[target]) return true;
+    for (const Value& v : graph.nodes[id].inputs) open.push_back(v.node);
+  }
+  return false;
+}
+
+std::optional<Ref> behind_view(const View& view, LabelTable& table, const Ref& ref, bool through_slices) {
+  const Node& n = view.node(ref.value);
+  if (n.inputs.empty()) return std::nullopt;
+  const Value in = n.inputs[0];
+  switch (view.role(ref.value)) {
+    case Role::same:
+      if (n.attrs.has("barrier") && n.attrs.flag("barrier")) return std::nullopt;
+      return Ref{in, ref.layout};
+    case Role::reshape: {
+      auto before = before_reshape(table, view.shape(in), view.shape(ref.value), ref.layout);
+      if (!before) return std::nullopt;
+      return Ref{in, std::move(*before)};
+    }
+    case Role::permute:
+      return Ref{in, before_permute(n.attrs.ints("axes"), ref.layout)};
+    case Role::broadcast:
+      return Ref{in, before_broadcast(view.shape(in), view.shape(ref.value), ref.layout)};
+    case Role::slice:
+      if (!through_slices) return std::nullopt;
+      return Ref{in, before_slice(n.attrs, ref.layout)};
+    case Role::unstack: {
+      if (!through_slices) return std::nullopt;
+      Layout before = ref.layout;
+      before.insert(before.begin() + n.attrs.integer("axis"), AxisMap{{}, Dim(ref.value.index), 1});
+      return Ref{in, std::move(before)};
+    }
+    default:
+      return std::nullopt;
+  }
+}
+
+Ref operand(const View& view, const Ref& ref, size_t i) {
+  const Value in = view.node(ref.value).inputs[i];
+  return {in, before_broadcast(view.shape(in), view.shape(ref.value), ref.layout)};
+}
+
+Layout fresh_layout(LabelTable& table, const Shape& shape) {
+  Layout layout;
+  for (const Dim& d : shape) layout.push_back({table.axis(d), 0, 1});
+  return layout;
+}
+
+namespace {
+
+Layout batch_of(const Layout& layout) { return Layout(layout.begin(), layout.end() - 2); }
+
+// The layout of an operand's batch axes, broadcast as in NumPy.
+Layout operand_batch(const Shape& in, const Shape& out, const Layout& layout) {
+  return before_broadcast(Shape(in.begin(), in.end() - 2), Shape(out.begin(), out.end() - 2),
+                          batch_of(layout));
+}
+
+Contraction matmul_at(const View& view, LabelTable& table, const Ref& ref) {
+  const Node& n = view.node(ref.value);
+  const Shape& out = view.shape(ref.value);
+  const LabelId k = table.add(view.shape(n.inputs[0]).back());
+  Contraction c;
+  c.a = {n.inputs[0], operand_batch(view.shape(n.inputs[0]), out, ref.layout)};
+  c.a.layout.push_back(ref.layout[out.size() - 2]);
+  c.a.layout.push_back({{k}, 0, 1});
+  c.b = {n.inputs[1], operand_batch(view.shape(n.inputs[1]), out, ref.layout)};
+  c.b.layout.push_back({{k}, 0, 1});
+  c.b.layout.push_back(ref.layout.back());
+  c.reduced = {k};
+  return c;
+}
+
+Contraction linear_at(const View& view, LabelTable& table, const Ref& ref) {
+  const Node& n = view.node(ref.value);
+  const LabelId k = table.add(view.shape(n.inputs[0]).back());
+  Contraction c;
+  c.a = {n.inputs[0], ref.layout};
+  c.a.layout.back() = {{k}, 0, 1};
+  c.b = {n.inputs[1], {ref.layout.back(), {{k}, 0, 1}}};
+  c.reduced = {k};
+  return c;
+}
+
+// Letters of the terms of an einsum; axes of the ellipsis count from -1, the last one.
+struct Letters {
+  std::vector<std::vector<int>> in;
+  std::vector<int> out;
+};
+
+std::vector<int> letters_of(const std::string& term, int64_t rank, int open) {
+  const size_t dots = term.find("...");
+  if (rank >= 0 && dots != std::string::npos)
+    open = static_cast<int>(rank - static_cast<int64_t>(term.size() - 3));
+  std::vector<int> out;
+  for (size_t i = 0; i < term.size(); ++i) {
+    if (i == dots) {
+      for (int k = open; k > 0; --k) out.push_back(-k);
+      i += 2;
+    } else {
+      out.push_back(term[i]);
+    }
+  }
+  return out;
+}
+
+Letters parse_equation(const std::string& text, const std::vector<int64_t>& ranks) {
+  std::string compact;
+  for (char c : text)
+    if (c != ' ') compact += c;
+  const size_t arrow = compact.find("->");
+  std::string left = compact.substr(0, arrow) + ",";
+  Letters e;
+  std::unordered_map<int, int> count;
+  int open = 0;
+  for (size_t at = 0, i = 0; i < ranks.size(); ++i) {
+    const size_t comma = left.find(',', at);
+    e.in.push_back(letters_of(left.substr(at, comma - at), ranks[i], 0));
+    for (int l : e.in.back()) ++count[l], open = std::max(open, -l);
+    at = comma + 1;
+  }
+  if (arrow != std::string::npos) {
+    e.out = letters_of(compact.substr(arrow + 2), -1, open);
+    return e;
+  }
+  for (const auto& [l, n] : count)
+    if (l < 0 || n == 1) e.out.push_back(l);
+  std::sort(e.out.begin(), e.out.end());
+  return e;
+}
+
+std::optional<Contraction> einsum_at(const View& view, LabelTable& table, const Ref& ref) {
+  const Node& n = view.node(ref.value);
+  if (n.inputs.size() != 2) return std::nullopt;
+  std::vector<int64_t> ranks;
+  for (const Value& v : n.inputs) ranks.push_back(static_cast<int64_t>(view.shape(v).size()));
+  const Letters e = parse_equation(n.attrs.text("equation"), ranks);
+  std::unordered_map<int, AxisMap> map;
+  for (size_t d = 0; d < e.out.size(); ++d) map[e.out[d]] = ref.layout[d];
+  Contraction c;
+  Ref* operands[] = {&c.a, &c.b};
+  for (size_t i : {size_t{0}, size_t{1}}) {
+    const Shape& shape = view.shape(n.inputs[i]);
+    operands[i]->value = n.inputs[i];
+    for (size_t d = 0; d < shape.size(); ++d) {
+      const int l = e.in[i][d];
+      if (!map.count(l)) {
+        if (std::find(e.in[1 - i].begin(), e.in[1 - i].end(), l) == e.in[1 - i].end()) return std::nullopt;
+        map[l] = {{table.add(shape[d])}, 0, 1};
+        c.reduced.push_back(map[l].labels[0]);
+      }
+      const bool repeated =
+          l < 0 && shape[d] == Dim(1) && !map[l].labels.empty() && table.size(map[l].labels) != Dim(1);
+      operands[i]->layout.push_back(repeated ? AxisMap{} : map[l]);
+    }
+  }
+  return c;
+}
+
+// sum(a * b) over axes that both have.
+std::optional<Contraction> sum_of_products(const View& view, LabelTable& table, const Ref& ref) {
+  Ref at = before_sum(view, table, ref);
+  Labels reduced;
+  for (int64_t axis : view.node(ref.value).attrs.ints("axes")) reduced.push_back(at.layout[axis].labels[0]);
+  for (int steps = 0; steps < 16 && view.role(at.value) != Role::mul; ++steps) {
+    if (view.role(at.value) == Role::cast && is_floating(view.dtype(view.node(at.value).inputs[0]))) {
+      at.value = view.node(at.value).inputs[0];
+      continue;
+    }
+    auto behind = behind_view(view, table, at, false);
+    if (!behind) return std::nullopt;
+    at = std::move(*behind);
+  }
+  if (view.role(at.value) != Role::mul) return std::nullopt;
+  Contraction c;
+  c.a = operand(view, at, 0);
+  c.b = operand(view, at, 1);
+  c.reduced = table.resolve(reduced);
+  return c;
+}
+
+}  // namespace
+
+Ref before_sum(const View& view, LabelTable& table, const Ref& ref) {
+  const Node& n = view.node(ref.value);
+  const Shape& in = view.shape(n.inputs[0]);
+  const Ints& axes = n.attrs.ints("axes");
+  const bool keep = n.attrs.flag("keepdims");
+  Layout before;
+  size_t next = 0;
+  for (size_t d = 0; d < in.size(); ++d) {
+    const bool reduced = std::find(axes.begin(), axes.end(), static_cast<int64_t>(d)) != axes.end();
+    before.push_back(reduced ? AxisMap{{table.add(in[d])}, 0, 1} : ref.layout[next]);
+    if (!reduced || keep) ++next;
+  }
+  return {n.inputs[0], before};
+}
+
+std::optional<Contraction> contraction_at(const View& view, LabelTable& table, const Ref& ref) {
+  std::optional<Contraction> c;
+  switch (view.role(ref.value)) {
+    case Role::matmul:
+      c = matmul_at(view, table, ref);
+      break;
+    case Role::linear:
+      if (view.node(ref.value).inputs.size() == 2) c = linear_at(view, table, ref);
+      break;
+    case Role::einsum:
+      c = einsum_at(view, table, ref);
+      break;
+    case Role::sum:
+      c = sum_of_products(view, table, ref);
+      break;
+    default:
+      break;
+  }
+  if (c) c->node = ref.value.node;
+  return c;
+}
+
+}  // namespace fovea::match

@@ -1,0 +1,197 @@
+// What all tests of the recogniser share: a form is a few lines as a user would write them, with its verdict.
+// The untouched trace in fp64 on the reference backend is the judge of results and gradients.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "frontends/cpp/fovea.h"
+#include "graph/autodiff/vjp.h"
+#include "graph/build/inline.h"
+#include "graph/text/text.h"
+#include "optim/attention/recognise.h"
+
+namespace fovea::corpus {
+
+inline constexpr double kInf = std::numeric_limits<double>::infinity();
+
+/// Sizes of a form, numbers or symbols.
+struct Sizes {
+  Dim b = 2, h = 3, q = 5, k = 7, d = 3, e = 4;
+};
+
+struct Form {
+  const char* name;
+  int attentions;  ///< verdict: how many nodes must be found
+  std::function<std::vector<Spec>(const Sizes&)> arguments;
+  Function body;
+  bool symbols = true;     ///< also traced with B, Lq, Lk as symbols
+  bool same_length = false;  ///< Lq = Lk
+  std::function<void(std::vector<Array>&)> prepare;  ///< changes the inputs before they are used
+};
+
+inline std::vector<Spec> qkv(const Sizes& s) {
+  return {Spec(DType::f64, {s.b, s.h, s.q, s.d}), Spec(DType::f64, {s.b, s.h, s.k, s.d}),
+          Spec(DType::f64, {s.b, s.h, s.k, s.e})};
+}
+/// Arguments q, k, v and more.
+inline auto qkv_and(std::function<std::vector<Spec>(const Sizes&)> more) {
+  return [more](const Sizes& s) {
+    std::vector<Spec> all = qkv(s);
+    for (Spec& x : more(s)) all.push_back(std::move(x));
+    return all;
+  };
+}
+inline Tensor scores_of(const std::vector<Tensor>& x) { return matmul(x[0], transpose(x[1], -1, -2)); }
+
+inline int count_of(const Graph& graph, const std::string& op) {
+  int n = 0;
+  for (const Node& node : graph.nodes) n += node.op->name() == op;
+  return n;
+}
+
+/// The module whose `main` went through the recogniser.
+inline std::shared_ptr<Module> recognised(const std::shared_ptr<Module>& module,
+                                          std::vector<FusionRecord>* records = nullptr) {
+  auto copy = std::make_shared<Module>(*module);
+  PassContext context{copy, "cpu"};
+  context.records = records;
+  auto graph = recognise_attention(copy->function("main"), context);
+  if (!graph) return copy;
+  verify(*copy, *graph);
+  copy->functions["main"] = graph;
+  return copy;
+}
+
+/// A module whose main gives the results of `module`'s main and the gradients of its floating inputs; the
+/// cotangents are further inputs.
+inline std::shared_ptr<Module> with_gradients(const std::shared_ptr<Module>& module) {
+  auto copy = std::make_shared<Module>(*module);
+  const auto graph = copy->functions["main"];
+  auto builder = Builder::make(copy, "gradients");
+  const TraceScope trace(builder);
+  std::vector<Tensor> in, wrt, cotangents, outs;
+  for (NodeId id : graph->inputs) {
+    in.push_back(builder->input("x" + std::to_string(in.size()), graph->nodes[id].outputs[0]));
+    if (is_floating(in.back().dtype())) wrt.push_back(in.back());
+  }
+  const std::vector<Tensor> results = inline_graph(*builder, *graph, in);
+  for (const Tensor& y : results)
+    if (is_floating(y.dtype())) {
+      outs.push_back(y);
+      cotangents.push_back(builder->input("g" + std::to_string(cotangents.size()), y.type()));
+    }
+  const std::vector<Tensor> grads = append_vjp(*builder, outs, cotangents, wrt);
+  for (const Tensor& y : results) builder->output("y", y);
+  for (size_t i = 0; i < wrt.size(); ++i)
+    builder->output("dx", grads[i].defined() ? grads[i] : zeros(wrt[i].shape(), wrt[i].dtype()));
+  const std::string name = builder->finish()->name;
+  copy->functions["main"] = expand_functions(copy, *copy->functions[name]);
+  copy->functions["main"]->name = "main";
+  return copy;
+}
+
+inline std::vector<Array> run_reference(const std::shared_ptr<Module>& module, const std::vector<Array>& in) {
+  CompileOptions options;
+  options.backend = "reference";
+  options.optimise = false;
+  return Program(module, "main", options).run(in);
+}
+
+/// Random inputs: numbers in [-1, 1), masks that are mostly true, small integers, keys.
+inline std::vector<Array> random_inputs(const Module& module, const Bindings& sizes, uint32_t seed) {
+  const auto next = [&seed] {
+    seed = seed * 1664525u + 1013904223u;
+    return static_cast<double>(seed >> 8) / (1 << 24);
+  };
+  const Graph& graph = module.function("main");
+  std::vector<Array> in;
+  for (NodeId id : graph.inputs) {
+    const TensorType& t = graph.nodes[id].outputs[0];
+    Array a(t.dtype, evaluate(t.shape, sizes));
+    for (int64_t i = 0; i < a.size(); ++i) {
+      const double u = next();
+      a.set_flat(i, t.dtype == DType::boolean ? u < 0.7 : is_integer(t.dtype) ? std::floor(u * 4) : 2 * u - 1);
+    }
+    in.push_back(a);
+  }
+  return in;
+}
+
+/// Largest difference relative to the largest value; NaN against NaN is none. NaN alone in `got` is infinite.
+inline double difference(const Array& expected, const Array& got) {
+  double most = 0, scale = 1e-300;
+  for (int64_t i = 0; i < expected.size(); ++i) {
+    const double e = expected.get_flat(i), g = got.get_flat(i);
+    if (std::isnan(e) && std::isnan(g)) continue;
+    if (e == g) {
+      if (std::isfinite(e)) scale = std::max(scale, std::fabs(e));
+      continue;
+    }
+    if (!std::isfinite(e) || !std::isfinite(g)) return kInf;
+    most = std::max(most, std::fabs(e - g));
+    scale = std::max(scale, std::fabs(e));
+  }
+  return most == 0 ? 0 : most / scale;
+}
+
+inline void expect_close(const std::vector<Array>& expected, const std::vector<Array>& got, double tolerance,
+                         const std::string& what) {
+  ASSERT_EQ(expected.size(), got.size()) << what;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_EQ(expected[i].shape(), got[i].shape()) << what << ", result " << i;
+    EXPECT_LE(difference(expected[i], got[i]), tolerance)
+        << what << ", result " << i << "\nexpected\n"
+        << expected[i].str() << "\ngot\n"
+        << got[i].str();
+  }
+}
+
+/// Traces, counts, and compares results and gradients.
+inline void check_traced(const Form& form, const Sizes& sizes, const std::vector<Bindings>& bindings,
+                         const std::string& how) {
+  SCOPED_TRACE(std::string(form.name) + ", " + how);
+  const auto before = trace(form.body, form.arguments(sizes));
+  std::vector<FusionRecord> records;
+  const auto after = recognised(before, &records);
+  std::string said;
+  for (const FusionRecord& r : records)
+    said += r.fused ? "fused " + r.score + "\n" : code_of(r) + " " + r.node + ": " + r.sentence + "\n";
+  EXPECT_EQ(count_of(after->function("main"), "attention"), form.attentions) << said << print(*after);
+  if (::testing::Test::HasFailure() && form.attentions > 0) return;
+  const auto before_gradients = with_gradients(before), after_gradients = with_gradients(after);
+  uint32_t seed = 17;
+  for (const Bindings& b : bindings) {
+    std::vector<Array> in = random_inputs(*before_gradients, b, seed++);
+    const size_t own = before->function("main").inputs.size();
+    std::vector<Array> arguments(in.begin(), in.begin() + static_cast<std::ptrdiff_t>(own));
+    if (form.prepare) form.prepare(arguments);
+    std::copy(arguments.begin(), arguments.end(), in.begin());
+    expect_close(run_reference(before_gradients, in), run_reference(after_gradients, in), 1e-9,
+                 std::string(form.name) + " with results and gradients, " + how);
+  }
+}
+
+inline void check(const Form& form) {
+  Sizes sizes;
+  if (form.same_length) sizes.q = sizes.k;
+  check_traced(form, sizes, {{}}, "numbers");
+  if (!form.symbols) return;
+  sizes.b = sym("B");
+  sizes.q = form.same_length ? sym("L") : sym("Lq");
+  sizes.k = form.same_length ? sym("L") : sym("Lk");
+  const auto bound = [](int64_t b, int64_t q, int64_t k) {
+    return Bindings{{"B", b}, {"Lq", q}, {"Lk", k}, {"L", k}};
+  };
+  check_traced(form, sizes, {bound(2, 5, 7), bound(1, 1, 9), bound(3, 4, 1)}, "symbols");
+}
+
+class Forms : public testing::TestWithParam<Form> {};
+inline std::string name_of(const testing::TestParamInfo<Form>& info) { return info.param.name; }
+
+}  // namespace fovea::corpus
