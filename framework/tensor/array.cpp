@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -21,7 +22,7 @@ constexpr int64_t kAlignment = 64;
 // From this size on malloc always takes fresh pages from the system; in huge pages the first touch is several
 // times cheaper, and at most one of 16 is touched in vain.
 constexpr int64_t kLarge = int64_t{32} << 20;
-constexpr int64_t kHugePage = int64_t{2} << 20;
+constexpr int64_t kHugePage = int64_t{2} << 20, kPage = 4096;
 
 [[noreturn]] void out_of_memory(int64_t bytes, const std::string& why) {
   fail(ErrorKind::ResourceExhausted,
@@ -99,6 +100,25 @@ std::shared_ptr<Buffer> Buffer::allocate(int64_t bytes) {
     out_of_memory(bytes, "");
   if (large) madvise(data, static_cast<size_t>(taken), MADV_HUGEPAGE);  // advice: a refusal changes nothing
   return adopt(data, bytes, [](void* p) { std::free(p); });
+}
+
+std::shared_ptr<Buffer> Buffer::zeros(int64_t bytes) {
+  constexpr int64_t kMapped = int64_t{1} << 20;
+  if (bytes < kMapped || bytes > memory_of_machine()) {
+    auto made = allocate(bytes);
+    std::memset(made->data(), 0, static_cast<size_t>(bytes));
+    return made;
+  }
+  const bool large = bytes >= kLarge;
+  const size_t size = static_cast<size_t>(round_up(bytes, kPage));
+  const size_t spare = large ? static_cast<size_t>(kHugePage) : 0;  // to begin at a huge page
+  void* mapped = mmap(nullptr, size + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) out_of_memory(bytes, "");
+  void* data = mapped;
+  size_t left = size + spare;
+  if (large && std::align(static_cast<size_t>(kHugePage), size, data, left))
+    madvise(data, size, MADV_HUGEPAGE);  // advice: a refusal changes nothing
+  return adopt(data, bytes, [mapped, total = size + spare](void*) { munmap(mapped, total); });
 }
 
 std::shared_ptr<Buffer> Buffer::borrow(void* data, int64_t bytes) { return adopt(data, bytes, nullptr); }
@@ -221,9 +241,9 @@ Array::Array(std::shared_ptr<Buffer> buffer, DType dtype, Dims shape, Dims strid
 }
 
 Array Array::zeros(DType dtype, Dims shape) {
-  Array a(dtype, std::move(shape));
-  std::memset(a.raw(), 0, static_cast<size_t>(a.nbytes()));
-  return a;
+  const int64_t bytes = checked_mul(checked_size(shape), size_of(dtype), "the bytes of an array");
+  Dims strides = contiguous_strides(shape);
+  return Array(Buffer::zeros(bytes), dtype, std::move(shape), std::move(strides), 0);
 }
 
 Array Array::full(DType dtype, Dims shape, double value) {

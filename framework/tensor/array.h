@@ -19,6 +19,8 @@ class Buffer {
  public:
   /// `bytes` of uninitialised memory; ResourceExhausted with the figure where there is none.
   static std::shared_ptr<Buffer> allocate(int64_t bytes);
+  /// `bytes` of zeros. Large ones are not touched: the system gives their pages at first use.
+  static std::shared_ptr<Buffer> zeros(int64_t bytes);
   /// Uses memory of the caller, who keeps it alive and unmoved for as long as any array of it lives.
   static std::shared_ptr<Buffer> borrow(void* data, int64_t bytes);
   /// Takes memory over: `release(data)` is called once, when the last array of it is gone.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "framework/base/checked.h"
 #include "framework/base/error.h"
 #include "frontends/cpp/record.h"
 #include "generated/ops.h"
@@ -23,6 +24,31 @@ struct Slot {
 };
 
 Spec spec_of(const std::string& name, const Array& a) { return Spec(a.dtype(), to_shape(a.shape()), name); }
+
+// Zeros like every parameter, a few times over, in one block: its pages are touched by the first update.
+class ZeroedLike {
+ public:
+  ZeroedLike(const std::vector<NamedParameter>& parameters, size_t times) {
+    for (const NamedParameter& p : parameters) bytes_ = checked_add(bytes_, space_of(p));
+    bytes_ = checked_mul(bytes_, static_cast<int64_t>(times));
+    block_ = Buffer::zeros(bytes_);
+  }
+  Array operator()(const NamedParameter& p) const {
+    const int64_t at = used_;
+    used_ += space_of(p);
+    const Dims& shape = p.parameter.shape();
+    return Array(block_, p.parameter.dtype(), shape, contiguous_strides(shape),
+                 at / size_of(p.parameter.dtype()));
+  }
+
+ private:
+  static int64_t space_of(const NamedParameter& p) {
+    return round_up(checked_mul(product(p.parameter.shape()), size_of(p.parameter.dtype())), 64);
+  }
+  std::shared_ptr<Buffer> block_;
+  int64_t bytes_ = 0;
+  mutable int64_t used_ = 0;
+};
 
 }  // namespace
 
@@ -56,7 +82,7 @@ struct TrainStep::Impl {
 };
 
 void TrainStep::Impl::make_slots() {
-  auto zeros = [](const NamedParameter& p) { return Array::zeros(p.parameter.dtype(), p.parameter.shape()); };
+  const ZeroedLike zeros(trained, state_names(options.optimizer).size() + (options.accumulate > 1));
   // Trained in place: the module sees its parameters change. Memory that others hold, too, is left to them.
   auto own = [](const NamedParameter& p) {
     Array value = p.parameter.value();

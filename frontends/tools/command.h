@@ -22,5 +22,6 @@ void add_run(CLI::App& app);
 void add_onnx_test(CLI::App& app);
 void add_ops(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_fuzz(CLI::App& app);
 
 }  // namespace fovea::tools

@@ -23,6 +23,7 @@ int run(int argc, char** argv) {
   add_onnx_test(app);
   add_ops(app);
   add_bench(app);
+  add_fuzz(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::RuntimeError& e) {  // a command that ran and says that something failed

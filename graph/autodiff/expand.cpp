@@ -73,9 +73,10 @@ class Expander {
             return forward(builder, whole, in, std::vector<bool>(whole.nodes.size(), is_active));
           }
           if (is_active && node.op->is_differentiable()) {
-            if (op == "scan" && !node.attrs.flag("save_carries")) {
+            if (const std::string& keeps = node.op->keeps_flag();
+                !keeps.empty() && !node.attrs.flag(keeps)) {
               Attrs attrs = node.attrs;
-              attrs.set("save_carries", true);
+              attrs.set(keeps, true);
               std::vector<Tensor> out_all = builder.add(*node.op, in, attrs, node.source);
               out_all.resize(node.outputs.size());
               return out_all;

@@ -29,6 +29,7 @@ OpDecl& OpDecl::decompose(DecomposeFn fn) { return decompose_ = std::move(fn), *
 OpDecl& OpDecl::gradient(GradientFn fn) { return gradient_ = std::move(fn), *this; }
 OpDecl& OpDecl::commutative() { return commutative_ = true, *this; }
 OpDecl& OpDecl::view(ViewFn fn) { return view_ = std::move(fn), *this; }
+OpDecl& OpDecl::keeps(std::string_view flag) { return keeps_ = flag, *this; }
 OpDecl& OpDecl::random() { return random_ = true, *this; }
 OpDecl& OpDecl::side_effect() { return side_effect_ = true, *this; }
 OpDecl& OpDecl::not_differentiable() { return differentiable_ = false, *this; }

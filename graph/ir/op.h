@@ -171,6 +171,9 @@ class OpDecl {
   OpDecl& pointwise(DType result);
   OpDecl& commutative();
   OpDecl& view(ViewFn fn);
+  /// Names the bool attribute that is set where gradients flow through the op: it then has more outputs, which
+  /// its gradient rule reads.
+  OpDecl& keeps(std::string_view flag);
   OpDecl& random();              ///< never folded, never merged
   OpDecl& side_effect();         ///< never removed
   OpDecl& not_differentiable();  ///< gradients stop here (comparisons, argmax, ...)
@@ -190,6 +193,7 @@ class OpDecl {
   const DecomposeFn& decompose_fn() const { return decompose_; }
   const GradientFn& gradient_fn() const { return gradient_; }
   const ViewFn& view_fn() const { return view_; }
+  const std::string& keeps_flag() const { return keeps_; }
   bool is_core() const { return !decompose_; }
   bool is_pointwise() const { return pointwise_; }
   bool is_commutative() const { return commutative_; }
@@ -204,7 +208,7 @@ class OpDecl {
                                 std::vector<Guard>* guards) const;
 
  private:
-  std::string name_, doc_;
+  std::string name_, doc_, keeps_;
   int version_ = 1;
   std::vector<OperandDecl> inputs_;
   std::vector<std::string> outputs_;

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "framework/base/error.h"
 #include "graph/autodiff/vjp.h"
 #include "graph/build/builder.h"
 #include "graph/build/inline.h"
@@ -70,14 +71,21 @@ std::vector<std::string> reachable_functions(const Module& module, const std::st
   return out;
 }
 
-std::shared_ptr<Graph> optimise(const std::string& function, PassContext& context) {
+namespace {
+
+// Every function on the way, calls inlined, through the passes of the first stage.
+void run_forward(const std::string& function, PassContext& context, const std::string& last) {
   Module& module = *context.module;
   for (const std::string& name : reachable_functions(module, function)) {
     std::shared_ptr<Graph> graph = module.functions.at(name);
     if (has_calls(*graph)) graph = inline_calls(context.module, *graph);
-    module.functions[name] = run_passes(*graph, Stage::forward, context);
+    module.functions[name] = run_passes_until(*graph, Stage::forward, context, last);
   }
-  // All are expanded before any of them is optimised further: gradients are taken of the forms above.
+}
+
+// All are expanded before any of them is optimised further: gradients are taken of the forms before.
+void run_expanded(const std::string& function, PassContext& context, const std::string& last) {
+  Module& module = *context.module;
   std::map<std::string, std::shared_ptr<Graph>> expanded;
   std::vector<std::string> open{function};
   while (!open.empty()) {
@@ -89,8 +97,35 @@ std::shared_ptr<Graph> optimise(const std::string& function, PassContext& contex
     each_callee(*graph, [&](const std::string& callee) { open.push_back(callee); });
   }
   for (auto& [name, graph] : expanded) module.functions[name] = graph;
-  for (auto& [name, graph] : expanded) module.functions[name] = run_passes(*graph, Stage::expanded, context);
-  return module.functions.at(function);
+  for (auto& [name, graph] : expanded)
+    module.functions[name] = run_passes_until(*graph, Stage::expanded, context, last);
+}
+
+}  // namespace
+
+std::shared_ptr<Graph> optimise(const std::string& function, PassContext& context) {
+  run_forward(function, context, "");
+  run_expanded(function, context, "");
+  return context.module->functions.at(function);
+}
+
+std::shared_ptr<Graph> optimise_until(const std::string& function, PassContext& context,
+                                      const std::string& last) {
+  constexpr std::string_view kMark = "expanded:";
+  const bool expanded = last.starts_with(kMark);
+  const std::string pass = expanded ? last.substr(kMark.size()) : last;
+  const Stage stage = expanded ? Stage::expanded : Stage::forward;
+  std::string known;
+  bool found = false;
+  for (const Pass& p : all_passes()) {
+    found = found || (p.stage == stage && pass == p.name);
+    known +=
+        std::string(known.empty() ? "" : ", ") + (p.stage == Stage::expanded ? kMark.data() : "") + p.name;
+  }
+  if (!found) invalid("there is no pass '" + last + "'; in their order they are " + known);
+  run_forward(function, context, expanded ? "" : pass);
+  if (expanded) run_expanded(function, context, pass);
+  return context.module->functions.at(function);
 }
 
 }  // namespace fovea

@@ -7,10 +7,12 @@
 #include "framework/base/error.h"
 #include "graph/ir/op.h"
 #include "graph/text/text.h"
+#include "optim/attention/recognise.h"
 #include "optim/passes/algebra.h"
 #include "optim/passes/cse.h"
 #include "optim/passes/dce.h"
 #include "optim/passes/fold.h"
+#include "optim/passes/layout.h"
 #include "optim/rewrite/pass.h"
 #include "optim/rewrite/selection.h"
 
@@ -24,10 +26,13 @@ const std::vector<Pass>& all_passes() {
       {"fold", Stage::forward, fold_constants, kFoldRules},
       {"algebra", Stage::forward, algebra, algebra_rules()},
       {"cse", Stage::forward, common_subexpressions, kCommonSubexpressionRules, true},
+      {"attention", Stage::forward, recognise_attention, kAttentionRules, true},
+      {"layout", Stage::forward, attention_layout, kAttentionLayoutRules, true},
       {"dce", Stage::expanded, dead_code, kDeadCodeRules},
       {"cse", Stage::expanded, common_subexpressions, kCommonSubexpressionRules},
       {"fold", Stage::expanded, fold_constants, kFoldRules},
       {"algebra", Stage::expanded, algebra, algebra_rules()},
+      {"layout", Stage::expanded, layout, kLayoutRules, true},
       {"cse", Stage::expanded, common_subexpressions, kCommonSubexpressionRules},
   };
   return *passes;

@@ -63,6 +63,7 @@ void Rewriter::begin() {
 }
 
 Value Rewriter::mapped(Value v) const {
+  if (!fresh_) return v;
   const NodeId to = moved_[v.node];
   return to >= 0 ? Value{to, v.index} : replaced_[-1 - to][v.index];
 }

@@ -30,13 +30,16 @@ class Rewriter {
   const Node& node(Value v) const { return graph().nodes[v.node]; }
   const TensorType& type(Value v) const { return graph().type(v); }
   PassContext& context() const { return context_; }
+  /// The graph as it was given, the node of it whose turn it is, and what became of a value before that node.
+  const Graph& old_graph() const { return old_; }
+  NodeId old_id() const { return current_; }
+  Value mapped(Value old) const;
 
   /// Adds a checked node behind all others; its first output. The line and scope are those of node `like`.
   Value add(const OpDecl& op, std::vector<Value> inputs, Attrs attrs, NodeId like);
 
  private:
   void begin();
-  Value mapped(Value v) const;
   NodeId copy(NodeId old);
   std::shared_ptr<Graph> finish();
 

@@ -48,7 +48,7 @@ Tensors without_keys(const Scores& x, const AttentionSpec& spec, const Tensor& v
 
 Tensors decompose(const OpArgs& a) {
   const AttentionSpec spec = attend::spec_of(a.attrs);
-  const Scores x = attend::scores_of(spec, a.in[0], a.in[1], a.in.subspan(3));
+  const Scores x = attend::scores_of(spec, a.in[0], a.in[1], a.in[2], a.in.subspan(3));
   const Tensor& v = a.in[2];
   if (x.space.back() == Dim(0)) return without_keys(x, spec, v);
   Tensor top = max(x.score, {-1}, true);

@@ -1,15 +1,21 @@
 #include <algorithm>
 #include <limits>
 
+#include "ops/composite/abs/abs.h"
 #include "ops/composite/attention/spec.h"
 #include "ops/composite/is_nan/is_nan.h"
 #include "ops/core/cast/cast.h"
 #include "ops/core/equal/equal.h"
 #include "ops/core/exp/exp.h"
 #include "ops/core/full/full.h"
+#include "ops/core/less/less.h"
+#include "ops/core/logical_and/logical_and.h"
 #include "ops/core/matmul/matmul.h"
+#include "ops/core/max/max.h"
+#include "ops/core/maximum/maximum.h"
 #include "ops/core/permute/permute.h"
 #include "ops/core/reshape/reshape.h"
+#include "ops/core/stop_gradient/stop_gradient.h"
 #include "ops/core/sum/sum.h"
 #include "ops/core/where/where.h"
 #include "ops/shared/gradients.h"
@@ -99,12 +105,29 @@ struct Pass {
   }
 };
 
+// Scores this large (fills such as -1e9 in rows without another key) hide the logarithm of the row's sum.
+Tensor hides_sum(const Tensor& lse) {
+  const double large = lse.dtype() == DType::f64 ? 1e6 : 256;
+  return logical_and(less(large, abs(lse)), less(abs(lse), std::numeric_limits<double>::infinity()));
+}
+
+Tensor softmax_of(const Scores& x) {
+  Tensor top = max(x.score, {-1}, true);
+  if (x.sink.defined()) top = maximum(top, x.sink);
+  top = stop_gradient(top);
+  const Tensor e = exp(x.score - top);
+  Tensor total = sum(e, {-1}, true);
+  if (x.sink.defined()) total = total + exp(x.sink - top);
+  return e / total;
+}
+
 Pass make_pass(const AttentionSpec& spec, const OpArgs& a, size_t leaf) {
   Pass b;
   b.leaves = a.in.subspan(leaf);
-  b.x = attend::scores_of(spec, a.in[0], a.in[1], b.leaves);
+  b.x = attend::scores_of(spec, a.in[0], a.in[1], a.in[2], b.leaves);
   const Tensor lse = unsqueeze(a.in[4], -1);
   b.p = exp(b.x.score - lse);
+  if (b.x.space.back() != Dim(0)) b.p = where(hides_sum(lse), softmax_of(b.x), b.p);
   if (spec.guard == "nan") b.p = where(is_nan(b.p), 0.0, b.p);
   if (spec.guard == "empty") b.p = where(equal(lse, -std::numeric_limits<double>::infinity()), 0.0, b.p);
   const Tensor y = to_row_type(attend::out_of_order(a.in[3], spec.order));

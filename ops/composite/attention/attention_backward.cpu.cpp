@@ -101,14 +101,18 @@ class Backward final : public PreparedKernel {
       dy = arena.take<T>(f.dy_in_place_ ? 0 : rows * f.padded_e_);
       dq = arena.take<T>(f.dq_in_parts_ ? 0 : rows * f.padded_d_);
       lse = arena.take<T>(rows);
+      rest = arena.take<T>(rows);
       term = arena.take<T>(rows);
+      correction = arena.take<T>(f.rows_);
+      total = arena.take<double>(f.rows_);
       y = arena.take<T>(2 * f.p_.e);
     }
     typename ScoreTiles<T>::Scratch tiles;
     int64_t s_row;
     T *s, *dp, *p = nullptr, *factor = nullptr, *factor_gradient = nullptr, *leaf_tiles;
     T** results;
-    T *kt, *vt, *k, *v, *dk, *dv, *q, *dy, *dq, *lse, *term, *y;
+    T *kt, *vt, *k, *v, *dk, *dv, *q, *dy, *dq, *lse, *rest, *term, *correction, *y;
+    double* total;
   };
 
   // One position of the batch and one part of the keys.
@@ -117,6 +121,8 @@ class Backward final : public PreparedKernel {
     simd::Rows<const T> q, dy, k;
     T* dq;
     bool k_finite = true;
+    bool dq_fresh = true;  // dq holds nothing yet
+    bool dk_fresh = true, dv_fresh = true;
   };
 
   void cut() {
@@ -174,7 +180,9 @@ class Backward final : public PreparedKernel {
     const void* dy = dy_.at(l.args.in[5], p_.offset(dy_, w.piece.at));
     w.dy = rows_at(dy_, dy, dy_in_place_, padded_e_, m.dy);
     row_terms(l, w, m);
-    if (out_.wants(0)) std::fill(w.dq, w.dq + p_.queries * padded_d_, T(0));
+    for (int64_t first = 0; first < p_.queries; first += rows_)
+      if (!precise(m, first)) find_tops(l, w, m, first);
+    w.dq_fresh = true;
     if (w.piece.part == 0 && !tiles_.sink_leaves().empty()) sink_gradients(l, w, m);
     const int64_t last = std::min(key_blocks_, (w.piece.part + 1) * blocks_of_part_);
     for (int64_t block = w.piece.part * blocks_of_part_; block < last; ++block) {
@@ -182,9 +190,9 @@ class Backward final : public PreparedKernel {
       if (keys <= 0) break;
       run_keys(l, w, m, key, keys);
     }
-    if (!out_.wants(0) || dq_in_parts_) return;
-    scale_rows(w.dq, p_.queries * padded_d_);
-    out_.put(l.site, 0, w.piece.at, 0, p_.queries, w.dq, padded_d_);
+    if (!out_.wants(0)) return;
+    if (w.dq_fresh) std::fill(w.dq, w.dq + p_.queries * padded_d_, T(0));
+    if (!dq_in_parts_) out_.put(l.site, 0, w.piece.at, 0, p_.queries, w.dq, padded_d_, tiles_.scale(false));
   }
 
   simd::Rows<const T> rows_at(const View& view, const void* base, bool in_place, int64_t padded,
@@ -202,6 +210,7 @@ class Backward final : public PreparedKernel {
     const void* y = y_.at(l.args.in[3], p_.offset(y_, w.piece.at));
     for (int64_t r = 0; r < p_.queries; ++r) {
       m.lse[r] = lse[r * lse_.row];
+      m.rest[r] = 0;
       const T* row = m.y;
       if (readable<T>(y_))
         row = static_cast<const T*>(y) + r * y_.row;
@@ -211,6 +220,46 @@ class Backward final : public PreparedKernel {
       if (dlse != nullptr) sum -= static_cast<double>(dlse[r * dlse_.row]);
       m.term[r] = static_cast<T>(sum);
     }
+  }
+
+  // Scores this large would hide the logarithm of a row's sum in lse: they come from fills such as -1e9 in
+  // rows without another key.
+  bool precise(const Memory& m, int64_t first) const {
+    constexpr double kLarge = sizeof(T) == 8 ? 1e6 : 256;
+    for (int64_t r = first; r < std::min(first + rows_, p_.queries); ++r)
+      if (std::isfinite(m.lse[r]) && !(std::abs(m.lse[r]) <= kLarge)) return false;
+    return true;
+  }
+
+  // Largest score and logarithm of the sum of a block's rows, apart.
+  void find_tops(const Launch& l, Work& w, Memory& m, int64_t first) const {
+    const RowBlock b = row_block(l, w, first);
+    const bool exact = tiles_.has_finite_fill();
+    T* top = m.lse + first;
+    std::fill(top, top + b.rows, -std::numeric_limits<T>::infinity());
+    std::fill(m.total, m.total + b.rows, 0.0);
+    for (int64_t key = 0; key < p_.keys; key += kKeysOfBlock) {
+      const int64_t keys = std::min(kKeysOfBlock, p_.keys - key);
+      const TilePlan plan = tiles_.plan(b, key, keys, exact, m.tiles);
+      if (plan.kind == TileClass::skip) continue;
+      load_keys(l, w, m, key, keys);
+      const simd::Rows<T> s{m.s, m.s_row};
+      simd_.scores({}, b.rows, keys, p_.d, {w.q.data + first * w.q.row, w.q.row}, m.kt, s);
+      if (!tiles_.direct(exact)) tiles_.scores(b, key, keys, exact, m.s, m.s, m.s_row, m.tiles);
+      simd_.softmax(plan.ranges, b.rows, keys, tiles_.scale(exact), tiles_.bias(b, key, exact), {}, s,
+                    {top, m.total, m.correction});
+    }
+    if (tiles_.has_sink()) tiles_.sink(b, m.s, m.tiles);
+    for (int64_t r = 0; r < b.rows; ++r) {
+      if (tiles_.has_sink()) add_sink(m.s[r], top[r], m.total[r]);
+      m.rest[first + r] = static_cast<T>(std::log(m.total[r]));
+    }
+  }
+
+  static void add_sink(T sink, T& top, double& total) {
+    const T highest = std::max(top, sink), shift = std::isinf(highest) ? T(0) : highest;
+    total = total * std::exp(static_cast<double>(top - shift)) + std::exp(static_cast<double>(sink - shift));
+    top = highest;
   }
 
   RowBlock row_block(const Launch& l, const Work& w, int64_t first) const {
@@ -229,7 +278,8 @@ class Backward final : public PreparedKernel {
       tiles_.sink(b, m.s, m.tiles);
       for (int64_t r = 0; r < b.rows; ++r)
         m.s[r] =
-            -static_cast<T>(std::exp(static_cast<double>(m.s[r]) - static_cast<double>(m.lse[first + r]))) *
+            -static_cast<T>(std::exp(static_cast<double>(m.s[r]) - static_cast<double>(m.lse[first + r]) -
+                                     static_cast<double>(m.rest[first + r]))) *
             m.term[first + r];
       for (size_t i = 0; i < tiles_.sink_leaves().size(); ++i)
         m.results[i] = m.leaf_tiles + static_cast<int64_t>(i) * rows_ * m.s_row;
@@ -246,21 +296,20 @@ class Backward final : public PreparedKernel {
 
   void run_keys(const Launch& l, Work& w, Memory& m, int64_t key, int64_t keys) const {
     w.k_finite = load_keys(l, w, m, key, keys);
-    std::fill(m.dk, m.dk + keys * padded_d_, T(0));
-    std::fill(m.dv, m.dv + keys * padded_e_, T(0));
-    for (int64_t first = 0; first < p_.queries; first += rows_) visit(l, w, m, first, key, keys);
-    if (out_.wants(1)) {
-      scale_rows(m.dk, keys * padded_d_);
-      out_.put(l.site, 1, w.piece.at, key, keys, m.dk, padded_d_);
-    }
-    if (out_.wants(2)) out_.put(l.site, 2, w.piece.at, key, keys, m.dv, padded_e_);
-  }
-
-  // dS lacks the scale of linear scores until here.
-  void scale_rows(T* x, int64_t n) const {
-    const T scale = tiles_.scale(false);
-    if (scale == 1) return;
-    for (int64_t i = 0; i < n; ++i) x[i] *= scale;
+    w.dk_fresh = w.dv_fresh = true;
+    // The first block of keys sets dq, so that no block of rows may be passed over.
+    const bool sets_dq = w.dq_fresh;
+    for (int64_t first = 0; first < p_.queries; first += rows_)
+      if (!visit(l, w, m, first, key, keys) && sets_dq && out_.wants(0)) {
+        const int64_t rows = std::min(rows_, p_.queries - first);
+        std::fill(w.dq + first * padded_d_, w.dq + (first + rows) * padded_d_, T(0));
+      }
+    w.dq_fresh = false;
+    if (w.dk_fresh) std::fill(m.dk, m.dk + keys * padded_d_, T(0));
+    if (w.dv_fresh) std::fill(m.dv, m.dv + keys * padded_e_, T(0));
+    // dS lacks the scale of linear scores until here.
+    if (out_.wants(1)) out_.put(l.site, 1, w.piece.at, key, keys, m.dk, padded_d_, tiles_.scale(false));
+    if (out_.wants(2)) out_.put(l.site, 2, w.piece.at, key, keys, m.dv, padded_e_, T(1));
   }
 
   bool load_keys(const Launch& l, Work& w, Memory& m, int64_t key, int64_t keys) const {
@@ -293,12 +342,13 @@ class Backward final : public PreparedKernel {
     return false;
   }
 
-  void visit(const Launch& l, const Work& w, Memory& m, int64_t first, int64_t key, int64_t keys) const {
+  // False where no key of the block counts for these rows.
+  bool visit(const Launch& l, Work& w, Memory& m, int64_t first, int64_t key, int64_t keys) const {
     const RowBlock b = row_block(l, w, first);
     const bool exact = tiles_.has_finite_fill() && counts(tiles_.fill(), m, b);
     const TilePlan plan = tiles_.plan(b, key, keys, exact, m.tiles);
-    if (plan.kind == TileClass::skip) return;
-    if (plan.kind == TileClass::constant && !counts(plan.constant, m, b)) return;
+    if (plan.kind == TileClass::skip) return false;
+    if (plan.kind == TileClass::constant && !counts(plan.constant, m, b)) return false;
     const bool direct = tiles_.direct(exact);
     const simd::KeyRanges computed = direct ? plan.ranges : simd::KeyRanges{};
     const simd::Rows<const T> q{w.q.data + first * w.q.row, w.q.row};
@@ -307,7 +357,7 @@ class Backward final : public PreparedKernel {
     simd_.scores(plan.ranges, b.rows, keys, p_.e, dy, m.vt, {m.dp, m.s_row});
     T* p = direct ? m.s : m.p;
     if (!direct) tiles_.scores(b, key, keys, exact, m.s, p, m.s_row, m.tiles);
-    simd::GradientRows<T> state{m.lse + first, m.term + first, {}};
+    simd::GradientRows<T> state{m.lse + first, m.rest + first, m.term + first, {}};
     if (tiles_.has_factor()) {
       tiles_.factor(b, key, keys, m.factor, m.s_row, m.tiles);
       state.factor = {m.factor, m.s_row};
@@ -318,11 +368,14 @@ class Backward final : public PreparedKernel {
     simd_.gradient(plan.ranges, b.rows, keys, tiles_.scale(exact), tiles_.bias(b, key, exact), {p, m.s_row},
                    {m.dp, m.s_row}, state);
     if (out_.wants(2))
-      simd_.transposed(plan.ranges, b.rows, keys, {p, m.s_row}, dy, padded_e_, {m.dv, padded_e_});
+      simd_.transposed(plan.ranges, b.rows, keys, {p, m.s_row}, dy, padded_e_, w.dv_fresh, {m.dv, padded_e_});
     leaf_gradients(l, w, m, b, key, keys, exact);
     if (out_.wants(1))
-      simd_.transposed(plan.ranges, b.rows, keys, {m.dp, m.s_row}, q, padded_d_, {m.dk, padded_d_});
+      simd_.transposed(plan.ranges, b.rows, keys, {m.dp, m.s_row}, q, padded_d_, w.dk_fresh,
+                       {m.dk, padded_d_});
+    w.dk_fresh = w.dv_fresh = false;
     if (out_.wants(0)) add_dq(plan.ranges, w, m, b, keys);
+    return true;
   }
 
   // dp, the gradient of the score, becomes that of s; leaves get theirs on the way.
@@ -352,9 +405,7 @@ class Backward final : public PreparedKernel {
     for (size_t i = 0; i < leaves.size(); ++i)
       add_leaf(l, w, b, leaves[i], key, keys, m.results[i + 1], m.s_row);
     const T unscale = 1 / tiles_.scale(false);
-    if (unscale != 1)
-      for (int64_t r = 0; r < b.rows; ++r)
-        for (int64_t j = 0; j < keys; ++j) m.dp[r * m.s_row + j] *= unscale;
+    if (unscale != 1) simd_.scale(b.rows, keys, {m.dp, m.s_row}, unscale, nullptr, false, {m.dp, m.s_row});
   }
 
   void clear_absent(Memory& m, const RowBlock& b, int64_t keys, size_t leaves) const {
@@ -370,7 +421,9 @@ class Backward final : public PreparedKernel {
   void add_dq(simd::KeyRanges ranges, const Work& w, Memory& m, const RowBlock& b, int64_t keys) const {
     T* dq = w.dq + b.first * padded_d_;
     if (w.k_finite)
-      return simd_.values(ranges, b.rows, keys, {m.dp, m.s_row}, w.k, padded_d_, nullptr, {dq, padded_d_});
+      return simd_.values(ranges, b.rows, keys, {m.dp, m.s_row}, w.k, padded_d_, w.dq_fresh, nullptr,
+                          {dq, padded_d_});
+    if (w.dq_fresh) std::fill(dq, dq + b.rows * padded_d_, T(0));
     for (int64_t r = 0; r < b.rows; ++r)
       for (int64_t j = 0; j < keys; ++j) {
         const T ds = m.dp[r * m.s_row + j];
@@ -389,11 +442,11 @@ class Backward final : public PreparedKernel {
       out_.each_sharing(0, i / chunks, [&](int64_t batch) {
         for (int64_t part = 0; part < parts_; ++part) {
           const T* x = l.dq + ((batch * parts_ + part) * p_.queries + first) * padded_d_;
-          simd_.add(x, total, rows * padded_d_);
+          simd_.scale(1, rows * padded_d_, {x, 0}, 1, nullptr, true, {total, 0});
         }
       });
-      scale_rows(total, rows * padded_d_);
-      out_.put(l.site, 0, out_.head_position(0, i / chunks), first, rows, total, padded_d_);
+      out_.put(l.site, 0, out_.head_position(0, i / chunks), first, rows, total, padded_d_,
+               tiles_.scale(false));
     };
     l.args.pool.parallel_for(heads * chunks, std::ref(sum));
   }

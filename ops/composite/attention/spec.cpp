@@ -226,7 +226,7 @@ std::vector<Tensor> build_over(const Program& program, const Tensor& s, std::spa
   return out;
 }
 
-Scores scores_of(const AttentionSpec& spec, const Tensor& q, const Tensor& k,
+Scores scores_of(const AttentionSpec& spec, const Tensor& q, const Tensor& k, const Tensor& v,
                  std::span<const Tensor> leaves) {
   Scores x;
   x.s = matmul(to_row_type(q), transpose(to_row_type(k), -1, -2));
@@ -236,6 +236,8 @@ Scores scores_of(const AttentionSpec& spec, const Tensor& q, const Tensor& k,
     const auto own = key_operands(*p, keys.size());
     for (size_t i = 0; i < keys.size(); ++i) keys[i] = keys[i] || own[i];
   }
+  for (size_t a = 0; a + 2 < x.space.size(); ++a)
+    if (!has_size_one(v.shape()[a])) x.space[a] = v.shape()[a];
   for (size_t i = 0; i < leaves.size(); ++i)
     for (size_t a = 0; !keys[i + 1] && a + 2 < x.space.size(); ++a)
       if (!has_size_one(leaves[i].shape()[a])) x.space[a] = leaves[i].shape()[a];

@@ -44,7 +44,8 @@ struct Scores {
   Tensor s, score, factor, sink;
   Shape space;
 };
-Scores scores_of(const AttentionSpec& spec, const Tensor& q, const Tensor& k, std::span<const Tensor> leaves);
+Scores scores_of(const AttentionSpec& spec, const Tensor& q, const Tensor& k, const Tensor& v,
+                 std::span<const Tensor> leaves);
 /// One program over `space`, operand 0 being s: its results, each of that shape.
 std::vector<Tensor> build_over(const tiles::Program& program, const Tensor& s, std::span<const Tensor> leaves,
                                const Shape& space, const Tensor& extra = {});

@@ -157,6 +157,7 @@ FOVEA_OP(scan) {
       .required_attr("length", Shape{}, "number of steps, as a list of one size")
       .attr("reverse", false, "from the last slice to the first")
       .attr("save_carries", false, "also return every step's incoming carries")
+      .keeps("save_carries")
       .infer(infer_scan)
       .gradient(scan_gradient)
       .sample_error({In{2}}, {{"function", FunctionRef{"absent"}}, {"carry", 1}, {"length", Shape{2}}},
