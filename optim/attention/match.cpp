@@ -201,10 +201,29 @@ class Matcher {
     return (view_.role(v) == Role::input || view_.role(v) == Role::constant) && view_.shape(v).size() <= 2;
   }
 
+  // The tensor behind views and multiplications by a number, which go into `scale`.
+  Ref unscaled(Ref ref, double& scale) {
+    for (int steps = 0; steps < 16; ++steps) {
+      ref = deepest(view_, table_, std::move(ref));
+      const Role role = view_.role(ref.value);
+      if (role != Role::mul && role != Role::div) break;
+      const Node& n = view_.node(ref.value);
+      const auto left = role == Role::mul ? view_.number(n.inputs[0]) : std::nullopt,
+                 right = view_.number(n.inputs[1]);
+      const double by = right ? (role == Role::mul ? *right : 1 / *right) : left.value_or(0);
+      if (!std::isfinite(by) || by == 0 || (left && right)) break;
+      scale *= by;
+      ref = operand(view_, ref, right ? 0 : 1);
+    }
+    return ref;
+  }
+
   // Queries and keys of a contraction, or why it has none.
   std::optional<Choice> candidate(int64_t leaf) {
     const Contraction& c = e_.leaves[static_cast<size_t>(leaf)].contraction;
-    Choice choice{leaf, {deepest(view_, table_, c.a), deepest(view_, table_, c.b), c.reduced, 1, c.node}, {}};
+    Choice choice{leaf, {c.a, c.b, c.reduced, 1, c.node}, {}};
+    choice.pair.q = unscaled(c.a, choice.pair.scale);
+    choice.pair.k = unscaled(c.b, choice.pair.scale);
     const Labels inner = table_.resolve(c.reduced), v = read_by(r_->v);
     const Labels q = without(read_by(choice.pair.q), inner), k = without(read_by(choice.pair.k), inner);
     const Labels only = without(q, k);
@@ -243,6 +262,7 @@ class Matcher {
     out_.why = {};
     for (const Choice& c : choices)
       if (c.leaf != best->leaf) join(*best, c);
+    put_scale();
     // All others are computed outside.
     const std::vector<int32_t> left = e_.reachable({r_->score});
     for (size_t i = 0; i < e_.leaves.size(); ++i) {
@@ -283,6 +303,18 @@ class Matcher {
     return out;
   }
 
+  // What multiplied queries and keys multiplies the scores.
+  void put_scale() {
+    const double scale = r_->pairs[0].scale;
+    if (scale == 1) return;
+    for (Pair& p : r_->pairs) p.scale /= scale;
+    for (int32_t e : e_.reachable({r_->score}))
+      if (e_.at(e).code == Code::input && e_.at(e).index == r_->scores) {
+        r_->score = e_.replaced(r_->score, e, e_.binary(Code::mul, e, e_.constant(scale)));
+        return;
+      }
+  }
+
   // a s + b t becomes one product, over the channels of both.
   void join(const Choice& best, const Choice& other) {
     const Labels k = read_by(other.pair.k), inner = table_.resolve(other.pair.inner);
@@ -316,7 +348,7 @@ class Matcher {
         sum = e_.binary(Code::add, sum, e_.binary(Code::mul, s.e, e_.constant(s.scale)));
       r_->score = e_.replaced(r_->score, e, sum);
       r_->pairs.push_back(other.pair);
-      r_->pairs.back().scale = b / a;
+      r_->pairs.back().scale *= b / a;
       r_->notes.push_back("two products in one, over the channels of both");
       return;
     }
@@ -383,7 +415,7 @@ class Matcher {
   }
 
   // Conditions that set scores to minus infinity.
-  std::vector<int32_t> score_masks() const {
+  std::vector<int32_t> score_masks() {
     std::vector<int32_t> masks, open{r_->score};
     while (!open.empty()) {
       const Expr x = e_.at(open.back());
@@ -391,6 +423,9 @@ class Matcher {
       if (x.code == Code::select && e_.is_number(x.c, -kInf)) {
         masks.push_back(x.a);
         open.push_back(x.b);
+      } else if (x.code == Code::select && e_.is_number(x.b, -kInf)) {
+        masks.push_back(e_.unary(Code::logical_not, x.a));
+        open.push_back(x.c);
       } else if (x.code == Code::add) {
         open.insert(open.end(), {x.a, x.b});
       }
