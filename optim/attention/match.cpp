@@ -116,7 +116,7 @@ class Matcher {
     Reader reader(view_, table_, e_, r_->forms, keys_, without(read_by(probabilities_), read_by(r_->v)),
                   read_by(probabilities_));
     if (!read_score(reader) || !choose_products() || !read_factors(reader) || !read_sink(reader) ||
-        !independent() || !choose_axes())
+        !independent() || !choose_axes() || !worth_it())
       return false;
     choose_type();
     choose_order();
@@ -361,6 +361,26 @@ class Matcher {
     return n;
   }
 
+  static bool is_view(Role r) {
+    return r == Role::same || r == Role::reshape || r == Role::permute || r == Role::broadcast ||
+           r == Role::slice || r == Role::unstack || r == Role::cast;
+  }
+  // A product with a weight, perhaps with a bias.
+  bool is_projection(Value v) const {
+    std::vector<Value> made{v};
+    if (view_.role(v) == Role::add) made = view_.node(v).inputs;
+    return std::any_of(made.begin(), made.end(), [this](Value m) {
+      const Role r = view_.role(m);
+      const auto& in = view_.node(m).inputs;
+      return r == Role::linear ||
+             ((r == Role::matmul || r == Role::einsum) &&
+              std::any_of(in.begin(), in.end(), [this](Value x) { return is_weight(x); }));
+    });
+  }
+  bool is_weight(Value x) const {
+    while (!view_.node(x).inputs.empty() && is_view(view_.role(x))) x = view_.node(x).inputs[0];
+    return is_parameter({x, {}});
+  }
   // Why the expression has no scores in it: what stands in the way is among its leaves.
   bool no_products() {
     const Labels keys = table_.resolve(keys_);
@@ -370,8 +390,21 @@ class Matcher {
       if (leaf.what != Leaf::What::value) continue;
       const Role role = view_.role(leaf.ref.value);
       if (role == Role::input || role == Role::constant) continue;
-      const std::string& op = view_.node(leaf.ref.value).op->name();
-      if (role == Role::matmul || role == Role::linear || role == Role::einsum)
+      Value made = leaf.ref.value;
+      while (!view_.node(made).inputs.empty() && is_view(view_.role(made))) made = view_.node(made).inputs[0];
+      const Role maker = view_.role(made);
+      if (maker == Role::input || maker == Role::constant) continue;
+      const bool moved = made != leaf.ref.value;
+      const std::string& op = view_.node(moved ? leaf.ref.value : made).op->name();
+      if (moved && is_projection(made))
+        return refuse(Reason::cost, leaf.ref.value.node,
+                      "the softmax runs over a projection, not over products of queries and keys",
+                      "scores from queries and keys");
+      if (moved)
+        return refuse(Reason::non_pointwise, leaf.ref.value.node,
+                      "between the scores and the softmax stands " + op + ", which cuts across their axes",
+                      "reshapes that keep the axes of queries and keys apart", op);
+      if (maker == Role::matmul || maker == Role::linear || maker == Role::einsum)
         return refuse(Reason::axis, leaf.ref.value.node,
                       "the tokens that the softmax sums over are in both or in none of the factors of " + op,
                       "scores from queries and keys, the keys on one side only");
@@ -618,6 +651,12 @@ class Matcher {
         whole = whole && keeps(read_by(e_.streams[static_cast<size_t>(at.index)].ref));
     }
     return whole ? group : Labels{query};
+  }
+
+  // A mere sum of weighted probabilities that are used elsewhere is part of something else.
+  bool worth_it() const {
+    return view_.role(r_->root.value) != Role::sum || !r_->channels.empty() ||
+           view_.uses(probabilities_.value.node).size() == 1;
   }
 
   // ---- element types and memory order

@@ -129,6 +129,17 @@ class Decomposer {
     const auto push = [&](const Ref& ref, double scale) { open.push_back({ref, 1, true, scale}); };
     const bool whole = std::fabs(i.scale) == 1;  // the power of a factor
     const int sign = i.scale < 0 ? -1 : 1;
+    if (r == Role::mul || r == Role::div) {
+      const auto right = view_.number(node(i).inputs[1]);
+      const auto left = r == Role::mul && !right ? view_.number(node(i).inputs[0]) : std::nullopt;
+      const double by = right ? (r == Role::mul ? *right : 1 / *right) : left.value_or(0);
+      if (std::isfinite(by) && by != 0) {
+        // A change of base (log2 e ln 2) is 1 but for rounding.
+        const double scale = i.scale * by;
+        push(input(i, right ? 0 : 1), std::fabs(std::fabs(scale) - 1) < 1e-12 ? (scale < 0 ? -1 : 1) : scale);
+        return;
+      }
+    }
     if (r == Role::add || r == Role::sub) {
       push(input(i, 0), i.scale);
       push(input(i, 1), r == Role::add ? i.scale : -i.scale);
