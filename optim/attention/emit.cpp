@@ -40,13 +40,6 @@ bool in_space_order(const Region& r, const Stream& s) {
   return long_labels(r.table, flat(s.ref.layout)) == long_labels(r.table, space);
 }
 
-std::vector<int32_t> results_of(const Region& r) {
-  std::vector<int32_t> out{r.score};
-  if (r.factor >= 0) out.push_back(r.factor);
-  if (r.sink >= 0) out.push_back(r.sink);
-  return out;
-}
-
 // Expressions as a tile program over the node's space.
 class Writer {
  public:
@@ -406,7 +399,7 @@ std::vector<Value> values_read(const Region& r) {
   std::vector<Value> out{r.v.value};
   for (const Pair& p : r.pairs) out.insert(out.end(), {p.q.value, p.k.value});
   for (const Factor& f : r.row_masks) out.push_back(f.ref.value);
-  for (int32_t e : r.e.reachable(results_of(r))) {
+  for (int32_t e : r.e.reachable(r.results())) {
     const Expr& x = r.e.at(e);
     const auto leaf = [&](int64_t i) {
       const Leaf& l = r.e.leaves[static_cast<size_t>(i)];
