@@ -273,6 +273,24 @@ void scale(int64_t rows, int64_t columns, Rows<const T> x, T by, const T* row_by
 }
 
 template <class T>
+void choose(const int32_t* bits, int64_t n, int32_t threshold, T below, T above, T* to) {
+  const hn::ScalableTag<T> d;
+  const hn::Rebind<int32_t, decltype(d)> di;
+  const auto limit = hn::Set(di, threshold);
+  const auto yes = hn::Set(d, below), no = hn::Set(d, above);
+  for_each_vector(d, static_cast<size_t>(n), [&](size_t i, auto m) HWY_ATTR {
+    const auto under = hn::Lt(load_n(di, bits + i, m), limit);
+    if constexpr (sizeof(T) == 4) {
+      store_n(hn::IfThenElse(hn::RebindMask(d, under), yes, no), d, to + i, m);
+    } else {
+      const hn::RebindToSigned<decltype(d)> wide;
+      const auto lanes = hn::PromoteTo(wide, hn::VecFromMask(di, under));
+      store_n(hn::IfThenElse(hn::RebindMask(d, hn::MaskFromVec(lanes)), yes, no), d, to + i, m);
+    }
+  });
+}
+
+template <class T>
 bool finite(int64_t rows, int64_t columns, Rows<const T> x) {
   const hn::ScalableTag<T> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
@@ -323,6 +341,7 @@ AttentionKernels<T> make_attention_kernels() {
   k.gradient = &gradient<T>;
   k.dot = &dot<T>;
   k.scale = &scale<T>;
+  k.choose = &choose<T>;
   k.finite = &finite<T>;
   k.log_sum = &log_sum<T>;
   return k;

@@ -84,6 +84,8 @@ struct AttentionKernels {
   T (*dot)(const T* x, const T* y, int64_t n);
   /// to = by x, or to += by x; `by` one number, or one a row where `row_by` is given.
   void (*scale)(int64_t rows, int64_t columns, Rows<const T> x, T by, const T* row_by, bool add, Rows<T> to);
+  /// to[i] = bits[i] < threshold ? below : above
+  void (*choose)(const int32_t* bits, int64_t n, int32_t threshold, T below, T above, T* to);
   /// No value is NaN or infinite; whole vectors.
   bool (*finite)(int64_t rows, int64_t columns, Rows<const T> x);
   /// lse = log(total) + top, -inf where the total is 0.
