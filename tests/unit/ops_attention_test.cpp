@@ -97,6 +97,9 @@ std::vector<AttentionCase> cases() {
   add(make("two axes", qkv({}, 40, 40, 16, 16), scaled_score(0.25)));
   add(make("no program", qkv({2, 3}, 12, 20, 8, 8, 1), {}));
   add(make("one query", qkv({3}, 1, 150, 16, 16), scaled_score(0.25)));
+  add(make("one query, many keys", qkv({2}, 1, 5000, 16, 16), causal_score(0.25, 4900)));
+  add(make("few queries, many keys", qkv({2}, 3, 5000, 16, 19), causal_score(0.25, 100, -1e9)));
+  add(make("a few blocks, many keys", qkv({}, 120, 4500, 16, 16), window(200, 3000, -kInf)));
   add(make("one key", qkv({3}, 9, 1, 16, 16), scaled_score(0.25)));
   add(make("long", qkv({2}, 300, 400, 16, 16), scaled_score(0.25)));
   add(make("large scores", qkv({1}, 30, 40, 16, 16, 40), scaled_score(1)));

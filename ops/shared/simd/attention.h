@@ -66,6 +66,9 @@ struct AttentionKernels {
   /// s[r][j] = sum_d a[r][d] k[j][d] for whole vectors that overlap the ranges.
   void (*scores)(KeyRanges ranges, int64_t rows, int64_t keys, int64_t depth, Rows<const T> a,
                  const T* panels, Rows<T> s);
+  /// The same for few rows, from K as it is: rows of `depth` channels.
+  void (*scores_of_rows)(int64_t rows, int64_t keys, int64_t depth, Rows<const T> a, Rows<const T> k,
+                         Rows<T> s);
   /// s becomes p = exp(scale s + bias - top), 0 outside of the ranges, times factor (null: 1); the running
   /// state takes p without the factor.
   void (*softmax)(KeyRanges ranges, int64_t rows, int64_t keys, T scale, ScoreBias<T> bias,
