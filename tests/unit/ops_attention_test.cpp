@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "framework/runtime/thread_pool.h"
+#include "ops/core/reshape/reshape.h"
+#include "ops/core/slice/slice.h"
 #include "tests/unit/attention_test_util.h"
 
 namespace fovea::test {
@@ -201,7 +203,6 @@ TEST(AttentionKernels, RunEveryCase) {
         for (const Array& w : cotangents(run, 50)) args.push_back(w.cast(DType::f32));
       const auto plan = Program(run.passes().module, function, {}).plan(args);
       int fused = 0;
-      int64_t square = 1;
       const std::string op = *function == 'g' ? "attention_backward" : "attention";
       for (const PlanStep& step : plan->steps) {
         fused += step.op == op && step.kernel == "tiles";
@@ -209,7 +210,6 @@ TEST(AttentionKernels, RunEveryCase) {
         EXPECT_NE(step.op, "matmul") << c.name;
       }
       EXPECT_EQ(fused, 1) << c.name << ", " << function;
-      (void)square;
     }
   }
 }
@@ -234,6 +234,101 @@ TEST(AttentionKernels, GiveEqualBitsForAnyNumberOfThreads) {
     }
   }
   set_num_threads(before);
+}
+
+// Both passes with `bad` in the operand's rows of these keys, and with zeros there.
+void expect_no_leak(const AttentionCase& c, int operand, const std::vector<int64_t>& keys, double bad) {
+  AttentionCase clean = c, dirty = c;
+  for (auto [which, value] : {std::pair<AttentionCase*, double>{&clean, 0.0}, {&dirty, bad}}) {
+    Array& x = which->in[static_cast<size_t>(operand)] = c.in[static_cast<size_t>(operand)].copy();
+    const int64_t rows = x.shape()[x.shape().size() - 2], n = x.shape().back();
+    for (int64_t i = 0; i < x.size() / (rows * n); ++i)
+      for (int64_t j : keys)
+        for (int64_t e = 0; e < n; ++e) x.set_flat((i * rows + j) * n + e, value);
+  }
+  const AttentionRun a(clean, DType::f32), b(dirty, DType::f32);
+  const auto w = cotangents(a, 50);
+  auto want = a.forward("cpu"), got = b.forward("cpu");
+  for (const Array& g : a.backward("cpu", w)) want.push_back(g);
+  for (const Array& g : b.backward("cpu", w)) got.push_back(g);
+  for (size_t i = 0; i < want.size(); ++i) {
+    for (int64_t k = 0; k < got[i].size(); ++k)
+      ASSERT_TRUE(std::isfinite(got[i].get_flat(k))) << c.name << ", result " << i << ", element " << k;
+    EXPECT_EQ(far(got[i], want[i], 1e-6), "") << c.name << ", result " << i;
+  }
+}
+
+TEST(AttentionKernels, KeepNanOfMaskedKeysOut) {
+  Array keep(DType::i64, {2, 1, 1, 150}), n(DType::i64, {2, 1, 1, 1});
+  std::vector<int64_t> masked;
+  for (int64_t j = 0; j < 150; ++j) {
+    const bool out = j % 7 == 3 || j > 131;
+    if (out) masked.push_back(j);
+    for (int64_t b : {0, 1}) keep.set_flat(b * 150 + j, out ? 0 : 1);
+  }
+  n.set_flat(0, 131), n.set_flat(1, 120);
+  Formula capped;
+  const int32_t t = capped.mul(capped.p.unary(tiles::Code::tanh, capped.scaled(0.1)), capped.number(5));
+  const auto capped_keep =
+      capped.done(capped.p.select(capped.leaf(0, tiles::Kind::boolean), t, capped.number(-kInf)));
+  for (double bad : {std::nan(""), kInf, -kInf})
+    for (int operand : {1, 2})
+      for (int64_t queries : {2, 90}) {
+        const auto in = qkv({2, 2}, queries, 150, 16, 16);
+        expect_no_leak(make("keep", in, kept(-kInf), {keep.cast(DType::boolean)}), operand, masked, bad);
+        expect_no_leak(make("capped", in, capped_keep, {keep.cast(DType::boolean)}), operand, masked, bad);
+        expect_no_leak(make("lengths", in, lengths(-kInf), {n}), operand, {132, 140, 149}, bad);
+        expect_no_leak(make("causal", in, causal_score(0.3, 10)), operand, {130, 149}, bad);
+        auto dropping = make("dropout", in, kept(-kInf), {keep.cast(DType::boolean), key()});
+        dropping.spec.factor = dropped(2, 0.2);
+        expect_no_leak(dropping, operand, masked, bad);
+      }
+}
+
+// Workspace of the fused kernels for one head of this length.
+std::pair<int64_t, int64_t> workspaces(int64_t length) {
+  const Array x(DType::f32, {1, length, 16});
+  AttentionCase c = make("memory", {x, x, x}, causal_score(0.25));
+  const AttentionRun run(c, DType::f32);
+  std::pair<int64_t, int64_t> bytes;
+  for (const char* function : {"f", "g"}) {
+    std::vector<Array> args = c.in;
+    if (*function == 'g') args.insert(args.end(), {x, Array(DType::f32, {1, length})});
+    const auto plan = Program(run.passes().module, function, {}).plan(args);
+    (*function == 'f' ? bytes.first : bytes.second) = plan->arena_bytes;
+  }
+  return bytes;
+}
+
+TEST(AttentionKernels, NeedMemoryInProportionToTheLength) {
+  const auto a = workspaces(4096), b = workspaces(16384);
+  EXPECT_LT(b.first, 16384 * 16 * 4 * 16);
+  EXPECT_LE(b.first, 5 * a.first);
+  EXPECT_LT(b.second, 16384 * 16 * 4 * 40);
+  EXPECT_LE(b.second, 5 * a.second);
+}
+
+// Heads cut out of [batch, length, 3 heads channels] go in and out without a copy.
+TEST(AttentionKernels, ReadAndWriteHeadsWhereTheyAre) {
+  auto module = std::make_shared<Module>();
+  auto f = Builder::make(module, "f");
+  {
+    TraceScope scope(f);
+    const Tensor x = f->input("x", {DType::f32, {2, 50, 3 * 4 * 16}});
+    const Tensor parts = x.reshape({2, 50, 3, 4, 16}).permute({2, 0, 3, 1, 4});
+    std::vector<Tensor> qkv;
+    for (int64_t i : {0, 1, 2}) qkv.push_back(squeeze(slice(parts, 0, i, i + 1), {0}));
+    AttentionSpec spec;
+    spec.score = scaled_score(0.25);
+    spec.order = {0, 2, 1, 3};
+    f->output("y", attention(qkv[0], qkv[1], qkv[2], {}, spec).y.reshape({2, 50, 64}));
+  }
+  f->finish();
+  Program program(module, "f");
+  const auto plan = program.plan(std::vector<Array>{real({2, 50, 192}, 1).cast(DType::f32)});
+  std::string steps;
+  for (const PlanStep& step : plan->steps) steps += step.op + " ";
+  EXPECT_EQ(steps, "attention ");
 }
 
 }  // namespace
