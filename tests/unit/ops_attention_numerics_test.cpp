@@ -1,8 +1,9 @@
-// The contract on numerics: the fused kernels' error is at most twice that of the user's own operations in
-// the same type, plus four units in the last place of the largest value.
+// Instruction sets agree, and the contract on numerics: the fused kernels' error is at most twice that of the
+// user's own operations in the same type, plus four units in the last place of the largest value.
 #include <gtest/gtest.h>
 
 #include "tests/unit/attention_cases.h"
+#include "tests/unit/simd_test_util.h"
 
 namespace fovea::test {
 namespace {
@@ -96,6 +97,12 @@ TEST(AttentionNumerics, ErrorIsAtMostTwiceThatOfTheOperations) {
       EXPECT_LE(mean(ours), 2 * mean(theirs) + ulps) << c.name << ", result " << i;
     }
   }
+}
+
+TEST(AttentionNumerics, AgreeOnEveryInstructionSet) {
+  simd_test::for_each_target([] {
+    for (const AttentionCase& c : attention_cases()) check_attention(c, DType::f32);
+  });
 }
 
 }  // namespace

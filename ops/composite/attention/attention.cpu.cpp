@@ -16,7 +16,7 @@ namespace fovea {
 namespace attend {
 namespace {
 
-constexpr int64_t kRowsOfBlock = 96, kRowsOfOneBlock = 144, kKeysOfBlock = 128;
+constexpr int64_t kRowsOfBlock = 96, kRowsOfOneBlock = 144, kKeysOfBlock = 256;
 constexpr int64_t kFewRows = 4;                                       // so few rows read K as it is
 constexpr int64_t kFewItems = 8, kMostParts = 8, kKeysOfPart = 2048;  // few blocks of rows split the keys
 constexpr int64_t kChunk = 512;                                       // keys packed by one piece of work
