@@ -13,6 +13,7 @@
 #include "optim/passes/dce.h"
 #include "optim/passes/fold.h"
 #include "optim/passes/layout.h"
+#include "optim/passes/pack_weights.h"
 #include "optim/rewrite/pass.h"
 #include "optim/rewrite/selection.h"
 
@@ -34,6 +35,7 @@ const std::vector<Pass>& all_passes() {
       {"algebra", Stage::expanded, algebra, algebra_rules()},
       {"layout", Stage::expanded, layout, kLayoutRules, true},
       {"cse", Stage::expanded, common_subexpressions, kCommonSubexpressionRules},
+      {"pack", Stage::expanded, pack_weights, kPackWeightsRules, true},
   };
   return *passes;
 }
