@@ -15,6 +15,7 @@
 #include "optim/passes/linear_cross_entropy.h"
 #include "optim/passes/layout.h"
 #include "optim/passes/regions.h"
+#include "optim/passes/pack_weights.h"
 #include "optim/rewrite/pass.h"
 #include "optim/rewrite/selection.h"
 
@@ -38,6 +39,7 @@ const std::vector<Pass>& all_passes() {
       {"layout", Stage::expanded, layout, kLayoutRules, true},
       {"cse", Stage::expanded, common_subexpressions, kCommonSubexpressionRules},
       {"regions", Stage::expanded, fuse_regions, kRegionRules, true},
+      {"pack", Stage::expanded, pack_weights, kPackWeightsRules, true},
   };
   return *passes;
 }
