@@ -4,10 +4,8 @@
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
-#include <functional>
-#include <map>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -33,15 +31,15 @@ struct FuzzOptions {
 struct Kind {
   const char* name;
   const char* option;
-  std::function<std::string(uint64_t seed, int64_t number)> run;
+  Judgement (*run)(uint64_t seed);
 };
 
-std::string try_graph(uint64_t seed, int64_t) {
+Judgement try_graph(uint64_t seed) {
   Random random(seed);
   return judge_graph(random_graph(random));
 }
 
-std::string try_attention(uint64_t seed, int64_t) {
+Judgement try_attention(uint64_t seed) {
   Random random(seed);
   const bool preserved = random.one_in(2);
   return judge_attention(random_attention(random, preserved));
@@ -67,27 +65,35 @@ class Fuzzer {
     for (std::thread& t : others) t.join();
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     const int64_t ran = std::min(next.load(), count);
-    fmt::print("{} {} in {:.1f} s ({:.0f} a second)\n", ran, kind.name, took.count(),
-               static_cast<double>(ran) / took.count());
+    fmt::print(
+        "{} {} in {:.1f} s ({:.0f} a second): {} results compared, {} too large to; {} cases fused, {} "
+        "failed as written\n",
+        ran, kind.name, took.count(), static_cast<double>(ran) / took.count(), results_.load(),
+        too_large_.load(), fused_.load(), failed_.load());
+    results_ = too_large_ = fused_ = failed_ = 0;
   }
 
  private:
   void one(const Kind& kind, uint64_t seed, int64_t i) {
     const uint64_t own = seed + static_cast<uint64_t>(i);
-    std::string problem;
+    Judgement judged;
     try {
-      problem = kind.run(own, i);
+      judged = kind.run(own);
     } catch (const std::exception& e) {
-      problem = std::string("it throws: ") + e.what();
+      judged.problem = std::string("it throws: ") + e.what();
     }
-    if (problem.empty()) return;
+    results_ += judged.results;
+    too_large_ += judged.too_large;
+    fused_ += judged.fused;
+    failed_ += judged.failed;
+    if (judged.problem.empty()) return;
     ++mismatches_;
     std::lock_guard lock(mutex_);
-    fmt::print("mismatch: fovea fuzz {} 1 --seed {}\n{}\n", kind.option, own, problem);
+    fmt::print("mismatch: fovea fuzz {} 1 --seed {}\n{}\n", kind.option, own, judged.problem);
   }
 
   const FuzzOptions& options_;
-  std::atomic<int64_t> mismatches_ = 0;
+  std::atomic<int64_t> mismatches_ = 0, results_ = 0, too_large_ = 0, fused_ = 0, failed_ = 0;
   std::mutex mutex_;
 };
 

@@ -376,6 +376,25 @@ int32_t Expressions::select(int32_t condition, int32_t yes, int32_t no) {
   return intern(e);
 }
 
+int32_t Expressions::replaced(int32_t root, int32_t what, int32_t with) {
+  std::vector<int32_t> now(static_cast<size_t>(root) + 1, -1);
+  for (int32_t e : reachable({root})) {
+    const Expr x = at(e);
+    const auto of = [&](int32_t y) { return now[static_cast<size_t>(y)]; };
+    int32_t& to = now[static_cast<size_t>(e)];
+    to = e;
+    if (e == what)
+      to = with;
+    else if (x.a < 0 || (of(x.a) == x.a && (x.b < 0 || of(x.b) == x.b) && (x.c < 0 || of(x.c) == x.c)))
+      continue;
+    else if (x.c >= 0)
+      to = select(of(x.a), of(x.b), of(x.c));
+    else
+      to = x.b >= 0 ? binary(x.code, of(x.a), of(x.b)) : unary(x.code, of(x.a));
+  }
+  return now[static_cast<size_t>(root)];
+}
+
 std::vector<int32_t> Expressions::reachable(const std::vector<int32_t>& from) const {
   std::vector<bool> seen(code_.size(), false);
   std::vector<int32_t> open = from, out;

@@ -73,6 +73,8 @@ class Expressions {
   const Expr& at(int32_t e) const { return code_[static_cast<size_t>(e)]; }
   bool is_constant(int32_t e) const { return at(e).code == Code::constant; }
   bool is_number(int32_t e, double number) const;
+  /// `root` with `what` replaced by `with`.
+  int32_t replaced(int32_t root, int32_t what, int32_t with);
   /// Values that e reads, in order of their making.
   std::vector<int32_t> reachable(const std::vector<int32_t>& from) const;
 

@@ -36,6 +36,7 @@ class Matcher {
       return;
     }
     probabilities_ = product.probabilities;
+    out_.scores = probabilities_.value;
     r_->v = deepest(view_, table_, product.values);
     keys_ = product.contraction.reduced;
     exponent_ = product.terms;
@@ -236,17 +237,87 @@ class Matcher {
     r_->scores = best->leaf;
     r_->pairs.push_back(best->pair);
     out_.why = {};
+    for (const Choice& c : choices)
+      if (c.leaf != best->leaf) join(*best, c);
     // All others are computed outside.
+    const std::vector<int32_t> left = e_.reachable({r_->score});
     for (size_t i = 0; i < e_.leaves.size(); ++i) {
       Leaf& leaf = e_.leaves[i];
       if (leaf.what != Leaf::What::product || static_cast<int64_t>(i) == r_->scores) continue;
       leaf.what = Leaf::What::value;
-      if (std::any_of(choices.begin(), choices.end(),
-                      [&](const Choice& c) { return c.leaf == static_cast<int64_t>(i); }))
+      if (std::any_of(left.begin(), left.end(), [&](int32_t e) {
+            return e_.at(e).code == Code::input && e_.at(e).index == static_cast<int64_t>(i);
+          }))
         r_->notes.push_back("a second product is computed outside and added as a bias");
     }
     return true;
   }
+
+  // ---- several products in one sum
+
+  struct Summand {
+    int32_t e;
+    double scale;
+  };
+  // The sum e as summands; nodes that are used elsewhere stay whole.
+  std::vector<Summand> summands(int32_t e, const std::vector<int32_t>& uses) const {
+    std::vector<Summand> open{{e, 1}}, out;
+    while (!open.empty()) {
+      const Summand s = open.back();
+      open.pop_back();
+      const Expr& x = e_.at(s.e);
+      const bool own = s.e == e || uses[static_cast<size_t>(s.e)] == 1;
+      if (own && (x.code == Code::add || x.code == Code::sub)) {
+        open.push_back({x.b, x.code == Code::add ? s.scale : -s.scale});
+        open.push_back({x.a, s.scale});
+      } else if (own && x.code == Code::mul && e_.is_constant(x.b)) {
+        open.push_back({x.a, s.scale * e_.at(x.b).number});
+      } else {
+        out.push_back(s);
+      }
+    }
+    return out;
+  }
+
+  // a s + b t becomes one product, over the channels of both.
+  void join(const Choice& best, const Choice& other) {
+    const Labels k = read_by(other.pair.k), inner = table_.resolve(other.pair.inner);
+    const Labels queries = table_.resolve(best.queries);
+    Labels left = queries;
+    for (const Pair& p : r_->pairs) left = without(left, read_by(p.k));
+    if (!queries.empty() && without(left, k).empty()) return;
+    const std::vector<int32_t> reached = e_.reachable({r_->score});
+    std::vector<int32_t> uses(static_cast<size_t>(r_->score) + 1, 0);
+    for (int32_t e : reached)
+      for (int32_t x : {e_.at(e).a, e_.at(e).b, e_.at(e).c})
+        if (x >= 0) ++uses[static_cast<size_t>(x)];
+    for (int32_t e : reached) {
+      if (e_.at(e).code != Code::add && e_.at(e).code != Code::sub) continue;
+      double a = 0, b = 0;
+      int32_t product = -1;
+      std::vector<Summand> rest;
+      for (const Summand& s : summands(e, uses)) {
+        const Expr& x = e_.at(s.e);
+        const bool once = x.code == Code::input && uses[static_cast<size_t>(s.e)] == 1;
+        if (once && x.index == best.leaf)
+          a = s.scale, product = s.e;
+        else if (once && x.index == other.leaf)
+          b = s.scale;
+        else
+          rest.push_back(s);
+      }
+      if (a == 0 || b == 0) continue;
+      int32_t sum = e_.binary(Code::mul, product, e_.constant(a));
+      for (const Summand& s : rest)
+        sum = e_.binary(Code::add, sum, e_.binary(Code::mul, s.e, e_.constant(s.scale)));
+      r_->score = e_.replaced(r_->score, e, sum);
+      r_->pairs.push_back(other.pair);
+      r_->pairs.back().scale = b / a;
+      r_->notes.push_back("two products in one, over the channels of both");
+      return;
+    }
+  }
+
   int64_t rank(const Choice& c) const {
     int64_t n = c.queries.empty() ? 0 : 1;
     for (LabelId l : without(table_.resolve(c.pair.inner), {}))
@@ -421,7 +492,6 @@ class Matcher {
 
   bool choose_axes() {
     const Pair& pair = r_->pairs[0];
-    const Labels inner = table_.resolve(pair.inner);
     r_->keys.clear();
     // Random numbers are counted in the order of the tensor that they fall on.
     const std::vector<int32_t> reached = e_.reachable(results());
@@ -435,20 +505,25 @@ class Matcher {
       if (contains(keys, l)) r_->keys.push_back(l);
     for (LabelId l : keys)
       if (!contains(r_->keys, l)) r_->keys.push_back(l);
-    Labels used = without(read_by(pair.q), inner);
+    Labels used;
     const auto add = [&used](const Labels& labels) {
       for (LabelId l : labels)
         if (!contains(used, l)) used.push_back(l);
     };
-    add(without(read_by(pair.k), inner));
     for (int32_t x : reached) {
       const Expr& at = e_.at(x);
       if (at.code == Code::input) add(read_by(e_.leaves[static_cast<size_t>(at.index)].ref));
       if (at.code == Code::iota) add(table_.resolve(e_.places[static_cast<size_t>(at.index)].labels));
       if (at.code == Code::random) add(read_by(e_.streams[static_cast<size_t>(at.index)].ref));
     }
-    const Labels v = read_by(r_->v), k = read_by(pair.k);
-    Labels rows;
+    const Labels v = read_by(r_->v);
+    Labels rows, k;
+    for (const Pair& p : r_->pairs) {
+      const Labels own = read_by(p.k), channels = table_.resolve(p.inner);
+      k.insert(k.end(), own.begin(), own.end());
+      add(without(read_by(p.q), channels));
+      add(without(own, channels));
+    }
     for (LabelId l : order)
       if (contains(used, l) && !contains(keys, l)) rows.push_back(l);
     for (LabelId l : used)
@@ -499,7 +574,9 @@ class Matcher {
       narrow(k, v);
       if (view_.dtype(q.value) == v && view_.dtype(k.value) == v) pair.q = q, pair.k = k;
     }
-    r_->dtype = promote(v, promote(view_.dtype(pair.q.value), view_.dtype(pair.k.value)));
+    r_->dtype = v;
+    for (const Pair& p : r_->pairs)
+      r_->dtype = promote(r_->dtype, promote(view_.dtype(p.q.value), view_.dtype(p.k.value)));
     if (has_wide_step()) r_->dtype = DType::f64;
   }
 

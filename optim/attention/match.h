@@ -50,8 +50,7 @@ struct Verdict {
   std::unique_ptr<Region> region;  ///< fused
   Refusal why;
   NodeId softmax = -1;
-  int32_t scores_rank = 0;
-  Shape scores_shape;
+  Value scores;  ///< the probabilities, as large as the scores
 };
 
 /// Tries to see `root` as attention; operand `side` of the contraction holds the probabilities.

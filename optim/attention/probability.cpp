@@ -51,7 +51,7 @@ class Decomposer {
   Ref input(const Item& i, size_t n = 0) const { return operand(view_, i.ref, n); }
 
   bool to_view(const Item& i, std::vector<Item>& open) {
-    auto behind = behind_view(view_, table_, i.ref, false);
+    auto behind = behind_view(view_, table_, i.ref);
     if (!behind) return false;
     open.push_back({std::move(*behind), i.sign, i.exponent});
     return true;
@@ -59,6 +59,64 @@ class Decomposer {
   bool floating_cast(const Item& i) const {
     return view_.role(i.ref.value) == Role::cast && is_floating(view_.dtype(i.ref.value)) &&
            is_floating(view_.dtype(node(i).inputs[0]));
+  }
+
+  static bool is_view(Role r) {
+    return r == Role::same || r == Role::reshape || r == Role::permute || r == Role::broadcast ||
+           r == Role::slice;
+  }
+
+  // The operand of a concatenation that is read, where it is exactly one.
+  std::optional<Ref> part_of(const Ref& ref) {
+    const Node& n = view_.node(ref.value);
+    const auto axis = static_cast<size_t>(n.attrs.integer("axis"));
+    const AxisMap& m = ref.layout[axis];
+    Dim offset = 0;
+    for (const Value& v : n.inputs) {
+      const Dim& size = view_.shape(v)[axis];
+      if (m.step == 1 && m.start == offset && table_.size(m.labels) == size) {
+        Ref part{v, ref.layout};
+        part.layout[axis].start = 0;
+        return part;
+      }
+      offset = offset + size;
+    }
+    return std::nullopt;
+  }
+
+  // Adds a sum; over a concatenation it is the sum over its parts.
+  void add_sum(Denominator& sum, Addend a) {
+    const auto reads_all = [&](const Term& t) {
+      return contains_any(table_.resolve(flat(t.ref.layout)), table_.resolve(a.over));
+    };
+    std::vector<Term>& terms = a.product.terms;
+    const auto at = std::find_if(terms.begin(), terms.end(), reads_all);
+    const bool splits = at != terms.end() && view_.role(at->ref.value) == Role::concat && at->sign > 0 &&
+                        std::count_if(terms.begin(), terms.end(), reads_all) == 1 &&
+                        a.product.factors.empty();
+    const auto axis = splits ? static_cast<size_t>(view_.node(at->ref.value).attrs.integer("axis")) : 0;
+    if (!splits || !whole_axis(table_, at->ref.layout[axis], view_.shape(at->ref.value)[axis])) {
+      sum.addends.push_back(std::move(a));
+      return;
+    }
+    const Ref joined = at->ref;
+    for (const Value& v : view_.node(joined.value).inputs) {
+      Addend part = a;
+      Ref x{v, joined.layout};
+      const Dim& size = view_.shape(v)[axis];
+      x.layout[axis] = {};
+      part.over.clear();
+      if (size != Dim(1)) {
+        part.over = {table_.add(size)};
+        x.layout[axis].labels = part.over;
+      }
+      part.product.terms.erase(part.product.terms.begin() + (at - terms.begin()));
+      const Product e = run_exponent(x, kDeepest);
+      part.product.terms.insert(part.product.terms.end(), e.terms.begin(), e.terms.end());
+      part.product.factors = e.factors;
+      part.product.sums.insert(part.product.sums.end(), e.sums.begin(), e.sums.end());
+      sum.addends.push_back(std::move(part));
+    }
   }
 
   // exp of the terms that are left is the product of the exps.
@@ -77,13 +135,19 @@ class Decomposer {
     } else if (r == Role::logsumexp && depth < kDeepest) {
       auto sum = std::make_shared<Denominator>();
       sum->node = i.ref.value.node;
-      sum->addends.push_back(summed(before_sum(view_, table_, i.ref), i, true, depth));
+      add_sum(*sum, summed(before_sum(view_, table_, i.ref), i, true, depth));
       p.sums.emplace_back(std::move(sum), i.sign);
     } else if (r == Role::log_softmax && depth < kDeepest) {
       open.push_back({input(i), i.sign, true});
       p.sums.emplace_back(softmax_sum(i, depth), -i.sign);
-    } else if (r == Role::same || ((r == Role::reshape || r == Role::permute || r == Role::broadcast))) {
+    } else if (is_view(r)) {
       if (!to_view(i, open)) p.terms.push_back({i.ref, i.sign});
+    } else if (r == Role::concat) {
+      const auto part = part_of(i.ref);
+      if (part)
+        open.push_back({*part, i.sign, true});
+      else
+        p.terms.push_back({i.ref, i.sign});
     } else {
       p.terms.push_back({i.ref, i.sign});
     }
@@ -109,7 +173,7 @@ class Decomposer {
     a.node = i.ref.value.node;
     a.over = {l};
     a.product = run_exponent(x, depth + 1);
-    sum->addends.push_back(std::move(a));
+    add_sum(*sum, std::move(a));
     return sum;
   }
 
@@ -151,6 +215,7 @@ class Decomposer {
       case Role::reshape:
       case Role::permute:
       case Role::broadcast:
+      case Role::slice:
         if (to_view(i, open)) return;
         break;
       case Role::cast:
@@ -241,7 +306,7 @@ class Decomposer {
       const Role r = view_.role(ref.value);
       const Node& n = view_.node(ref.value);
       if (r == Role::sum && view_.tainted(ref.value)) {
-        sum->addends.push_back(summed(before_sum(view_, table_, ref), item, false, depth));
+        add_sum(*sum, summed(before_sum(view_, table_, ref), item, false, depth));
       } else if (r == Role::add && view_.tainted(ref.value)) {
         open.push_back(input(item, 1));
         open.push_back(input(item, 0));
@@ -344,12 +409,11 @@ class Normaliser {
         bool same = true, summed = false;
         for (size_t d = 0; d < t.ref.layout.size(); ++d) {
           const Labels a = table_.resolve(t.ref.layout[d].labels), b = table_.resolve(u.ref.layout[d].labels);
+          const AxisMap &x = t.ref.layout[d], &y = u.ref.layout[d];
           const bool here = contains_any(a, over);
           summed = summed || here;
-          if (here)
-            ours.insert(ours.end(), b.begin(), b.end());
-          else
-            same = same && a == b;
+          same = same && x.start == y.start && x.step == y.step && (here || a == b);
+          if (here) ours.insert(ours.end(), b.begin(), b.end());
         }
         if (!summed || !same) continue;
         if (contains_all(keys, ours) && contains_all(ours, keys))

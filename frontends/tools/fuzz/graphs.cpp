@@ -29,7 +29,7 @@ class GraphMaker {
     floating_ = fuzz.special ? r_.of({DType::f32, DType::f64, DType::f16}) : r_.of({DType::f32, DType::f64});
     builder_ = Builder::make(fuzz.module, "main");
     for (int i = 0; i < 3; ++i) argument(floating_, random_shape());
-    argument(r_.of({DType::i32, DType::i64, DType::i8}), random_shape());
+    argument(r_.of({DType::i32, DType::i64, DType::i16}), random_shape());
     argument(DType::boolean, random_shape());
     TraceScope trace(builder_);
     const int64_t wanted = r_.between(4, 12);
@@ -46,9 +46,11 @@ class GraphMaker {
 
   void argument(DType dtype, const Dims& shape) {
     Array a = random_array(r_, dtype, shape, true);
+    if (fuzz_.special && is_integer(dtype))
+      for (int64_t i = 0; i < a.size(); ++i) a.set_flat(i, static_cast<double>(r_.between(-300, 300)));
     if (fuzz_.special && is_floating(dtype))
       for (int64_t i = 0; i < a.size(); ++i)
-        if (r_.one_in(3))
+        if (!r_.one_in(3))
           a.set_flat(i, r_.of({0.0, -0.0, std::nan(""), HUGE_VAL, -HUGE_VAL, 1e-40, -6e-8, 6e4, 3e38, 0.1}));
     fuzz_.arguments.push_back(a);
     pool_.push_back({builder_->input("", {dtype, to_shape(shape)}), 3});
@@ -111,6 +113,7 @@ class GraphMaker {
   }
 
   void step() {
+    if (fuzz_.special && r_.one_in(3)) return r_.one_in(3) ? casts() : with_number();
     switch (r_.below(20)) {
       case 0:
         return unary();
@@ -411,13 +414,19 @@ class GraphMaker {
     keep(matmul(transpose(a.x, -1, -2), w), 3 * a.bound * static_cast<double>(m));
   }
 
+  // Chains of casts. Special numbers do not fit everywhere: they saturate, wrap around or round.
   void casts() {
     const Known a = pick();
-    const DType to = r_.of({DType::f32, DType::f64, DType::i32, DType::i64, DType::i16, floating_});
-    const Tensor y = cast(apply1("cast", {a.x}, {{"dtype", to}}), r_.one_in(2) ? a.x.dtype() : floating_);
-    // Whole numbers; what does not fit is not compared.
-    if (a.bound < 3e4) keep(y, a.bound);
-    if (r_.one_in(4)) keep(apply1("cast", {a.x}, {{"dtype", a.x.dtype()}}), a.bound);
+    const auto type = [&] {
+      const DType any = r_.of({DType::f32, DType::f64, DType::f16, DType::bf16, DType::i64, DType::i32,
+                               DType::i16, DType::i8, DType::u8, DType::boolean});
+      const bool narrow = any == DType::f16 || any == DType::bf16 || any == DType::i8 || any == DType::u8 ||
+                          any == DType::boolean;
+      return narrow && !fuzz_.special ? floating_ : any;
+    };
+    if (r_.one_in(5)) return keep(apply1("cast", {a.x}, {{"dtype", a.x.dtype()}}), a.bound);
+    const Tensor y = cast(apply1("cast", {a.x}, {{"dtype", type()}}), r_.one_in(3) ? a.x.dtype() : type());
+    if (a.bound < 3e4 || fuzz_.special) keep(y, a.bound);  // within i16
   }
 
   // A node once more, or with its operands exchanged.

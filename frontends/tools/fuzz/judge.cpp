@@ -37,14 +37,15 @@ Outcome run(const std::shared_ptr<Module>& module, const std::string& function, 
 // How far whole-numbered results may be apart: not at all, but gradients divide (ties of max, means).
 double slack(const FuzzCase& fuzz) { return fuzz.gradients ? 1e-6 : 0; }
 
-std::string difference(const Array& got, const Array& want, const FuzzCase& fuzz) {
+std::string difference(const Array& got, const Array& want, const FuzzCase& fuzz, Judgement& judged) {
   if (got.dtype() != want.dtype() || got.shape() != want.shape()) return "its type differs";
+  ++judged.results;
   double largest = 0;
   const Array a = got.contiguous(), b = want.contiguous();
   for (int64_t i = 0; i < b.size(); ++i)
     if (const double v = std::abs(b.get_flat(i)); std::isfinite(v)) largest = std::max(largest, v);
   // Beyond these numbers are not whole any more.
-  if (!fuzz.special && largest > (b.dtype() == DType::f32 ? 4e6 : 1e15)) return "";
+  if (!fuzz.special && largest > (b.dtype() == DType::f32 ? 4e6 : 1e15)) return ++judged.too_large, "";
   for (int64_t i = 0; i < b.size(); ++i) {
     const double x = a.get_flat(i), y = b.get_flat(i);
     if ((std::isnan(x) && std::isnan(y)) || x == y) {
@@ -58,11 +59,11 @@ std::string difference(const Array& got, const Array& want, const FuzzCase& fuzz
   return "";
 }
 
-std::string compare(const Outcome& got, const Outcome& want, const FuzzCase& fuzz) {
+std::string compare(const Outcome& got, const Outcome& want, const FuzzCase& fuzz, Judgement& judged) {
   if (got.error.empty() != want.error.empty())
     return got.error.empty() ? "it runs, untouched it fails: " + want.error : "it fails: " + got.error;
   for (size_t i = 0; i < got.out.size(); ++i)
-    if (const std::string text = difference(got.out[i], want.out[i], fuzz); !text.empty())
+    if (const std::string text = difference(got.out[i], want.out[i], fuzz, judged); !text.empty())
       return fmt::format("result {}: {}", i, text);
   return "";
 }
@@ -81,8 +82,10 @@ std::shared_ptr<Module> after(const FuzzCase& fuzz, const std::string& function,
   return module;
 }
 
-std::string report(const FuzzCase& fuzz, const std::string& what, const std::string& problem) {
-  return fmt::format("{}: {}\n{}", what, problem, print(*fuzz.module));
+Judgement report(const FuzzCase& fuzz, const std::string& what, const std::string& problem,
+                 Judgement judged = {}) {
+  judged.problem = fmt::format("{}: {}\n{}", what, problem, print(*fuzz.module));
+  return judged;
 }
 
 // The largest and the root mean square error against `exact`, where that is finite.
@@ -141,44 +144,48 @@ std::string why_not(const std::vector<FusionRecord>& records) {
 
 }  // namespace
 
-std::string judge_attention(const FuzzCase& fuzz) {
+Judgement judge_attention(const FuzzCase& fuzz) {
   const std::string function = fuzz.gradients ? "gradients" : "main";
   std::vector<Array> wide;
   for (const Array& a : fuzz.arguments) wide.push_back(a.dtype() == DType::f32 ? a.cast(DType::f64) : a);
   const Outcome exact = run(widened(*fuzz.module), function, wide, "reference", false);
   Outcome got;
+  Judgement judged;
   try {
     Program program(fuzz.module, function);
-    const bool fused = std::any_of(program.graph().nodes.begin(), program.graph().nodes.end(),
-                                   [](const Node& n) { return n.op->name() == "attention"; });
-    if (fuzz.attention && knows_attention() && !fused)
+    judged.fused = std::any_of(program.graph().nodes.begin(), program.graph().nodes.end(),
+                               [](const Node& n) { return n.op->name() == "attention"; });
+    if (fuzz.attention && knows_attention() && !judged.fused)
       return report(fuzz, "it is not fused", why_not(program.records()));
     got.out = program.run(fuzz.arguments);
   } catch (const Error& e) {
     got.error = e.what();
   }
-  if (!got.error.empty() || !exact.error.empty())
-    return got.error.empty() == exact.error.empty() ? ""
-                                                    : report(fuzz, "errors differ", got.error + exact.error);
+  judged.failed = !got.error.empty() && !exact.error.empty();
+  if (judged.failed) return judged;
+  if (got.error.empty() != exact.error.empty()) return report(fuzz, "it fails", got.error + exact.error);
   Outcome untouched;
   for (size_t i = 0; i < got.out.size(); ++i) {
     if (!is_floating(got.out[i].dtype())) continue;
+    ++judged.results;
     if (contract(got.out[i], exact.out[i], exact.out[i]).empty()) continue;
     if (untouched.out.empty()) untouched = run(fuzz.module, function, fuzz.arguments, "cpu", false);
     if (const std::string text = contract(got.out[i], exact.out[i], untouched.out[i]); !text.empty())
       return report(fuzz, fmt::format("result {}", i), text);
   }
-  return "";
+  return judged;
 }
 
-std::string judge_graph(const FuzzCase& fuzz) {
+Judgement judge_graph(const FuzzCase& fuzz) {
   const std::string function = fuzz.gradients ? "gradients" : "main";
   const Outcome want = run(fuzz.module, function, fuzz.arguments, "reference", false);
+  Judgement judged;
+  judged.failed = !want.error.empty();
   // Special numbers: no pass may run that changes even the sign of a zero.
   for (const char* backend : {"reference", "cpu"}) {
     if (fuzz.special && backend == std::string("cpu")) continue;  // its kernels round in their own ways
     const Outcome got = run(fuzz.module, function, fuzz.arguments, backend, true, fuzz.special);
-    if (const std::string problem = compare(got, want, fuzz); !problem.empty())
+    if (const std::string problem = compare(got, want, fuzz, judged); !problem.empty())
       return report(fuzz, std::string("all passes, ") + backend, problem);
   }
   const auto scratch = std::make_shared<Module>(*fuzz.module);
@@ -192,13 +199,13 @@ std::string judge_graph(const FuzzCase& fuzz) {
     const auto module = after(pass.stage == Stage::expanded ? one : fuzz, function, pass, expanded);
     if (!module) continue;
     const Outcome got = run(module, function, fuzz.arguments, "reference", false);
-    if (const std::string problem = compare(got, want, fuzz); !problem.empty())
+    if (const std::string problem = compare(got, want, fuzz, judged); !problem.empty())
       return report(
           fuzz,
           fmt::format("pass {} ({}) alone", pass.name, pass.stage == Stage::forward ? "forward" : "expanded"),
           problem);
   }
-  return "";
+  return judged;
 }
 
 }  // namespace fovea::tools

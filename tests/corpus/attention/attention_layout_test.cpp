@@ -9,9 +9,7 @@ using Ts = std::vector<Tensor>;
 Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v) {
   return matmul(softmax(matmul(q, transpose(k, -1, -2)) / 2.0, -1), v);
 }
-Tensor heads(const Tensor& x, int64_t h) {
-  return transpose(reshape(x, {x.dim(0), x.dim(1), h, -1}), 1, 2);
-}
+Tensor heads(const Tensor& x, int64_t h) { return transpose(reshape(x, {x.dim(0), x.dim(1), h, -1}), 1, 2); }
 Tensor joined(const Tensor& x) {
   return reshape(transpose(x, 1, 2), {x.dim(0), x.dim(2), x.dim(1) * x.dim(3)});
 }
@@ -20,17 +18,11 @@ const Form kScales[] = {
     {"Divided", 1, qkv, [](const Ts& x) { return Ts{matmul(softmax(scores_of(x) / 1.7, -1), x[2])}; }},
     {"Multiplied", 1, qkv, [](const Ts& x) { return Ts{matmul(softmax(0.3 * scores_of(x), -1), x[2])}; }},
     {"QueriesMultiplied", 1, qkv,
-     [](const Ts& x) {
-       return Ts{matmul(softmax(matmul(x[0] * 0.3, transpose(x[1], -1, -2)), -1), x[2])};
-     }},
+     [](const Ts& x) { return Ts{matmul(softmax(matmul(x[0] * 0.3, transpose(x[1], -1, -2)), -1), x[2])}; }},
     {"QueriesDivided", 1, qkv,
-     [](const Ts& x) {
-       return Ts{matmul(softmax(matmul(x[0] / 3.0, transpose(x[1], -1, -2)), -1), x[2])};
-     }},
+     [](const Ts& x) { return Ts{matmul(softmax(matmul(x[0] / 3.0, transpose(x[1], -1, -2)), -1), x[2])}; }},
     {"KeysMultiplied", 1, qkv,
-     [](const Ts& x) {
-       return Ts{matmul(softmax(matmul(x[0], transpose(x[1] * 0.3, -1, -2)), -1), x[2])};
-     }},
+     [](const Ts& x) { return Ts{matmul(softmax(matmul(x[0], transpose(x[1] * 0.3, -1, -2)), -1), x[2])}; }},
     {"Both", 1, qkv,
      [](const Ts& x) {
        return Ts{matmul(softmax(matmul(x[0] * 0.5, transpose(x[1], -1, -2) * 0.5), -1), x[2])};
@@ -45,9 +37,13 @@ const Form kScales[] = {
        const Tensor s = scores_of(x);
        return Ts{matmul(softmax(0.0 * zeros(s.shape(), s.dtype()) + 0.125 * s, -1), x[2])};
      }},
-    {"LearnedPerHead", 1, qkv_and([](const Sizes& s) { return std::vector<Spec>{{DType::f64, {s.h, 1, 1}}}; }),
+    {"LearnedPerHead", 1, qkv_and([](const Sizes& s) {
+       return std::vector<Spec>{{DType::f64, {s.h, 1, 1}}};
+     }),
      [](const Ts& x) { return Ts{matmul(softmax(scores_of(x) * exp(x[3]), -1), x[2])}; }},
-    {"LearnedScalar", 1, qkv_and([](const Sizes&) { return std::vector<Spec>{{DType::f64, {}}}; }),
+    {"LearnedScalar", 1, qkv_and([](const Sizes&) {
+       return std::vector<Spec>{{DType::f64, {}}};
+     }),
      [](const Ts& x) { return Ts{matmul(softmax(scores_of(x) / x[3], -1), x[2])}; }},
     {"FromASize", 1, qkv,
      [](const Ts& x) {
@@ -59,7 +55,8 @@ const Form kScales[] = {
 const Form kLayouts[] = {
     {"HeadsViewed", 1,
      [](const Sizes& s) {
-       return std::vector<Spec>{{DType::f64, {s.b, s.q, 12}}, {DType::f64, {s.b, s.k, 12}}, {DType::f64, {s.b, s.k, 6}}};
+       return std::vector<Spec>{
+           {DType::f64, {s.b, s.q, 12}}, {DType::f64, {s.b, s.k, 12}}, {DType::f64, {s.b, s.k, 6}}};
      },
      [](const Ts& x) { return Ts{joined(attend(heads(x[0], 3), heads(x[1], 3), heads(x[2], 3)))}; }},
     {"HeadsFolded", 1,
@@ -78,7 +75,8 @@ const Form kLayouts[] = {
      }},
     {"OneHead", 1,
      [](const Sizes& s) {
-       return std::vector<Spec>{{DType::f64, {s.b, s.q, s.d}}, {DType::f64, {s.b, s.k, s.d}}, {DType::f64, {s.b, s.k, s.e}}};
+       return std::vector<Spec>{
+           {DType::f64, {s.b, s.q, s.d}}, {DType::f64, {s.b, s.k, s.d}}, {DType::f64, {s.b, s.k, s.e}}};
      },
      [](const Ts& x) { return Ts{attend(x[0], x[1], x[2])}; }},
     {"OneSequence", 1,
@@ -88,12 +86,16 @@ const Form kLayouts[] = {
      [](const Ts& x) { return Ts{attend(x[0], x[1], x[2])}; }},
     {"KeysMadeTransposed", 1,
      [](const Sizes& s) {
-       return std::vector<Spec>{{DType::f64, {s.b, s.h, s.q, s.d}}, {DType::f64, {s.b, s.h, s.d, s.k}}, {DType::f64, {s.b, s.h, s.k, s.e}}};
+       return std::vector<Spec>{{DType::f64, {s.b, s.h, s.q, s.d}},
+                                {DType::f64, {s.b, s.h, s.d, s.k}},
+                                {DType::f64, {s.b, s.h, s.k, s.e}}};
      },
      [](const Ts& x) { return Ts{matmul(softmax(matmul(x[0], x[1]), -1), x[2])}; }},
     {"EinsumHeadsInside", 1,
      [](const Sizes& s) {
-       return std::vector<Spec>{{DType::f64, {s.b, s.q, s.h, s.d}}, {DType::f64, {s.b, s.k, s.h, s.d}}, {DType::f64, {s.b, s.k, s.h, s.e}}};
+       return std::vector<Spec>{{DType::f64, {s.b, s.q, s.h, s.d}},
+                                {DType::f64, {s.b, s.k, s.h, s.d}},
+                                {DType::f64, {s.b, s.k, s.h, s.e}}};
      },
      [](const Ts& x) {
        const Tensor p = softmax(einsum("bqhd,bkhd->bhqk", {x[0] / 2.0, x[1]}), -1);
@@ -115,13 +117,17 @@ const Form kLayouts[] = {
        return Ts{sum(unsqueeze(softmax(s, -1), -1) * unsqueeze(x[2], 2), {3})};
      }},
     {"PackedSlices", 1,
-     [](const Sizes& s) { return std::vector<Spec>{{DType::f64, {s.b, s.k, 36}}}; },
+     [](const Sizes& s) {
+       return std::vector<Spec>{{DType::f64, {s.b, s.k, 36}}};
+     },
      [](const Ts& x) {
        const auto parts = chunk(x[0], 3, -1);
        return Ts{joined(attend(heads(parts[0], 3), heads(parts[1], 3), heads(parts[2], 3)))};
      }},
     {"PackedUnbound", 1,
-     [](const Sizes& s) { return std::vector<Spec>{{DType::f64, {s.b, s.k, 36}}}; },
+     [](const Sizes& s) {
+       return std::vector<Spec>{{DType::f64, {s.b, s.k, 36}}};
+     },
      [](const Ts& x) {
        const Tensor y = permute(reshape(x[0], {x[0].dim(0), x[0].dim(1), 3, 3, 4}), {2, 0, 3, 1, 4});
        const auto parts = unstack(y, 0);
@@ -129,7 +135,8 @@ const Form kLayouts[] = {
      }},
     {"MultiQueryRows", 1,
      [](const Sizes& s) {
-       return std::vector<Spec>{{DType::f64, {s.b, s.h, s.q, s.d}}, {DType::f64, {s.b, s.k, s.d}}, {DType::f64, {s.b, s.k, s.e}}};
+       return std::vector<Spec>{
+           {DType::f64, {s.b, s.h, s.q, s.d}}, {DType::f64, {s.b, s.k, s.d}}, {DType::f64, {s.b, s.k, s.e}}};
      },
      [](const Ts& x) {
        const Dim b = x[0].dim(0), h = x[0].dim(1), l = x[0].dim(2);
@@ -138,7 +145,8 @@ const Form kLayouts[] = {
      }},
     {"MultiQueryRowsCausal", 1,
      [](const Sizes& s) {
-       return std::vector<Spec>{{DType::f64, {s.b, s.h, s.q, s.d}}, {DType::f64, {s.b, s.k, s.d}}, {DType::f64, {s.b, s.k, s.e}}};
+       return std::vector<Spec>{
+           {DType::f64, {s.b, s.h, s.q, s.d}}, {DType::f64, {s.b, s.k, s.d}}, {DType::f64, {s.b, s.k, s.e}}};
      },
      [](const Ts& x) {
        const Dim b = x[0].dim(0), h = x[0].dim(1), l = x[0].dim(2), k = x[1].dim(1);
@@ -150,7 +158,9 @@ const Form kLayouts[] = {
      }},
     {"GroupedRepeated", 1,
      [](const Sizes& s) {
-       return std::vector<Spec>{{DType::f64, {s.b, 6, s.q, s.d}}, {DType::f64, {s.b, 2, s.k, s.d}}, {DType::f64, {s.b, 2, s.k, s.e}}};
+       return std::vector<Spec>{{DType::f64, {s.b, 6, s.q, s.d}},
+                                {DType::f64, {s.b, 2, s.k, s.d}},
+                                {DType::f64, {s.b, 2, s.k, s.e}}};
      },
      [](const Ts& x) {
        const auto repeated = [](const Tensor& t) {
@@ -161,12 +171,15 @@ const Form kLayouts[] = {
      }},
     {"GroupedFiveAxes", 1,
      [](const Sizes& s) {
-       return std::vector<Spec>{{DType::f64, {s.b, 2, 3, s.q, s.d}}, {DType::f64, {s.b, 2, 1, s.k, s.d}}, {DType::f64, {s.b, 2, 1, s.k, s.e}}};
+       return std::vector<Spec>{{DType::f64, {s.b, 2, 3, s.q, s.d}},
+                                {DType::f64, {s.b, 2, 1, s.k, s.d}},
+                                {DType::f64, {s.b, 2, 1, s.k, s.e}}};
      },
      [](const Ts& x) { return Ts{attend(x[0], x[1], x[2])}; }},
     {"Pixels", 1,
      [](const Sizes& s) {
-       return std::vector<Spec>{{DType::f64, {s.b, 4, 3, 5}}, {DType::f64, {s.b, 4, 3, 5}}, {DType::f64, {s.b, 4, 3, 5}}};
+       return std::vector<Spec>{
+           {DType::f64, {s.b, 4, 3, 5}}, {DType::f64, {s.b, 4, 3, 5}}, {DType::f64, {s.b, 4, 3, 5}}};
      },
      [](const Ts& x) {
        const auto rows = [](const Tensor& t) {
@@ -177,33 +190,39 @@ const Form kLayouts[] = {
      }},
     {"Chunks", 1,
      [](const Sizes& s) {
-       return std::vector<Spec>{{DType::f64, {s.b, s.h, 12, s.d}}, {DType::f64, {s.b, s.h, 12, s.d}}, {DType::f64, {s.b, s.h, 12, s.e}}};
+       return std::vector<Spec>{{DType::f64, {s.b, s.h, 12, s.d}},
+                                {DType::f64, {s.b, s.h, 12, s.d}},
+                                {DType::f64, {s.b, s.h, 12, s.e}}};
      },
      [](const Ts& x) {
-       const auto chunks = [](const Tensor& t) {
-         return reshape(t, {t.dim(0), t.dim(1), 3, 4, t.dim(3)});
-       };
+       const auto chunks = [](const Tensor& t) { return reshape(t, {t.dim(0), t.dim(1), 3, 4, t.dim(3)}); };
        const Tensor y = attend(chunks(x[0]), chunks(x[1]), chunks(x[2]));
        return Ts{reshape(y, x[2].shape())};
      }},
     {"Decoding", 1,
      [](const Sizes& s) {
-       return std::vector<Spec>{{DType::f64, {s.b, s.h, 1, s.d}}, {DType::f64, {s.b, s.h, s.k, s.d}}, {DType::f64, {s.b, s.h, s.k, s.e}},
-                                {DType::f64, {s.b, s.h, 1, s.d}}, {DType::f64, {s.b, s.h, 1, s.e}}};
+       return std::vector<Spec>{{DType::f64, {s.b, s.h, 1, s.d}},
+                                {DType::f64, {s.b, s.h, s.k, s.d}},
+                                {DType::f64, {s.b, s.h, s.k, s.e}},
+                                {DType::f64, {s.b, s.h, 1, s.d}},
+                                {DType::f64, {s.b, s.h, 1, s.e}}};
      },
      [](const Ts& x) {
        return Ts{attend(x[0], concat({x[1], x[3]}, 2), concat({x[2], x[4]}, 2))};
      }},
     {"ValuesOfMoreHeads", 1,
      [](const Sizes& s) {
-       return std::vector<Spec>{{DType::f64, {s.b, s.q, s.d}}, {DType::f64, {s.b, s.k, s.d}}, {DType::f64, {s.b, s.h, s.k, s.e}}};
+       return std::vector<Spec>{
+           {DType::f64, {s.b, s.q, s.d}}, {DType::f64, {s.b, s.k, s.d}}, {DType::f64, {s.b, s.h, s.k, s.e}}};
      },
      [](const Ts& x) {
        const Tensor p = softmax(matmul(x[0], transpose(x[1], 1, 2)), -1);
        return Ts{matmul(unsqueeze(p, 1), x[2])};
      }},
     {"KeysAreResultsToo", 1, qkv,
-     [](const Ts& x) { return Ts{attend(x[0], x[1] * 2.0, x[2] * 3.0), x[1] * 2.0, x[2] * 3.0}; }},
+     [](const Ts& x) {
+       return Ts{attend(x[0], x[1] * 2.0, x[2] * 3.0), x[1] * 2.0, x[2] * 3.0};
+     }},
 };
 
 TEST_P(Forms, Verdict) { check(GetParam()); }

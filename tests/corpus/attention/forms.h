@@ -30,8 +30,8 @@ struct Form {
   int attentions;  ///< verdict: how many nodes must be found
   std::function<std::vector<Spec>(const Sizes&)> arguments;
   Function body;
-  bool symbols = true;     ///< also traced with B, Lq, Lk as symbols
-  bool same_length = false;  ///< Lq = Lk
+  bool symbols = true;                               ///< also traced with B, Lq, Lk as symbols
+  bool same_length = false;                          ///< Lq = Lk
   std::function<void(std::vector<Array>&)> prepare;  ///< changes the inputs before they are used
 };
 
@@ -116,7 +116,9 @@ inline std::vector<Array> random_inputs(const Module& module, const Bindings& si
     Array a(t.dtype, evaluate(t.shape, sizes));
     for (int64_t i = 0; i < a.size(); ++i) {
       const double u = next();
-      a.set_flat(i, t.dtype == DType::boolean ? u < 0.7 : is_integer(t.dtype) ? std::floor(u * 4) : 2 * u - 1);
+      a.set_flat(i, t.dtype == DType::boolean ? u < 0.7
+                    : is_integer(t.dtype)     ? std::floor(u * 4)
+                                              : 2 * u - 1);
     }
     in.push_back(a);
   }
@@ -145,10 +147,9 @@ inline void expect_close(const std::vector<Array>& expected, const std::vector<A
   ASSERT_EQ(expected.size(), got.size()) << what;
   for (size_t i = 0; i < expected.size(); ++i) {
     ASSERT_EQ(expected[i].shape(), got[i].shape()) << what << ", result " << i;
-    EXPECT_LE(difference(expected[i], got[i]), tolerance)
-        << what << ", result " << i << "\nexpected\n"
-        << expected[i].str() << "\ngot\n"
-        << got[i].str();
+    EXPECT_LE(difference(expected[i], got[i]), tolerance) << what << ", result " << i << "\nexpected\n"
+                                                          << expected[i].str() << "\ngot\n"
+                                                          << got[i].str();
   }
 }
 
