@@ -20,7 +20,7 @@ double milliseconds() {
   return duration<double, std::milli>(steady_clock::now().time_since_epoch()).count();
 }
 
-double rounded(double x) { return std::stod(fmt::format("{:.3f}", x)); }
+double rounded(double x) { return std::stod(fmt::format("{:.5f}", x)); }
 
 }  // namespace
 

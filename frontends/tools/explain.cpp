@@ -7,7 +7,6 @@
 #include "framework/base/error.h"
 #include "frontends/tools/command.h"
 #include "frontends/tools/functions.h"
-#include "frontends/tools/load_module.h"
 #include "optim/explain/explain.h"
 
 namespace fovea::tools {
@@ -19,8 +18,8 @@ struct ExplainOptions {
   Sizes sizes;
 };
 
-void explain_file(const ExplainOptions& o) {
-  const std::shared_ptr<Module> module = load_any_module(o.file);
+void explain_file(ExplainOptions& o) {
+  const std::shared_ptr<Module> module = o.sizes.load(o.file);
   auto candidates = nlohmann::ordered_json::array();
   std::string text;
   for (const std::string& entry : entry_points(*module, o.function)) {

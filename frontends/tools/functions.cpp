@@ -147,6 +147,15 @@ void Sizes::add_options(CLI::App& app) {
   app.add_option("--shape", shapes, "the shape of an input: ids=8,128; may be repeated");
 }
 
+std::shared_ptr<Module> Sizes::load(const std::string& path) {
+  ModuleOptions options;
+  if (is_onnx(path)) {
+    for (const std::string& text : shapes) options.shapes.insert(parse_shape_option(text));
+    shapes.clear();
+  }
+  return load_any_module(path, options);
+}
+
 Bindings Sizes::bindings(const Graph& graph) const {
   Bindings out = given(*this, graph);
   for (const std::string& symbol : symbols_of(graph))

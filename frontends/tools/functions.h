@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "frontends/tools/load_module.h"
 #include "graph/ir/graph.h"
 
 namespace CLI {
@@ -26,6 +27,9 @@ struct Sizes {
   std::vector<std::string> symbols;  ///< "B=8"
   std::vector<std::string> shapes;   ///< "ids=8,128"
   void add_options(CLI::App& app);
+
+  /// The functions of the file. An ONNX model takes the given shapes as its own, which may hold symbols.
+  std::shared_ptr<Module> load(const std::string& path);
 
   /// Numbers for all symbols of the function's arguments; those that nobody gave are assumed: 4 for batches,
   /// 64 for lengths. InvalidArgument for a symbol, an input or a shape that the function has not.

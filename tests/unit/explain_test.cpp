@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "framework/base/error.h"
 #include "frontends/cpp/fovea.h"
+#include "optim/explain/formula.h"
 #include "optim/explain/launches.h"
 #include "optim/explain/words.h"
 
@@ -89,6 +91,27 @@ TEST(Explain, JsonHasEveryCandidate) {
   EXPECT_EQ(list[1]["sentence"], refused_record().sentence);
   EXPECT_EQ(list[1]["nearest"], refused_record().nearest);
   EXPECT_EQ(Json::parse(explanation_json({})), Json::array());
+}
+
+TEST(Explain, FormulasReadLikeOnes) {
+  using tiles::Code;
+  tiles::Program p;
+  const int32_t s = p.binary(Code::mul, p.input(0), p.constant(0.125));
+  const int32_t causal = p.binary(Code::less_equal, p.iota(-1), p.iota(-2));
+  p.results = {p.select(causal, p.binary(Code::sub, s, p.binary(Code::sub, p.input(1), p.constant(2))),
+                        p.constant(-INFINITY))};
+  EXPECT_EQ(formula(p), "where(j <= i, s*0.125 - (x1 - 2), -inf)");
+  EXPECT_EQ(formula(tiles::Program()), "");
+
+  // What is used again and is long gets a name; the text stays short for programs that double at every step.
+  tiles::Program doubling;
+  int32_t x = doubling.unary(Code::tanh, doubling.input(0));
+  for (int i = 0; i < 60; ++i) x = doubling.binary(Code::mul, x, doubling.unary(Code::exp, x));
+  doubling.results = {x};
+  const std::string text = formula(doubling, false);
+  EXPECT_LT(text.size(), 4000u);
+  EXPECT_NE(text.find(", t1 = "), std::string::npos) << text;
+  EXPECT_NE(text.find("tanh(x0)"), std::string::npos) << text;
 }
 
 // A region that is an op of its own, so that its launches can be counted without any pass.

@@ -134,6 +134,7 @@ int64_t axis_of(const Context& c, int64_t axis, int64_t rank);
 /// The same for a list; an empty list stays empty.
 Ints axes_of(const Context& c, Ints axes, int64_t rank);
 
+/// Declares the converter of an op: FOVEA_ONNX(Softmax) { return {softmax(c.in(0), c.integer("axis", -1))}; }
 #define FOVEA_ONNX(op) \
   std::vector<::fovea::Tensor> fovea_onnx_##op([[maybe_unused]] ::fovea::onnx::Context& c)
 

@@ -7,6 +7,7 @@
 
 #include "framework/base/file.h"
 #include "frontends/tools/view/attention_page.h"
+#include "frontends/tools/view/script_json.h"
 
 namespace fovea::tools {
 namespace {
@@ -27,24 +28,6 @@ std::string base64(const std::vector<float>& values) {
     out += digits[group >> 12 & 63];
     out += left > 1 ? digits[group >> 6 & 63] : '=';
     out += left > 2 ? digits[group & 63] : '=';
-  }
-  return out;
-}
-
-// JSON that may stand inside a script element: no "<", so neither an end tag nor a comment can begin in it.
-std::string for_script(const nlohmann::ordered_json& json) {
-  const std::string text = json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-  std::string out;
-  out.reserve(text.size());
-  for (char c : text) {
-    if (c == '<')
-      out += "\\u003c";
-    else if (c == '>')
-      out += "\\u003e";
-    else if (c == '&')
-      out += "\\u0026";
-    else
-      out += c;
   }
   return out;
 }

@@ -112,6 +112,7 @@ class Forward final : public PreparedKernel {
     int64_t s_row;
     T *s, *o, *top, *correction, *sink, *factor = nullptr, *q = nullptr;
     double* total;
+    bool fresh = true;  // o holds nothing yet
     Packed packed;
   };
   // One block of rows with its operands.
@@ -240,19 +241,18 @@ class Forward final : public PreparedKernel {
   // False where a row whose probabilities are sound has a NaN or an infinity, which may come from a value
   // whose probability is 0.
   bool finite(const Block& b, const Memory& m) const {
-    for (int64_t r = 0; r < b.rows.rows; ++r) {
-      if (!std::isfinite(m.total[r]) || m.total[r] == 0) continue;
-      T check = 0;
-      for (int64_t c = 0; c < p_.e; ++c) check += m.o[r * padded_e_ + c] * T(0);
-      if (check != 0) return false;
-    }
+    if (simd_.finite(b.rows.rows, padded_e_, {m.o, padded_e_})) return true;
+    for (int64_t r = 0; r < b.rows.rows; ++r)
+      if (std::isfinite(m.total[r]) && m.total[r] != 0 &&
+          !simd_.finite(1, padded_e_, {m.o + r * padded_e_, padded_e_}))
+        return false;
     return true;
   }
 
   // All blocks of keys in order; tiles that are one low number come last.
   void attend(const Block& b, Memory& m, bool exact, bool careful) const {
     const int64_t rows = b.rows.rows;
-    std::fill(m.o, m.o + rows * padded_e_, T(0));
+    m.fresh = true;
     std::fill(m.top, m.top + rows, -std::numeric_limits<T>::infinity());
     std::fill(m.total, m.total + rows, 0.0);
     bool later = false;
@@ -274,6 +274,12 @@ class Forward final : public PreparedKernel {
         counts = counts || !(plan.constant - static_cast<double>(m.top[r]) < -least_exponent());
       if (counts) visit(b, m, key, keys, plan, exact, careful);
     }
+    clear_sums(m, rows);
+  }
+
+  void clear_sums(Memory& m, int64_t rows) const {
+    if (m.fresh) std::fill(m.o, m.o + rows * padded_e_, T(0));
+    m.fresh = false;
   }
 
   void visit(const Block& b, Memory& m, int64_t key, int64_t keys, const TilePlan& plan, bool exact,
@@ -290,10 +296,14 @@ class Forward final : public PreparedKernel {
     simd_.softmax(plan.ranges, rows, keys, tiles_.scale(exact), tiles_.bias(b.rows, key, exact), factor, s,
                   {m.top, m.total, m.correction});
     const simd::Rows<const T> v{b.v.data + key * b.v.row, b.v.row};
-    if (careful)
+    if (careful) {
+      clear_sums(m, rows);
       add_present(plan.ranges, rows, keys, m, v);
-    else
-      simd_.values(plan.ranges, rows, keys, {m.s, m.s_row}, v, padded_e_, m.correction, {m.o, padded_e_});
+    } else {
+      simd_.values(plan.ranges, rows, keys, {m.s, m.s_row}, v, padded_e_, m.fresh, m.correction,
+                   {m.o, padded_e_});
+      m.fresh = false;
+    }
   }
 
   // o = correction o + p v, where a probability of 0 keeps NaN and infinite values out.
@@ -313,26 +323,42 @@ class Forward final : public PreparedKernel {
 
   void write(const KernelArgs& args, const Block& b, Memory& m) const {
     const int64_t rows = b.rows.rows;
-    T* lse = args.output<T>(1) + b.rows.batch * p_.queries + b.rows.first;
-    if (tiles_.has_sink()) tiles_.sink(b.rows, m.sink, m.tiles);
-    for (int64_t r = 0; r < rows; ++r) {
-      double top = m.top[r], total = m.total[r], scale = 1;
-      if (tiles_.has_sink()) {
-        const double sink = m.sink[r];
-        const double highest = sink > top || sink != sink ? sink : top;
-        const double shift = std::isinf(highest) && highest < 0 ? 0 : highest;
-        scale = std::exp(top - shift);
-        total = total * scale + std::exp(sink - shift);
-        top = highest;
+    T* scale = m.correction;
+    std::fill(scale, scale + rows, T(1));
+    if (tiles_.has_sink()) add_sink(b, m, scale);
+    simd_.log_sum(rows, m.top, m.total, args.output<T>(1) + b.rows.batch * p_.queries + b.rows.first);
+    for (int64_t r = 0; r < rows; ++r) scale[r] = static_cast<T>(static_cast<double>(scale[r]) / m.total[r]);
+    for (int64_t r = 0; r < rows && (guard_ != "none" || p_.keys == 0); ++r)
+      if (cleared(m.top[r], m.total[r])) {
+        std::fill(m.o + r * padded_e_, m.o + (r + 1) * padded_e_, T(0));
+        scale[r] = 1;
       }
-      const bool empty = std::isinf(top) && top < 0;
-      lse[r] = static_cast<T>(std::log(total) + (empty ? 0 : top));
-      const T by = static_cast<T>(scale / total);
-      const bool cleared = (guard_ == "nan" && !(total > 0)) || (guard_ == "empty" && empty) || p_.keys == 0;
-      T* o = m.o + r * padded_e_;
-      for (int64_t c = 0; c < p_.e; ++c) o[c] = cleared ? T(0) : o[c] * by;
+    void* y = y_.at(args.out[0], p_.offset(y_, b.rows.at));
+    if (readable<T>(y_)) {
+      const simd::Rows<T> to{static_cast<T*>(y) + b.rows.first * y_.row, y_.row};
+      return simd_.scale(rows, p_.e, {m.o, padded_e_}, 1, scale, false, to);
     }
-    store_rows(y_, y_.at(args.out[0], p_.offset(y_, b.rows.at)), b.rows.first, rows, m.o, padded_e_);
+    simd_.scale(rows, p_.e, {m.o, padded_e_}, 1, scale, false, {m.o, padded_e_});
+    store_rows(y_, y, b.rows.first, rows, m.o, padded_e_);
+  }
+
+  bool cleared(T top, double total) const {
+    if (guard_ == "nan" && !(total > 0)) return true;
+    return p_.keys == 0 || (guard_ == "empty" && std::isinf(top) && top < 0);
+  }
+
+  // Another score without a value; o has to be multiplied by `scale`.
+  void add_sink(const Block& b, Memory& m, T* scale) const {
+    tiles_.sink(b.rows, m.sink, m.tiles);
+    for (int64_t r = 0; r < b.rows.rows; ++r) {
+      const double top = m.top[r], sink = m.sink[r];
+      const double highest = sink > top || sink != sink ? sink : top;
+      const double shift = std::isinf(highest) && highest < 0 ? 0 : highest;
+      const double by = std::exp(top - shift);
+      scale[r] = static_cast<T>(by);
+      m.total[r] = m.total[r] * by + std::exp(sink - shift);
+      m.top[r] = static_cast<T>(highest);
+    }
   }
 
   const Problem p_;

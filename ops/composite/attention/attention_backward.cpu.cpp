@@ -121,6 +121,8 @@ class Backward final : public PreparedKernel {
     simd::Rows<const T> q, dy, k;
     T* dq;
     bool k_finite = true;
+    bool dq_fresh = true;  // dq holds nothing yet
+    bool dk_fresh = true, dv_fresh = true;
   };
 
   void cut() {
@@ -180,7 +182,7 @@ class Backward final : public PreparedKernel {
     row_terms(l, w, m);
     for (int64_t first = 0; first < p_.queries; first += rows_)
       if (!precise(m, first)) find_tops(l, w, m, first);
-    if (out_.wants(0)) std::fill(w.dq, w.dq + p_.queries * padded_d_, T(0));
+    w.dq_fresh = true;
     if (w.piece.part == 0 && !tiles_.sink_leaves().empty()) sink_gradients(l, w, m);
     const int64_t last = std::min(key_blocks_, (w.piece.part + 1) * blocks_of_part_);
     for (int64_t block = w.piece.part * blocks_of_part_; block < last; ++block) {
@@ -188,9 +190,9 @@ class Backward final : public PreparedKernel {
       if (keys <= 0) break;
       run_keys(l, w, m, key, keys);
     }
-    if (!out_.wants(0) || dq_in_parts_) return;
-    scale_rows(w.dq, p_.queries * padded_d_);
-    out_.put(l.site, 0, w.piece.at, 0, p_.queries, w.dq, padded_d_);
+    if (!out_.wants(0)) return;
+    if (w.dq_fresh) std::fill(w.dq, w.dq + p_.queries * padded_d_, T(0));
+    if (!dq_in_parts_) out_.put(l.site, 0, w.piece.at, 0, p_.queries, w.dq, padded_d_, tiles_.scale(false));
   }
 
   simd::Rows<const T> rows_at(const View& view, const void* base, bool in_place, int64_t padded,
@@ -294,21 +296,20 @@ class Backward final : public PreparedKernel {
 
   void run_keys(const Launch& l, Work& w, Memory& m, int64_t key, int64_t keys) const {
     w.k_finite = load_keys(l, w, m, key, keys);
-    std::fill(m.dk, m.dk + keys * padded_d_, T(0));
-    std::fill(m.dv, m.dv + keys * padded_e_, T(0));
-    for (int64_t first = 0; first < p_.queries; first += rows_) visit(l, w, m, first, key, keys);
-    if (out_.wants(1)) {
-      scale_rows(m.dk, keys * padded_d_);
-      out_.put(l.site, 1, w.piece.at, key, keys, m.dk, padded_d_);
-    }
-    if (out_.wants(2)) out_.put(l.site, 2, w.piece.at, key, keys, m.dv, padded_e_);
-  }
-
-  // dS lacks the scale of linear scores until here.
-  void scale_rows(T* x, int64_t n) const {
-    const T scale = tiles_.scale(false);
-    if (scale == 1) return;
-    for (int64_t i = 0; i < n; ++i) x[i] *= scale;
+    w.dk_fresh = w.dv_fresh = true;
+    // The first block of keys sets dq, so that no block of rows may be passed over.
+    const bool sets_dq = w.dq_fresh;
+    for (int64_t first = 0; first < p_.queries; first += rows_)
+      if (!visit(l, w, m, first, key, keys) && sets_dq && out_.wants(0)) {
+        const int64_t rows = std::min(rows_, p_.queries - first);
+        std::fill(w.dq + first * padded_d_, w.dq + (first + rows) * padded_d_, T(0));
+      }
+    w.dq_fresh = false;
+    if (w.dk_fresh) std::fill(m.dk, m.dk + keys * padded_d_, T(0));
+    if (w.dv_fresh) std::fill(m.dv, m.dv + keys * padded_e_, T(0));
+    // dS lacks the scale of linear scores until here.
+    if (out_.wants(1)) out_.put(l.site, 1, w.piece.at, key, keys, m.dk, padded_d_, tiles_.scale(false));
+    if (out_.wants(2)) out_.put(l.site, 2, w.piece.at, key, keys, m.dv, padded_e_, T(1));
   }
 
   bool load_keys(const Launch& l, Work& w, Memory& m, int64_t key, int64_t keys) const {
@@ -341,12 +342,13 @@ class Backward final : public PreparedKernel {
     return false;
   }
 
-  void visit(const Launch& l, const Work& w, Memory& m, int64_t first, int64_t key, int64_t keys) const {
+  // False where no key of the block counts for these rows.
+  bool visit(const Launch& l, Work& w, Memory& m, int64_t first, int64_t key, int64_t keys) const {
     const RowBlock b = row_block(l, w, first);
     const bool exact = tiles_.has_finite_fill() && counts(tiles_.fill(), m, b);
     const TilePlan plan = tiles_.plan(b, key, keys, exact, m.tiles);
-    if (plan.kind == TileClass::skip) return;
-    if (plan.kind == TileClass::constant && !counts(plan.constant, m, b)) return;
+    if (plan.kind == TileClass::skip) return false;
+    if (plan.kind == TileClass::constant && !counts(plan.constant, m, b)) return false;
     const bool direct = tiles_.direct(exact);
     const simd::KeyRanges computed = direct ? plan.ranges : simd::KeyRanges{};
     const simd::Rows<const T> q{w.q.data + first * w.q.row, w.q.row};
@@ -366,11 +368,14 @@ class Backward final : public PreparedKernel {
     simd_.gradient(plan.ranges, b.rows, keys, tiles_.scale(exact), tiles_.bias(b, key, exact), {p, m.s_row},
                    {m.dp, m.s_row}, state);
     if (out_.wants(2))
-      simd_.transposed(plan.ranges, b.rows, keys, {p, m.s_row}, dy, padded_e_, {m.dv, padded_e_});
+      simd_.transposed(plan.ranges, b.rows, keys, {p, m.s_row}, dy, padded_e_, w.dv_fresh, {m.dv, padded_e_});
     leaf_gradients(l, w, m, b, key, keys, exact);
     if (out_.wants(1))
-      simd_.transposed(plan.ranges, b.rows, keys, {m.dp, m.s_row}, q, padded_d_, {m.dk, padded_d_});
+      simd_.transposed(plan.ranges, b.rows, keys, {m.dp, m.s_row}, q, padded_d_, w.dk_fresh,
+                       {m.dk, padded_d_});
+    w.dk_fresh = w.dv_fresh = false;
     if (out_.wants(0)) add_dq(plan.ranges, w, m, b, keys);
+    return true;
   }
 
   // dp, the gradient of the score, becomes that of s; leaves get theirs on the way.
@@ -400,9 +405,7 @@ class Backward final : public PreparedKernel {
     for (size_t i = 0; i < leaves.size(); ++i)
       add_leaf(l, w, b, leaves[i], key, keys, m.results[i + 1], m.s_row);
     const T unscale = 1 / tiles_.scale(false);
-    if (unscale != 1)
-      for (int64_t r = 0; r < b.rows; ++r)
-        for (int64_t j = 0; j < keys; ++j) m.dp[r * m.s_row + j] *= unscale;
+    if (unscale != 1) simd_.scale(b.rows, keys, {m.dp, m.s_row}, unscale, nullptr, false, {m.dp, m.s_row});
   }
 
   void clear_absent(Memory& m, const RowBlock& b, int64_t keys, size_t leaves) const {
@@ -418,7 +421,9 @@ class Backward final : public PreparedKernel {
   void add_dq(simd::KeyRanges ranges, const Work& w, Memory& m, const RowBlock& b, int64_t keys) const {
     T* dq = w.dq + b.first * padded_d_;
     if (w.k_finite)
-      return simd_.values(ranges, b.rows, keys, {m.dp, m.s_row}, w.k, padded_d_, nullptr, {dq, padded_d_});
+      return simd_.values(ranges, b.rows, keys, {m.dp, m.s_row}, w.k, padded_d_, w.dq_fresh, nullptr,
+                          {dq, padded_d_});
+    if (w.dq_fresh) std::fill(dq, dq + b.rows * padded_d_, T(0));
     for (int64_t r = 0; r < b.rows; ++r)
       for (int64_t j = 0; j < keys; ++j) {
         const T ds = m.dp[r * m.s_row + j];
@@ -437,11 +442,11 @@ class Backward final : public PreparedKernel {
       out_.each_sharing(0, i / chunks, [&](int64_t batch) {
         for (int64_t part = 0; part < parts_; ++part) {
           const T* x = l.dq + ((batch * parts_ + part) * p_.queries + first) * padded_d_;
-          simd_.add(x, total, rows * padded_d_);
+          simd_.scale(1, rows * padded_d_, {x, 0}, 1, nullptr, true, {total, 0});
         }
       });
-      scale_rows(total, rows * padded_d_);
-      out_.put(l.site, 0, out_.head_position(0, i / chunks), first, rows, total, padded_d_);
+      out_.put(l.site, 0, out_.head_position(0, i / chunks), first, rows, total, padded_d_,
+               tiles_.scale(false));
     };
     l.args.pool.parallel_for(heads * chunks, std::ref(sum));
   }

@@ -150,10 +150,17 @@ void GradientsOut::clear_results(const Site& site) const {
 
 template <class T>
 void GradientsOut::put(const Site& site, size_t operand, const Position& p, int64_t first, int64_t rows,
-                       const T* from, int64_t from_row) const {
+                       T* from, int64_t from_row, T by) const {
   const Out& out = at(operand);
-  store_rows(out.target, out.target.at(target(site, out), offset(out.target, p)), first, rows, from, from_row,
-             out.shared && operand != 0);
+  const View& to = out.target;
+  const auto& simd = simd::attention_kernels<T>();
+  const bool add = out.shared && operand != 0;
+  void* base = to.at(target(site, out), offset(to, p));
+  if (readable<T>(to))
+    return simd.scale(rows, to.columns, {from, from_row}, by, nullptr, add,
+                      {static_cast<T*>(base) + first * to.row, to.row});
+  if (by != 1) simd.scale(rows, to.columns, {from, from_row}, by, nullptr, false, {from, from_row});
+  store_rows(to, base, first, rows, from, from_row, add);
 }
 
 template <class T>
@@ -163,8 +170,7 @@ void GradientsOut::add_leaf(const Site& site, const Piece& piece, int64_t leaf, 
   const View& view = out.target;
   if (!out.summed) {
     T* to = static_cast<T*>(target(site, out)) + offset(view, piece.at) + box.row * view.row + box.key;
-    for (int64_t r = 0; r < box.rows; ++r)
-      for (int64_t j = 0; j < box.keys; ++j) to[r * view.row + j] += tile[r * row + j];
+    simd::attention_kernels<T>().scale(box.rows, box.keys, {tile, row}, 1, nullptr, true, {to, view.row});
     return;
   }
   double* sums = reinterpret_cast<double*>(site.memory + out.offset) +
@@ -261,11 +267,11 @@ void GradientsOut::finish(const Site& site) const {
   }
 }
 
-#define FOVEA_ATTENTION_GRADIENTS(T)                                                                         \
-  template void GradientsOut::put(const Site&, size_t, const Position&, int64_t, int64_t, const T*, int64_t) \
-      const;                                                                                                 \
-  template void GradientsOut::add_leaf(const Site&, const Piece&, int64_t, const Box&, const T*, int64_t)    \
-      const;                                                                                                 \
+#define FOVEA_ATTENTION_GRADIENTS(T)                                                                      \
+  template void GradientsOut::put(const Site&, size_t, const Position&, int64_t, int64_t, T*, int64_t, T) \
+      const;                                                                                              \
+  template void GradientsOut::add_leaf(const Site&, const Piece&, int64_t, const Box&, const T*, int64_t) \
+      const;                                                                                              \
   template void GradientsOut::finish<T>(const Site&) const;
 FOVEA_ATTENTION_GRADIENTS(float)
 FOVEA_ATTENTION_GRADIENTS(double)

@@ -18,51 +18,58 @@ namespace fovea::simd::HWY_NAMESPACE {
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V exp_of_score(D d, V x) {
 #if HWY_TARGET == HWY_AVX3
-  x = hn::Max(constant(d, -104.0f, -746.0), x);
-  const auto parts = exp_parts(d, x);
-  return scale_by_pow2(d, hn::Add(parts.expm1_r, hn::Set(d, 1)), parts.n);
-#else
-  return exp(d, x);
+  if constexpr (kIsFloat<D>) {
+    x = hn::Max(hn::Set(d, -104.0f), x);  // a NaN in x passes
+    const V magic = hn::Set(d, 12582912.0f);
+    const V n = hn::Sub(hn::MulAdd(x, hn::Set(d, 1.44269504f), magic), magic);
+    V r = hn::NegMulAdd(n, hn::Set(d, 0.693145751953125f), x);
+    r = hn::NegMulAdd(n, hn::Set(d, 1.42860677e-6f), r);
+    // 1 + r + r^2 q(r) with the polynomial of exp() in math-inl.h
+    const V p = polynomial(d, r,
+                           {1.0f, 1.0f, 0.5000000098932138772f, 0.1666651880127453423f,
+                            0.04166619319041462893f, 0.008368913002304386558f, 0.001395129954146243713f});
+    return scale_by_pow2(d, p, n);
+  }
 #endif
+  return exp(d, x);
 }
 
-template <class T>
-HWY_INLINE T exp_of_one(T x) {
-  const hn::ScalableTag<T> d;
-  return hn::GetLane(exp_of_score(d, hn::Set(d, x)));
-}
+enum class Bias { none, vector, number };
 
-// The scaled and biased scores of one row, vector by vector; lanes outside of [begin, end) are -inf.
-template <class D, class T = hn::TFromD<D>>
+// The scores of one row, scaled and biased, less a shift, vector by vector; lanes outside of [begin, end) are
+// -inf.
+template <class D, Bias kBias>
 struct ScoreRow {
+  using T = hn::TFromD<D>;
   const T* s;
-  T scale;
-  const T* bias;  // of this row, or null
-  int64_t bias_column;
+  const T* bias;
+  T scale, shift;
   int64_t begin, end;
 
-  // The vector that starts at key i, which is a whole one.
+  HWY_INLINE hn::Vec<D> finish(D d, hn::Vec<D> x, hn::Vec<D> b) const {
+    const auto scales = hn::Set(d, scale), shifts = hn::Set(d, shift);
+    if constexpr (kBias == Bias::none) return hn::MulSub(x, scales, shifts);
+    return hn::Sub(hn::MulAdd(x, scales, b), shifts);
+  }
+  // The vector that starts at key i and lies in the range.
   HWY_INLINE hn::Vec<D> whole(D d, int64_t i) const {
-    const auto x = hn::Mul(hn::LoadU(d, s + i), hn::Set(d, scale));
-    if (bias == nullptr) return x;
-    return hn::Add(x, bias_column ? hn::LoadU(d, bias + i) : hn::Set(d, *bias));
+    auto b = hn::Zero(d);
+    if constexpr (kBias == Bias::vector) b = hn::LoadU(d, bias + i);
+    if constexpr (kBias == Bias::number) b = hn::Set(d, *bias);
+    return finish(d, hn::LoadU(d, s + i), b);
   }
   // The vector that starts at key i and holds only some keys of the range.
   HWY_INLINE hn::Vec<D> part(D d, int64_t i) const {
-    auto x = hn::Mul(hn::LoadU(d, s + i), hn::Set(d, scale));
     const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-    if (bias != nullptr) {
-      const auto count = static_cast<size_t>(std::min(lanes, end - i));
-      x = hn::Add(x, !bias_column                          ? hn::Set(d, *bias)
-                     : count == static_cast<size_t>(lanes) ? hn::LoadU(d, bias + i)
-                                                           : load_tail(d, bias + i, count));
-    }
-    return hn::IfThenElse(inside(d, i), x, hn::Set(d, -std::numeric_limits<T>::infinity()));
-  }
-  HWY_INLINE hn::Mask<D> inside(D d, int64_t i) const {
+    auto b = hn::Zero(d);
+    if constexpr (kBias == Bias::vector)
+      b = end - i >= lanes ? hn::LoadU(d, bias + i) : load_tail(d, bias + i, static_cast<size_t>(end - i));
+    if constexpr (kBias == Bias::number) b = hn::Set(d, *bias);
     const auto at = hn::Iota(d, 0);
-    return hn::And(hn::Ge(at, hn::Set(d, static_cast<T>(begin - i))),
-                   hn::Lt(at, hn::Set(d, static_cast<T>(end - i))));
+    const auto inside = hn::And(hn::Ge(at, hn::Set(d, static_cast<T>(begin - i))),
+                                hn::Lt(at, hn::Set(d, static_cast<T>(end - i))));
+    return hn::IfThenElse(inside, finish(d, hn::LoadU(d, s + i), b),
+                          hn::Set(d, -std::numeric_limits<T>::infinity()));
   }
   // Calls f(i, vector) for each vector that overlaps the range.
   template <class F>
@@ -73,6 +80,19 @@ struct ScoreRow {
     for (; i + lanes <= end; i += lanes) f(i, whole(d, i));
     if (i < end) f(i, part(d, i));
   }
+  // The largest score.
+  HWY_INLINE T top(D d) const {
+    const auto low = hn::Set(d, -std::numeric_limits<T>::infinity());
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    auto a = low, b = low;
+    int64_t i = begin / lanes * lanes;
+    if (i < begin && i < end) a = part(d, i), i += lanes;
+    for (; i + 2 * lanes <= end; i += 2 * lanes)
+      a = hn::Max(a, whole(d, i)), b = hn::Max(b, whole(d, i + lanes));
+    if (i + lanes <= end) a = hn::Max(a, whole(d, i)), i += lanes;
+    if (i < end) b = hn::Max(b, part(d, i));
+    return max_lanes(d, hn::Max(a, b));
+  }
 };
 
 // Zeros in [from, to) of a row.
@@ -81,91 +101,150 @@ HWY_INLINE void clear(T* row, int64_t from, int64_t to) {
   if (from < to) std::fill(row + from, row + to, T(0));
 }
 
-template <class T>
-HWY_INLINE ScoreRow<hn::ScalableTag<T>> score_row(KeyRanges ranges, int64_t r, int64_t keys, T scale,
-                                                  const ScoreBias<T>& bias, const T* s) {
-  ScoreRow<hn::ScalableTag<T>> x;
+template <Bias kBias, class T>
+HWY_INLINE ScoreRow<hn::ScalableTag<T>, kBias> score_row(KeyRanges ranges, int64_t r, int64_t keys, T scale,
+                                                         const ScoreBias<T>& bias, const T* s) {
+  ScoreRow<hn::ScalableTag<T>, kBias> x;
   x.s = s;
   x.scale = scale;
+  x.shift = 0;
   x.bias = bias.data == nullptr ? nullptr : bias.data + r * bias.row;
-  x.bias_column = bias.column;
   x.begin = ranges.begin == nullptr ? 0 : ranges.begin[r];
   x.end = ranges.begin == nullptr ? keys : ranges.end[r];
   if (x.begin >= x.end) x.begin = x.end = 0;
   return x;
 }
 
+inline constexpr int64_t kGroup = 4 * kStrip;  // rows whose maxima are found before their exponentials
+
+// From the maxima of new keys: top, what to subtract from scores, what to multiply earlier sums by.
+template <class T>
+HWY_INLINE void update_tops(int64_t rows, const T* found, T* top, T* shift, T* correction) {
+  const hn::ScalableTag<T> d;
+  const auto low = hn::Set(d, -std::numeric_limits<T>::infinity());
+  for_each_vector(d, static_cast<size_t>(rows), [&](size_t i, auto m) HWY_ATTR {
+    const auto before = load_n(d, top + i, m), now = hn::Max(before, load_n(d, found + i, m));
+    const auto shifts = hn::IfThenZeroElse(hn::Eq(now, low), now);
+    store_n(now, d, top + i, m);
+    store_n(shifts, d, shift + i, m);
+    store_n(exp_of_score(d, hn::Sub(before, shifts)), d, correction + i, m);
+  });
+}
+
+template <Bias kBias, class T>
+void softmax_rows(KeyRanges ranges, int64_t rows, int64_t keys, T scale, const ScoreBias<T>& bias,
+                  const Rows<const T>& factor, const Rows<T>& s, const RunningRows<T>& state) {
+  const hn::ScalableTag<T> d;
+  for (int64_t group = 0; group < rows; group += kGroup) {
+    const int64_t count = std::min<int64_t>(kGroup, rows - group);
+    T found[kGroup], shift[kGroup];
+    for (int64_t r = 0; r < count; ++r)
+      found[r] = score_row<kBias>(ranges, group + r, keys, scale, bias, s.data + (group + r) * s.row).top(d);
+    update_tops(count, found, state.top + group, shift, state.correction + group);
+    for (int64_t r = group; r < group + count; ++r) {
+      T* row = s.data + r * s.row;
+      auto x = score_row<kBias>(ranges, r, keys, scale, bias, row);
+      x.shift = shift[r - group];
+      const T* factors = factor.data == nullptr ? nullptr : factor.data + r * factor.row;
+      auto sum = hn::Zero(d);
+      if (factors == nullptr) {
+        x.each(d, [&](int64_t i, auto v) HWY_ATTR {
+          const auto p = exp_of_score(d, v);
+          sum = hn::Add(sum, p);
+          hn::StoreU(p, d, row + i);
+        });
+      } else {
+        x.each(d, [&](int64_t i, auto v) HWY_ATTR {
+          const auto p = exp_of_score(d, v);
+          sum = hn::Add(sum, p);
+          const auto weighted = hn::Mul(p, hn::LoadU(d, factors + i));
+          hn::StoreU(hn::IfThenZeroElse(hn::Eq(p, hn::Zero(d)), weighted), d, row + i);
+        });
+      }
+      if (ranges.begin != nullptr) {
+        const int64_t strip = r / kStrip * kStrip;
+        const Span span = keys_of(ranges, strip, std::min<int64_t>(strip + kStrip, rows), keys);
+        clear(row, span.begin, x.begin);
+        clear(row, x.end, span.end);
+      }
+      state.total[r] =
+          state.total[r] * static_cast<double>(state.correction[r]) + static_cast<double>(sum_lanes(d, sum));
+    }
+  }
+}
+
 template <class T>
 void softmax(KeyRanges ranges, int64_t rows, int64_t keys, T scale, ScoreBias<T> bias, Rows<const T> factor,
              Rows<T> s, RunningRows<T> state) {
+  if (bias.data == nullptr)
+    return softmax_rows<Bias::none>(ranges, rows, keys, scale, bias, factor, s, state);
+  if (bias.column != 0) return softmax_rows<Bias::vector>(ranges, rows, keys, scale, bias, factor, s, state);
+  return softmax_rows<Bias::number>(ranges, rows, keys, scale, bias, factor, s, state);
+}
+
+// One vector of the gradient. kPlain: neither factor nor guard nor rest.
+template <bool kPlain, class D, class T = hn::TFromD<D>>
+HWY_INLINE void gradient_vector(D d, hn::Vec<D> x, hn::Vec<D> rest, hn::Vec<D> term, bool nan_is_zero,
+                                const T* factor, T* product, T* row, T* d_row) {
+  const auto zero = hn::Zero(d);
+  auto p = exp_of_score(d, kPlain ? x : hn::Sub(x, rest));
+  auto gradient = hn::LoadU(d, d_row);
+  if constexpr (kPlain) {
+    hn::StoreU(p, d, row);
+    hn::StoreU(hn::IfThenZeroElse(hn::Eq(p, zero), hn::Mul(p, hn::Sub(gradient, term))), d, d_row);
+    return;
+  }
+  if (nan_is_zero) p = hn::IfThenZeroElse(is_nan(p), p);
+  const auto absent = hn::Eq(p, zero);
+  if (product != nullptr) hn::StoreU(hn::IfThenZeroElse(absent, hn::Mul(p, gradient)), d, product);
+  auto weighted = p;
+  if (factor != nullptr) {
+    const auto f = hn::LoadU(d, factor);
+    weighted = hn::IfThenZeroElse(absent, hn::Mul(p, f));
+    gradient = hn::Mul(gradient, f);
+  }
+  hn::StoreU(weighted, d, row);
+  hn::StoreU(hn::IfThenZeroElse(absent, hn::Mul(p, hn::Sub(gradient, term))), d, d_row);
+}
+
+template <Bias kBias, class T>
+void gradient_rows(KeyRanges ranges, int64_t rows, int64_t keys, T scale, const ScoreBias<T>& bias,
+                   const Rows<T>& s, const Rows<T>& dp, const GradientRows<T>& state) {
   const hn::ScalableTag<T> d;
-  constexpr T kLow = -std::numeric_limits<T>::infinity();
-  for (int64_t strip = 0; strip < rows; strip += kStrip) {
-    const int64_t last = std::min<int64_t>(strip + kStrip, rows);
-    const Span span = keys_of(ranges, strip, last, keys);
-    for (int64_t r = strip; r < last; ++r) {
-      T* row = s.data + r * s.row;
-      const auto x = score_row(ranges, r, keys, scale, bias, row);
-      auto top_lanes = hn::Set(d, kLow);
-      x.each(d, [&](int64_t, auto v) HWY_ATTR { top_lanes = hn::Max(top_lanes, v); });
-      const T before = state.top[r];
-      const T top = std::max(max_lanes(d, top_lanes), before), shift = top == kLow ? T(0) : top;
-      const T correction = before == top && top != kLow ? T(1) : exp_of_one(before - shift);
-      const auto shifts = hn::Set(d, shift);
-      const T* factors = factor.data == nullptr ? nullptr : factor.data + r * factor.row;
-      auto sum = hn::Zero(d);
+  const bool special =
+      state.factor.data != nullptr || state.factor_gradient.data != nullptr || state.nan_is_zero;
+  for (int64_t r = 0; r < rows; ++r) {
+    T *row = s.data + r * s.row, *d_row = dp.data + r * dp.row;
+    auto x = score_row<kBias>(ranges, r, keys, scale, bias, row);
+    x.shift = state.top[r];
+    if (state.empty_is_zero && state.top[r] == -std::numeric_limits<T>::infinity()) x.begin = x.end = 0;
+    const auto rest = hn::Set(d, state.rest[r]), term = hn::Set(d, state.row_term[r]);
+    const T* factor = state.factor.data == nullptr ? nullptr : state.factor.data + r * state.factor.row;
+    T* product = state.factor_gradient.data == nullptr
+                     ? nullptr
+                     : state.factor_gradient.data + r * state.factor_gradient.row;
+    if (!special && state.rest[r] == 0) {
       x.each(d, [&](int64_t i, auto v) HWY_ATTR {
-        const auto p = exp_of_score(d, hn::Sub(v, shifts));
-        sum = hn::Add(sum, p);
-        if (factors == nullptr)
-          hn::StoreU(p, d, row + i);
-        else
-          hn::StoreU(hn::IfThenZeroElse(hn::Eq(p, hn::Zero(d)), hn::Mul(p, hn::LoadU(d, factors + i))), d,
-                     row + i);
+        gradient_vector<true>(d, v, rest, term, false, static_cast<const T*>(nullptr),
+                              static_cast<T*>(nullptr), row + i, d_row + i);
       });
-      clear(row, span.begin, x.begin);
-      clear(row, x.end, span.end);
-      state.top[r] = top;
-      state.correction[r] = correction;
-      state.total[r] = state.total[r] * correction + static_cast<double>(sum_lanes(d, sum));
+    } else {
+      x.each(d, [&](int64_t i, auto v) HWY_ATTR {
+        gradient_vector<false>(d, v, rest, term, state.nan_is_zero, factor == nullptr ? factor : factor + i,
+                               product == nullptr ? product : product + i, row + i, d_row + i);
+      });
     }
+    for (T* zeroed : {row, d_row, product})
+      if (zeroed != nullptr) clear(zeroed, 0, x.begin), clear(zeroed, x.end, keys);
   }
 }
 
 template <class T>
 void gradient(KeyRanges ranges, int64_t rows, int64_t keys, T scale, ScoreBias<T> bias, Rows<T> s, Rows<T> dp,
               const GradientRows<T>& state) {
-  const hn::ScalableTag<T> d;
-  for (int64_t r = 0; r < rows; ++r) {
-    T *row = s.data + r * s.row, *d_row = dp.data + r * dp.row;
-    auto x = score_row(ranges, r, keys, scale, bias, row);
-    if (state.empty_is_zero && state.top[r] == -std::numeric_limits<T>::infinity()) x.begin = x.end = 0;
-    const auto top = hn::Set(d, state.top[r]), rest = hn::Set(d, state.rest[r]),
-               term = hn::Set(d, state.row_term[r]);
-    const T* factor = state.factor.data == nullptr ? nullptr : state.factor.data + r * state.factor.row;
-    T* product = state.factor_gradient.data == nullptr
-                     ? nullptr
-                     : state.factor_gradient.data + r * state.factor_gradient.row;
-    x.each(d, [&](int64_t i, auto v) HWY_ATTR {
-      auto p = exp_of_score(d, hn::Sub(hn::Sub(v, top), rest));
-      if (state.nan_is_zero) p = hn::IfThenZeroElse(is_nan(p), p);
-      auto gradient = hn::LoadU(d, d_row + i);
-      const auto absent = hn::Eq(p, hn::Zero(d));
-      if (product != nullptr) hn::StoreU(hn::IfThenZeroElse(absent, hn::Mul(p, gradient)), d, product + i);
-      auto weighted = p;
-      if (factor != nullptr) {
-        const auto f = hn::LoadU(d, factor + i);
-        weighted = hn::IfThenZeroElse(absent, hn::Mul(p, f));
-        gradient = hn::Mul(gradient, f);
-      }
-      hn::StoreU(weighted, d, row + i);
-      const auto ds = hn::Mul(p, hn::Sub(gradient, term));
-      hn::StoreU(hn::IfThenZeroElse(absent, ds), d, d_row + i);
-    });
-    const int64_t ends[2] = {x.begin, x.end};
-    for (T* zeroed : {row, d_row, product})
-      if (zeroed != nullptr) clear(zeroed, 0, ends[0]), clear(zeroed, ends[1], keys);
-  }
+  if (bias.data == nullptr) return gradient_rows<Bias::none>(ranges, rows, keys, scale, bias, s, dp, state);
+  if (bias.column != 0) return gradient_rows<Bias::vector>(ranges, rows, keys, scale, bias, s, dp, state);
+  return gradient_rows<Bias::number>(ranges, rows, keys, scale, bias, s, dp, state);
 }
 
 template <class T>
@@ -179,10 +258,53 @@ T dot(const T* x, const T* y, int64_t n) {
 }
 
 template <class T>
-void add(const T* x, T* to, int64_t n) {
+void scale(int64_t rows, int64_t columns, Rows<const T> x, T by, const T* row_by, bool add, Rows<T> to) {
   const hn::ScalableTag<T> d;
-  for (int64_t i = 0; i < n; i += static_cast<int64_t>(hn::Lanes(d)))
-    hn::StoreU(hn::Add(hn::LoadU(d, x + i), hn::LoadU(d, to + i)), d, to + i);
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto factor = hn::Set(d, row_by == nullptr ? by : row_by[r]);
+    const T* from = x.data + r * x.row;
+    T* out = to.data + r * to.row;
+    for_each_vector(d, static_cast<size_t>(columns), [&](size_t i, auto m) HWY_ATTR {
+      auto v = hn::Mul(load_n(d, from + i, m), factor);
+      if (add) v = hn::Add(v, load_n(d, out + i, m));
+      store_n(v, d, out + i, m);
+    });
+  }
+}
+
+template <class T>
+bool finite(int64_t rows, int64_t columns, Rows<const T> x) {
+  const hn::ScalableTag<T> d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto zero = hn::Zero(d);
+  auto a = zero, b = zero;
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* row = x.data + r * x.row;
+    int64_t i = 0;
+    for (; i + 2 * lanes <= columns; i += 2 * lanes) {
+      a = hn::MulAdd(hn::LoadU(d, row + i), zero, a);
+      b = hn::MulAdd(hn::LoadU(d, row + i + lanes), zero, b);
+    }
+    if (i < columns) a = hn::MulAdd(hn::LoadU(d, row + i), zero, a);
+  }
+  return hn::AllTrue(d, hn::Eq(hn::Add(a, b), zero));
+}
+
+template <class T>
+void log_sum(int64_t rows, const T* top, const double* total, T* lse) {
+  const hn::ScalableTag<T> d;
+  constexpr size_t kMost = 64;
+  T sums[kMost];
+  for (int64_t r = 0; r < rows; r += kMost) {
+    const size_t n = std::min(kMost, static_cast<size_t>(rows - r));
+    for (size_t i = 0; i < n; ++i) sums[i] = static_cast<T>(total[r + static_cast<int64_t>(i)]);
+    for_each_vector(d, n, [&](size_t i, auto m) HWY_ATTR {
+      const auto sum = load_n(d, sums + i, m), high = load_n(d, top + r + i, m);
+      const auto empty = hn::Eq(sum, hn::Zero(d));
+      const auto low = hn::Set(d, -std::numeric_limits<T>::infinity());
+      store_n(hn::IfThenElse(empty, low, hn::Add(log(d, sum), high)), d, lse + r + i, m);
+    });
+  }
 }
 
 template <class T>
@@ -200,7 +322,9 @@ AttentionKernels<T> make_attention_kernels() {
   k.transposed = &transposed<T>;
   k.gradient = &gradient<T>;
   k.dot = &dot<T>;
-  k.add = &add<T>;
+  k.scale = &scale<T>;
+  k.finite = &finite<T>;
+  k.log_sum = &log_sum<T>;
   return k;
 }
 

@@ -70,20 +70,24 @@ struct AttentionKernels {
   /// state takes p without the factor.
   void (*softmax)(KeyRanges ranges, int64_t rows, int64_t keys, T scale, ScoreBias<T> bias,
                   Rows<const T> factor, Rows<T> s, RunningRows<T> state);
-  /// o = correction o + p v; without correction o += p v.
+  /// o = correction o + p v; without correction o += p v; fresh: o = p v.
   void (*values)(KeyRanges ranges, int64_t rows, int64_t keys, Rows<const T> p, Rows<const T> v,
-                 int64_t channels, const T* correction, Rows<T> o);
-  /// o[j] += sum_r p[r][j] x[r].
+                 int64_t channels, bool fresh, const T* correction, Rows<T> o);
+  /// o[j] += sum_r p[r][j] x[r]; fresh: o[j] is that sum.
   void (*transposed)(KeyRanges ranges, int64_t rows, int64_t keys, Rows<const T> p, Rows<const T> x,
-                     int64_t channels, Rows<T> o);
+                     int64_t channels, bool fresh, Rows<T> o);
   /// s becomes factor p with p = exp(scale s + bias - top - rest); dp becomes p (factor dp - row_term) scale.
   /// Both are 0 outside of the ranges and where p is 0.
   void (*gradient)(KeyRanges ranges, int64_t rows, int64_t keys, T scale, ScoreBias<T> bias, Rows<T> s,
                    Rows<T> dp, const GradientRows<T>& state);
   /// sum_i x[i] y[i]
   T (*dot)(const T* x, const T* y, int64_t n);
-  /// to[i] += x[i] for a whole number of vectors.
-  void (*add)(const T* x, T* to, int64_t n);
+  /// to = by x, or to += by x; `by` one number, or one a row where `row_by` is given.
+  void (*scale)(int64_t rows, int64_t columns, Rows<const T> x, T by, const T* row_by, bool add, Rows<T> to);
+  /// No value is NaN or infinite; whole vectors.
+  bool (*finite)(int64_t rows, int64_t columns, Rows<const T> x);
+  /// lse = log(total) + top, -inf where the total is 0.
+  void (*log_sum)(int64_t rows, const T* top, const double* total, T* lse);
 };
 
 /// For float and double.

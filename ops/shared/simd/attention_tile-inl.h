@@ -165,7 +165,7 @@ HWY_INLINE void for_groups(int64_t vectors, F f) {
 
 template <class T>
 void values(KeyRanges ranges, int64_t rows, int64_t keys, Rows<const T> p, Rows<const T> v, int64_t channels,
-            const T* correction, Rows<T> o) {
+            bool fresh, const T* correction, Rows<T> o) {
   const hn::ScalableTag<T> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   for_groups(channels / lanes, [&](int64_t group, int64_t vectors) HWY_ATTR {
@@ -175,25 +175,25 @@ void values(KeyRanges ranges, int64_t rows, int64_t keys, Rows<const T> p, Rows<
       run_tile<T>(count, vectors,
                   {span.end - span.begin, p.data + r * p.row + span.begin, p.row, 1,
                    v.data + span.begin * v.row + group * lanes, v.row, o.data + r * o.row + group * lanes,
-                   o.row, true, correction == nullptr ? nullptr : correction + r});
+                   o.row, !fresh, correction == nullptr ? nullptr : correction + r});
     }
   });
 }
 
 template <class T>
 void transposed(KeyRanges ranges, int64_t rows, int64_t keys, Rows<const T> p, Rows<const T> x,
-                int64_t channels, Rows<T> o) {
+                int64_t channels, bool fresh, Rows<T> o) {
   const hn::ScalableTag<T> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   for_groups(channels / lanes, [&](int64_t group, int64_t vectors) HWY_ATTR {
     for (int64_t j = 0; j < keys; j += kStrip) {
       const int64_t count = std::min<int64_t>(kStrip, keys - j);
       const Span span = rows_of(ranges, j, j + count, rows);
-      if (span.begin >= span.end) continue;
+      if (span.begin >= span.end && !fresh) continue;
       run_tile<T>(count, vectors,
                   {span.end - span.begin, p.data + span.begin * p.row + j, 1, p.row,
                    x.data + span.begin * x.row + group * lanes, x.row, o.data + j * o.row + group * lanes,
-                   o.row, true, nullptr});
+                   o.row, !fresh, nullptr});
     }
   });
 }

@@ -126,7 +126,7 @@ const Form kProbabilities[] = {
     {"NotEqualItself", 1, kKeepKeys,
      [](const Ts& x) {
        const Tensor p = softmax(where(x[3], scaled(x), -kInf), -1);
-       return Ts{matmul(where(p == p, p, 0.0), x[2])};
+       return Ts{matmul(where(equal(p, p), p, 0.0), x[2])};
      }},
     {"MaskTwice", 1, kKeepKeys,
      [](const Ts& x) {

@@ -10,7 +10,7 @@ namespace fovea::onnx {
 /// `x` in f32 where it is a half type: functions of several steps would lose digits otherwise.
 Tensor widened(const Tensor& x);
 
-/// Operand i as a list of sizes of the axes of a `rank`-d tensor; an error where their number differs.
+/// An error where a list ("strides", "axes") has not as many numbers as wanted.
 void check_count(const Context& c, std::string_view what, size_t got, int64_t want);
 
 /// Positions along an axis of `size`, of which negative ones count from the end (`signed_positions`), as i32
@@ -37,8 +37,7 @@ struct SpatialWindows {
 /// Reads strides, dilations, pads, auto_pad and ceil_mode for operand `x` [N, C, ...] and this kernel.
 SpatialWindows spatial_windows(Context& c, const Tensor& x, const Ints& kernel);
 
-/// `x` [N, C, ...] with the axes behind the second as in `sizes`, which may be one or two: 4-d for the 2-d
-/// ops.
-Tensor as_planes(const Tensor& x);
+/// The convolution that a Conv node's attributes describe. `bias` may be undefined.
+Tensor convolution(Context& c, const Tensor& x, const Tensor& weight, const Tensor& bias);
 
 }  // namespace fovea::onnx

@@ -64,15 +64,6 @@ Ints kernel_of(Context& c, const Tensor& x, const Tensor& weight) {
   return kernel;
 }
 
-Tensor convolved(Context& c, const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  const SpatialWindows w = spatial_windows(c, x, kernel_of(c, x, weight));
-  const int64_t groups = c.integer("group", 1);
-  if (w.rank() == 2) return conv2d(x, weight, bias, options_of(w, 0, groups));
-  if (w.rank() == 1)
-    return squeeze(conv2d(as_plane(x), as_plane(weight), bias, options_of(w, 0, groups)), {-2});
-  return with_bias(convolve_volumes(x, weight, w, groups), bias);
-}
-
 // Paddings from output_shape or auto_pad: what the result is cropped by, or by how much it grows behind.
 void choose_padding(Context& c, const Tensor& x, Ints& extra, SpatialWindows& w) {
   const Ints wanted = c.ints("output_shape");
@@ -138,7 +129,16 @@ Tensor transposed(Context& c) {
 
 }  // namespace
 
-FOVEA_ONNX(Conv) { return {convolved(c, c.in(0), c.in(1), c.optional(2))}; }
+Tensor convolution(Context& c, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  const SpatialWindows w = spatial_windows(c, x, kernel_of(c, x, weight));
+  const int64_t groups = c.integer("group", 1);
+  if (w.rank() == 2) return conv2d(x, weight, bias, options_of(w, 0, groups));
+  if (w.rank() == 1)
+    return squeeze(conv2d(as_plane(x), as_plane(weight), bias, options_of(w, 0, groups)), {-2});
+  return with_bias(convolve_volumes(x, weight, w, groups), bias);
+}
+
+FOVEA_ONNX(Conv) { return {convolution(c, c.in(0), c.in(1), c.optional(2))}; }
 FOVEA_ONNX(ConvTranspose) { return {transposed(c)}; }
 
 }  // namespace fovea::onnx

@@ -1,0 +1,202 @@
+// fovea graph --html as a user opens it: in Chromium, without a network.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+
+#include "frontends/cpp/fovea.h"
+#include "tests/support/run_program.h"
+
+namespace fovea {
+namespace {
+
+using Json = nlohmann::json;
+const std::string kProgram = FOVEA_BINARY_DIR "/fovea";
+
+// Two blocks of attention written in plain operations, in modules "blocks.0" and "blocks.1".
+Tensor block(const Tensor& x, const Tensor& wq, const Tensor& wo, int index) {
+  const NameScope outer("blocks"), inner(std::to_string(index));
+  const auto heads = [](const Tensor& t) { return t.reshape({sym("B"), sym("L"), 2, 4}).transpose(1, 2); };
+  Tensor weights;
+  const Tensor q = heads(linear(x, wq)), k = heads(x), v = heads(x);
+  {
+    const NameScope scope("attn");
+    weights = softmax(matmul(q, k.transpose(-1, -2)) * 0.5, -1);
+  }
+  const Tensor y = matmul(weights, v).transpose(1, 2).reshape({sym("B"), sym("L"), 8});
+  return x + linear(y, wo);
+}
+
+void save_model(const std::string& path) {
+  const auto module = trace(
+      [](const std::vector<Tensor>& in) {
+        return std::vector<Tensor>{block(block(in[0], in[1], in[2], 0), in[1], in[2], 1)};
+      },
+      {{DType::f32, {sym("B"), sym("L"), 8}, "x"},
+       {DType::f32, {8, 8}, "param/wq"},
+       {DType::f32, {8, 8}, "param/wo"}},
+      "predict");
+  const Array w = Array::zeros(DType::f32, {8, 8});
+  save(path, {module, {{"param/wq", w}, {"param/wo", w}}, {}});
+}
+
+size_t occurrences(const std::string& text, const std::string& part) {
+  size_t n = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+  return n;
+}
+
+class GraphPage : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!std::filesystem::exists(kProgram)) GTEST_SKIP() << kProgram << " is not built";
+    save_model(folder_ / "m.fovea");
+    const RunResult r =
+        run_command(kProgram + " graph " + (folder_ / "m.fovea") + " --html " + (folder_ / "page.html") +
+                        " --size B=2 --size L=16 --training --measure",
+                    folder_);
+    ASSERT_EQ(r.status, 0) << r.err;
+    page_ = contents_of(folder_ / "page.html");
+  }
+
+  bool has_chromium() const { return run_command("command -v chromium", folder_).status == 0; }
+
+  // What Chromium makes of the page; the log of its network goes to net.json.
+  RunResult chromium(const std::string& what, const std::string& file_and_hash) const {
+    return run_command(
+        "timeout 90 chromium --headless --no-sandbox --disable-gpu --no-first-run --disable-component-update "
+        "--disable-background-networking --disable-sync --virtual-time-budget=3000 "
+        "--host-resolver-rules='MAP * ~NOTFOUND' --user-data-dir='" +
+            (folder_ / "profile") + "' --log-net-log='" + (folder_ / "net.json") + "' " + what + " 'file://" +
+            (folder_ / "") + file_and_hash + "'",
+        folder_);
+  }
+
+  // Addresses that a page asked for; the browser's own requests have no initiator.
+  std::set<std::string> requests() const {
+    const Json log = Json::parse(contents_of(folder_ / "net.json"));
+    std::set<std::string> out;
+    const int start = log["constants"]["logEventTypes"]["URL_REQUEST_START_JOB"];
+    for (const Json& e : log["events"]) {
+      if (e["type"] != start || !e.contains("params")) continue;
+      const std::string url = e["params"].value("url", ""), from = e["params"].value("initiator", "");
+      if (url.rfind("file:", 0) != 0 && url.rfind("chrome", 0) != 0 && from != "not an origin")
+        out.insert(url);
+    }
+    return out;
+  }
+
+  TemporaryFolder folder_;
+  std::string page_;
+};
+
+TEST_F(GraphPage, HoldsBothGraphsAndNoAddress) {
+  for (const char* word : {"http:", "https:", "src=", "@import", "<link"})
+    EXPECT_EQ(page_.find(word), std::string::npos) << word;
+  const size_t from = page_.find("id=\"data\">") + 10, end = page_.find("</script>", from);
+  EXPECT_LT(page_.size() - (end - from), 150000u);  // the fixed part
+  const Json data = Json::parse(page_.substr(from, end - from));
+  ASSERT_EQ(data["functions"].size(), 1u);
+  const auto ops = [&](const char* side) {
+    std::multiset<std::string> all;
+    for (const Json& n : data["functions"][0][side]["nodes"]) all.insert(n["o"]);
+    return all;
+  };
+  EXPECT_EQ(ops("before").count("softmax"), 2u);
+  EXPECT_EQ(ops("before").count("attention"), 0u);
+  EXPECT_EQ(ops("after").count("softmax"), 0u);
+  EXPECT_EQ(ops("after").count("attention"), 2u);
+  EXPECT_EQ(ops("after").count("attention_backward"), 2u);
+  double measured = 0;
+  for (const Json& n : data["functions"][0]["after"]["nodes"]) {
+    measured += n.value("u", 0.0);
+    if (n["o"] == "linear") EXPECT_EQ(n["F"], 2 * 2 * 16 * 8 * 8);
+  }
+  EXPECT_GT(measured, 0);
+  EXPECT_TRUE(data["functions"][0]["after"]["measured"]);
+}
+
+TEST_F(GraphPage, ShowsBothGraphsInChromiumWithoutANetwork) {
+  if (!has_chromium()) GTEST_SKIP() << "chromium is not installed";
+  const std::string before = chromium("--dump-dom", "page.html#before,open=all").out;
+  EXPECT_NE(before.find("data-ready=\"1\""), std::string::npos) << before.substr(0, 300);
+  EXPECT_NE(before.find("data-side=\"before\""), std::string::npos);
+  EXPECT_EQ(occurrences(before, "class=\"node attention\""), 0u);
+  EXPECT_GT(occurrences(before, "class=\"node product\""), 3u);
+  EXPECT_NE(before.find(">softmax<"), std::string::npos);
+  EXPECT_TRUE(requests().empty()) << *requests().begin();
+
+  const std::string after = chromium("--dump-dom", "page.html#after,open=all").out;
+  EXPECT_NE(after.find("data-side=\"after\""), std::string::npos);
+  EXPECT_EQ(occurrences(after, "class=\"node attention\""), 4u);  // two forward, two backward
+  EXPECT_TRUE(requests().empty()) << *requests().begin();
+
+  // Closed modules hide their operations; a link to a module selects it.
+  const std::string closed = chromium("--dump-dom", "page.html#before,open=none,m=blocks.0").out;
+  EXPECT_LT(occurrences(closed, "class=\"node "), occurrences(before, "class=\"node "));
+  EXPECT_NE(closed.find("<h2>0</h2>"), std::string::npos);
+}
+
+TEST_F(GraphPage, ARequestWouldBeSeen) {
+  if (!has_chromium()) GTEST_SKIP() << "chromium is not installed";
+  std::ofstream(folder_ / "loads.html") << "<img src=\"http://fovea.invalid/x.png\">";
+  chromium("--dump-dom", "loads.html");
+  EXPECT_EQ(requests(), std::set<std::string>{"http://fovea.invalid/x.png"});
+}
+
+TEST_F(GraphPage, IsDrawn) {
+  if (!has_chromium()) GTEST_SKIP() << "chromium is not installed";
+  const std::string shots[] = {folder_ / "light.png", folder_ / "dark.png"};
+  chromium("--window-size=1200,800 --screenshot='" + shots[0] + "'", "page.html#after,theme=light");
+  chromium("--window-size=1200,800 --screenshot='" + shots[1] + "'",
+           "page.html#after,theme=dark,colour=time");
+  for (const std::string& shot : shots) EXPECT_GT(contents_of(shot).size(), 20000u) << shot;
+  EXPECT_NE(contents_of(shots[0]), contents_of(shots[1]));
+}
+
+TEST_F(GraphPage, ExplainTellsOfTheSameModel) {
+  const std::string explain = kProgram + " explain " + (folder_ / "m.fovea") + " --size B=2 --size L=16";
+  const RunResult json = run_command(explain + " --training --json", folder_);
+  ASSERT_EQ(json.status, 0) << json.err;
+  int fused = 0;
+  for (const Json& c : Json::parse(json.out)) {
+    for (const char* key : {"verdict", "code", "sentence", "node", "source"})
+      EXPECT_TRUE(c.contains(key)) << c;
+    if (c["region"] != "attention") continue;
+    ++fused;
+    EXPECT_EQ(c["verdict"], "fused");
+    EXPECT_EQ(c["code"], "");
+    EXPECT_EQ(c["kernel"].get<std::string>().rfind("attention", 0), 0u) << c;
+    EXPECT_EQ(c["backward_kernel"].get<std::string>().rfind("attention_backward", 0), 0u) << c;
+    EXPECT_NE(c["scope"].get<std::string>().find("blocks."), std::string::npos) << c;
+  }
+  EXPECT_EQ(fused, 2);
+  const RunResult text = run_command(explain, folder_);
+  EXPECT_NE(text.out.find("function predict: 2 attention candidates: 2 fused, 0 refused"), std::string::npos)
+      << text.out;
+  EXPECT_EQ(run_command(explain + " --size Q=3", folder_).status, 1);
+  EXPECT_EQ(run_command(explain + " --function none", folder_).status, 1);
+}
+
+TEST_F(GraphPage, OnnxFormsAreExplained) {
+  const std::string forms = FOVEA_SOURCE_DIR "/../shared/forms/";
+  if (!std::filesystem::exists(forms)) GTEST_SKIP() << forms << " is not there";
+  for (const auto& [form, verdict] :
+       {std::pair{"33-masked-fill-F", "fused"}, {"79-query-axis-N", "refused"}}) {
+    const RunResult r = run_command(kProgram + " explain --json " + forms + form + "/model.onnx", folder_);
+    ASSERT_EQ(r.status, 0) << r.err;
+    int attentions = 0;
+    for (const Json& c : Json::parse(r.out))
+      if (c["region"] == "attention") {
+        ++attentions;
+        EXPECT_EQ(c["verdict"], verdict) << c;
+        EXPECT_EQ(c["code"].get<std::string>().empty(), c["verdict"] == "fused") << c;
+      }
+    EXPECT_EQ(attentions, 1) << form;
+  }
+}
+
+}  // namespace
+}  // namespace fovea
