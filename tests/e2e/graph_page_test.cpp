@@ -82,7 +82,8 @@ class GraphPage : public testing::Test {
     for (const Json& e : log["events"]) {
       if (e["type"] != start || !e.contains("params")) continue;
       const std::string url = e["params"].value("url", ""), from = e["params"].value("initiator", "");
-      if (url.rfind("file:", 0) != 0 && url.rfind("chrome", 0) != 0 && from != "not an origin")
+      if (!url.empty() && url.rfind("file:", 0) != 0 && url.rfind("chrome", 0) != 0 &&
+          from != "not an origin")
         out.insert(url);
     }
     return out;
@@ -112,7 +113,9 @@ TEST_F(GraphPage, HoldsBothGraphsAndNoAddress) {
   double measured = 0;
   for (const Json& n : data["functions"][0]["after"]["nodes"]) {
     measured += n.value("u", 0.0);
-    if (n["o"] == "linear") EXPECT_EQ(n["F"], 2 * 2 * 16 * 8 * 8);
+    if (n["o"] == "linear") {
+      EXPECT_EQ(n["F"], 2 * 2 * 16 * 8 * 8);
+    }
   }
   EXPECT_GT(measured, 0);
   EXPECT_TRUE(data["functions"][0]["after"]["measured"]);

@@ -100,7 +100,7 @@ TEST(Explain, FormulasReadLikeOnes) {
   const int32_t causal = p.binary(Code::less_equal, p.iota(-1), p.iota(-2));
   p.results = {p.select(causal, p.binary(Code::sub, s, p.binary(Code::sub, p.input(1), p.constant(2))),
                         p.constant(-INFINITY))};
-  EXPECT_EQ(formula(p), "where(j <= i, s*0.125 - (x1 - 2), -inf)");
+  EXPECT_EQ(formula(p), "where(j <= i, 0.125*s - (x1 - 2), -inf)");
   EXPECT_EQ(formula(tiles::Program()), "");
 
   // What is used again and is long gets a name; the text stays short for programs that double at every step.

@@ -248,13 +248,31 @@ void gradient(KeyRanges ranges, int64_t rows, int64_t keys, T scale, ScoreBias<T
 }
 
 template <class T>
-T dot(const T* x, const T* y, int64_t n) {
+HWY_INLINE T dot(const T* x, const T* y, int64_t n) {
   const hn::ScalableTag<T> d;
-  auto sum = hn::Zero(d);
-  for_each_vector(d, static_cast<size_t>(n), [&](size_t i, auto m) HWY_ATTR {
-    sum = hn::MulAdd(load_n(d, x + i, m), load_n(d, y + i, m), sum);
-  });
-  return sum_lanes(d, sum);
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  auto a = hn::Zero(d), b = hn::Zero(d);
+  int64_t i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    a = hn::MulAdd(hn::LoadU(d, x + i), hn::LoadU(d, y + i), a);
+    b = hn::MulAdd(hn::LoadU(d, x + i + lanes), hn::LoadU(d, y + i + lanes), b);
+  }
+  if (i + lanes <= n) {
+    a = hn::MulAdd(hn::LoadU(d, x + i), hn::LoadU(d, y + i), a);
+    i += lanes;
+  }
+  if (i < n) {
+    const auto rest = static_cast<size_t>(n - i);
+    b = hn::MulAdd(load_tail(d, x + i, rest), load_tail(d, y + i, rest), b);
+  }
+  return sum_lanes(d, hn::Add(a, b));
+}
+
+template <class T>
+void scores_of_rows(int64_t rows, int64_t keys, int64_t depth, Rows<const T> a, Rows<const T> k, Rows<T> s) {
+  for (int64_t j = 0; j < keys; ++j)
+    for (int64_t r = 0; r < rows; ++r)
+      s.data[r * s.row + j] = dot(a.data + r * a.row, k.data + j * k.row, depth);
 }
 
 template <class T>
@@ -270,6 +288,24 @@ void scale(int64_t rows, int64_t columns, Rows<const T> x, T by, const T* row_by
       store_n(v, d, out + i, m);
     });
   }
+}
+
+template <class T>
+void choose(const int32_t* bits, int64_t n, int32_t threshold, T below, T above, T* to) {
+  const hn::ScalableTag<T> d;
+  const hn::Rebind<int32_t, decltype(d)> di;
+  const auto limit = hn::Set(di, threshold);
+  const auto yes = hn::Set(d, below), no = hn::Set(d, above);
+  for_each_vector(d, static_cast<size_t>(n), [&](size_t i, auto m) HWY_ATTR {
+    const auto under = hn::Lt(load_n(di, bits + i, m), limit);
+    if constexpr (sizeof(T) == 4) {
+      store_n(hn::IfThenElse(hn::RebindMask(d, under), yes, no), d, to + i, m);
+    } else {
+      const hn::RebindToSigned<decltype(d)> wide;
+      const auto lanes = hn::PromoteTo(wide, hn::VecFromMask(di, under));
+      store_n(hn::IfThenElse(hn::RebindMask(d, hn::MaskFromVec(lanes)), yes, no), d, to + i, m);
+    }
+  });
 }
 
 template <class T>
@@ -317,12 +353,14 @@ AttentionKernels<T> make_attention_kernels() {
   k.strip = kStrip;
   k.pack = &pack<T>;
   k.scores = &scores<T>;
+  k.scores_of_rows = &scores_of_rows<T>;
   k.softmax = &softmax<T>;
   k.values = &values<T>;
   k.transposed = &transposed<T>;
   k.gradient = &gradient<T>;
   k.dot = &dot<T>;
   k.scale = &scale<T>;
+  k.choose = &choose<T>;
   k.finite = &finite<T>;
   k.log_sum = &log_sum<T>;
   return k;
