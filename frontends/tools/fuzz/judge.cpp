@@ -35,7 +35,7 @@ Outcome run(const std::shared_ptr<Module>& module, const std::string& function, 
 }
 
 // How far whole-numbered results may be apart: not at all, but gradients divide (ties of max, means).
-double slack(const FuzzCase& fuzz) { return fuzz.gradients ? 1e-6 : 0; }
+double slack(const FuzzCase& fuzz) { return std::max(fuzz.tolerance, fuzz.gradients ? 1e-6 : 0.0); }
 
 std::string difference(const Array& got, const Array& want, const FuzzCase& fuzz, Judgement& judged) {
   if (got.dtype() != want.dtype() || got.shape() != want.shape()) return "its type differs";
