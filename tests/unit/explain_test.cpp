@@ -11,6 +11,7 @@
 #include "optim/explain/formula.h"
 #include "optim/explain/launches.h"
 #include "optim/explain/words.h"
+#include "optim/lower/dispatch.h"
 
 namespace fovea {
 namespace {
@@ -100,7 +101,7 @@ TEST(Explain, FormulasReadLikeOnes) {
   const int32_t causal = p.binary(Code::less_equal, p.iota(-1), p.iota(-2));
   p.results = {p.select(causal, p.binary(Code::sub, s, p.binary(Code::sub, p.input(1), p.constant(2))),
                         p.constant(-INFINITY))};
-  EXPECT_EQ(formula(p), "where(j <= i, s*0.125 - (x1 - 2), -inf)");
+  EXPECT_EQ(formula(p), "where(j <= i, 0.125*s - (x1 - 2), -inf)");
   EXPECT_EQ(formula(tiles::Program()), "");
 
   // What is used again and is long gets a name; the text stays short for programs that double at every step.
@@ -168,6 +169,27 @@ TEST(ExpectFused, TrainingCountsTheBackwardPassToo) {
   EXPECT_EQ(message_of([&] { expect_fused(program, "layer_norm", 1); }), "");
   EXPECT_NE(message_of([&] { expect_fused(program, "layer_norm", 2); }).find("1 forward and 1 backward"),
             std::string::npos);
+}
+
+// A kernel that is asked first and takes next to nothing.
+FOVEA_KERNEL(cpu, exp, picky) {
+  kernel.priority(1000)
+      .when([](const KernelRequest& r) { return r.in[0].rank() == 7; }, "x must have seven axes")
+      .prepare([](const KernelRequest&) { return make_prepared([](const KernelArgs&) {}); });
+}
+
+TEST(Dispatch, KernelsThatRefuseAreToldWithTheirSentence) {
+  register_kernel("cpu", "exp", "picky", fovea_kernel_cpu_exp_picky);
+  const auto request = [](const Dims& shape) {
+    const OperandSpec x{DType::f32, shape, contiguous_strides(shape)};
+    return KernelRequest{"exp", {}, {x}, {x}};
+  };
+  EXPECT_EQ(dispatch_text(request({2, 3}), "cpu", "simd", {"model.cpp", 7}),
+            "exp f32[2, 3] -> f32[2, 3] at model.cpp:7: kernel simd\n"
+            "  passed over picky: x must have seven axes\n");
+  const Dims seven(7, 1);
+  EXPECT_EQ(refusals("cpu", request(seven)), std::vector<std::string>{});  // it is the one that runs
+  EXPECT_EQ(refusals("reference", request({2, 3})), std::vector<std::string>{});
 }
 
 TEST(Explain, LaunchesInsideLoopsCount) {
