@@ -171,6 +171,7 @@ std::optional<int32_t> Reader::open(Frame& f) {
     case Role::log_softmax:
     case Role::logsumexp:
     case Role::max:
+    case Role::shift:
     case Role::concat:
     case Role::other:
     case Role::input:

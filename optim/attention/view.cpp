@@ -26,6 +26,8 @@ const std::unordered_map<const OpDecl*, Role>& known_roles() {
         {"einsum", Role::einsum},
         {"sum", Role::sum},
         {"max", Role::max},
+        {"min", Role::shift},
+        {"mean", Role::shift},
         {"softmax", Role::softmax},
         {"log_softmax", Role::log_softmax},
         {"logsumexp", Role::logsumexp},
@@ -66,6 +68,7 @@ bool passes_taint(Role r) {
     case Role::linear:
     case Role::einsum:
     case Role::max:
+    case Role::shift:
     case Role::softmax:
     case Role::log_softmax:
     case Role::iota:
@@ -123,8 +126,8 @@ bool passes_shift(Role r) {
   }
 }
 bool makes_shift(Role r) {
-  return r == Role::max || r == Role::logsumexp || r == Role::log_softmax || r == Role::log ||
-         r == Role::concat;
+  return r == Role::max || r == Role::shift || r == Role::sum || r == Role::logsumexp ||
+         r == Role::log_softmax || r == Role::log || r == Role::concat;
 }
 
 uint64_t mix(uint64_t h, uint64_t x) { return (h ^ x) * 0x9E3779B97F4A7C15u + (h >> 31); }

@@ -29,6 +29,7 @@ enum class Role : uint8_t {
   einsum,
   sum,
   max,
+  shift,  ///< min, mean: other reductions that may stand for a maximum
   softmax,
   log_softmax,
   logsumexp,

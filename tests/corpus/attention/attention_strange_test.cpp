@@ -24,6 +24,11 @@ const Form kForms[] = {
        const Tensor s = scaled(x), e = pow(2.0, (s - top(s)) * 1.4426950408889634);
        return Ts{matmul(e / total(e), x[2])};
      }},
+    {"MeanSubtracted", 1, qkv,
+     [](const Ts& x) {
+       const Tensor s = scaled(x);
+       return Ts{matmul(softmax(s - mean(s, {-1}, true), -1), x[2])};
+     }},
     {"NormalisedByL1", 1, qkv,
      [](const Ts& x) {
        const Tensor s = scaled(x), e = exp(s - top(s));
