@@ -32,6 +32,17 @@ struct Form {
   bool symbols = true;                               ///< also traced with B, Lq, Lk as symbols
   bool same_length = false;                          ///< Lq = Lk
   std::function<void(std::vector<Array>&)> prepare;  ///< changes the inputs before they are used
+
+  Form(const char* name, int attentions, std::function<std::vector<Spec>(const Sizes&)> arguments,
+       Function body, bool symbols = true, bool same_length = false,
+       std::function<void(std::vector<Array>&)> prepare = {})
+      : name(name),
+        attentions(attentions),
+        arguments(std::move(arguments)),
+        body(std::move(body)),
+        symbols(symbols),
+        same_length(same_length),
+        prepare(std::move(prepare)) {}
 };
 
 inline std::vector<Spec> qkv(const Sizes& s) {
