@@ -21,7 +21,7 @@ namespace attend {
 namespace {
 
 constexpr int64_t kRowsOfBlock = 96, kKeysOfBlock = 128;
-constexpr int64_t kTasks = 8;         // parts of the keys are made until there are so many tasks
+constexpr int64_t kTasks = 8;          // parts of the keys are made until there are so many tasks
 constexpr double kWorkOfTask = 4e6;    // multiply-adds that make a piece of work worth handing out
 constexpr int64_t kLineElements = 16;  // rows of a tile begin a cache line apart from a power of two
 

@@ -2,6 +2,7 @@
 // products into scores while a tile is in the cache.
 #pragma once
 
+#include <cmath>
 #include <memory>
 
 #include "framework/base/checked.h"
@@ -85,7 +86,7 @@ class ScoreTiles {
   };
 
   /// Bounds cannot stand for the mask: its fill is finite, and this block has rows where it may count.
-  bool has_finite_fill() const { return !form_.bounds.empty() && form_.fill > -1e300; }
+  bool has_finite_fill() const { return !form_.bounds.empty() && std::isfinite(form_.fill); }
   double fill() const { return form_.fill; }
   bool has_factor() const { return factor_ != nullptr; }
   bool has_sink() const { return sink_ != nullptr; }
