@@ -62,7 +62,6 @@ class Forward final : public PreparedKernel {
         simd_(simd::attention_kernels<T>()),
         k_heads_(p_, request.in[1].shape),
         v_heads_(p_, request.in[2].shape) {
-    padded_d_ = p_.d;
     padded_e_ = up_to(p_.e, simd_.lanes);
     padded_keys_ = up_to(p_.keys, simd_.panel);
     k_in_place_ = p_.queries <= kFewRows && readable<T>(p_.k);
@@ -461,7 +460,7 @@ class Forward final : public PreparedKernel {
   const ScoreTiles<T> tiles_;
   const simd::AttentionKernels<T>& simd_;
   const Heads k_heads_, v_heads_;
-  int64_t padded_d_ = 0, padded_e_ = 0, padded_keys_ = 0;
+  int64_t padded_e_ = 0, padded_keys_ = 0;
   bool k_in_place_ = false, v_in_place_ = false, pack_in_task_ = false;
   int64_t parts_ = 1, keys_of_part_ = 1;
   int64_t blocks_ = 1, rows_ = 1, items_of_task_ = 1, tasks_ = 1, scratch_bytes_ = 0;
