@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "optim/attention/combine.h"
 #include "optim/attention/describe.h"
 #include "optim/attention/distribute.h"
 #include "optim/attention/emit.h"
@@ -177,7 +178,7 @@ std::shared_ptr<Graph> replaced(const Graph& graph, Search& search, PassContext&
   const auto regions = search.take(context);
   if (regions.empty()) return nullptr;
   context.fired("attention.softmax", static_cast<int64_t>(regions.size()));
-  return Rebuild(graph, context).run(regions);
+  return match::combined(Rebuild(graph, context).run(regions), context);
 }
 
 }  // namespace

@@ -198,7 +198,7 @@ const Form kProbabilities[] = {
        const Tensor s = scaled(x);
        return Ts{matmul(softmax(s, -1), x[2]), s};
      }},
-    {"TwoProducts", 2,
+    {"TwoProducts", 1,
      with(DType::f64,
           [](const Sizes& s) {
             return Shape{s.b, s.h, s.k, 2};
