@@ -72,11 +72,17 @@ inline tiles::Program kept(double fill) {
   Formula f;
   return f.done(f.p.select(f.leaf(0, tiles::Kind::boolean), f.scaled(0.4), f.number(fill)));
 }
-inline tiles::Program segments() {
+inline tiles::Program documents(double fill) {
   Formula f;
   const int32_t same =
       f.p.binary(tiles::Code::equal, f.leaf(0, tiles::Kind::integer), f.leaf(1, tiles::Kind::integer));
-  return f.done(f.p.select(same, f.scaled(0.4), f.number(-kInf)));
+  return f.done(f.p.select(same, f.scaled(0.4), f.number(fill)));
+}
+/// Ascending document numbers, `each` tokens in a document.
+inline Array document_numbers(Dims shape, int64_t each) {
+  Array a(DType::i64, std::move(shape));
+  for (int64_t i = 0; i < a.size(); ++i) a.set_flat(i, i / each);
+  return a;
 }
 inline tiles::Program dropped(int64_t operand, double p) {
   Formula f;
@@ -118,7 +124,7 @@ inline std::vector<AttentionCase> attention_cases() {
     add(make_case("keep keys", qkv({3, 2}, 30, 160, 8, 8), kept(fill), {truth({3, 1, 1, 160}, 9)}));
     add(make_case("keep pairs", qkv({3, 2}, 30, 160, 8, 8), kept(fill), {truth({1, 2, 30, 160}, 9)}));
   }
-  add(make_case("segments", qkv({2, 2}, 140, 150, 8, 8), segments(),
+  add(make_case("segments", qkv({2, 2}, 140, 150, 8, 8), documents(-kInf),
                 {whole({2, 1, 140, 1}, 4, 0, 3), whole({2, 1, 1, 150}, 5, 0, 3)}));
   for (const Dims& shape : {Dims{2, 3, 20, 30}, Dims{1, 3, 20, 30}, Dims{2, 1, 20, 30}, Dims{1, 1, 20, 30},
                             Dims{2, 1, 1, 30}, Dims{1, 3, 20, 1}, Dims{1, 3, 1, 1}, Dims{1, 1, 1, 1}})
@@ -157,6 +163,20 @@ inline std::vector<AttentionCase> attention_cases() {
   add(make_case("no keys", qkv({2}, 4, 0, 8, 8), scaled_score(0.3)));
   add(make_case("no queries", qkv({2}, 0, 5, 8, 8), scaled_score(0.3)));
   add(make_case("no batch", qkv({0}, 4, 5, 8, 8), scaled_score(0.3)));
+  // Whole tiles without a key, and tiles that are one number; the last queries find no document.
+  for (double fill : {-kInf, -1e9, -20.0})
+    add(make_case("documents", qkv({2}, 640, 560, 8, 8), documents(fill),
+                  {document_numbers({1, 640, 1}, 140), document_numbers({1, 1, 560}, 140)}));
+  {
+    Array blocks(DType::i64, {1, 300, 600});
+    for (int64_t i = 0; i < blocks.size(); ++i) blocks.set_flat(i, i % 600 / 256 != 1 && i / 600 < 250);
+    for (double fill : {-kInf, -1e9})
+      add(make_case("dense blocks", qkv({2}, 300, 600, 8, 8), kept(fill), {blocks.cast(DType::boolean)}));
+    Array dense(DType::f64, {1, 1, 300, 600});
+    for (int64_t i = 0; i < dense.size(); ++i) dense.set_flat(i, i % 600 < 256 ? -kInf : 0.01 * (i % 7));
+    add(make_case("dense additive", qkv({2, 2}, 300, 600, 8, 8), biased(1), {dense}));
+  }
+  add(make_case("no values", qkv({2}, 4, 5, 3, 0), scaled_score(0.3)));
   add(make_case("no channels", qkv({2}, 4, 5, 0, 3), scaled_score(0.3)));
   return all;
 }
@@ -167,6 +187,25 @@ inline std::vector<Array> cotangents(const AttentionRun& run, int seed) {
   for (const TensorType& t : run.results())
     w.push_back(random_array(evaluate(t.shape, {}), seed++, DType::f64));
   return w;
+}
+
+/// How far the kernels may be off, in units of the largest element.
+inline double bound_of(DType t) {
+  return t == DType::f64 ? 1e-12 : t == DType::f32 ? 2e-5 : t == DType::f16 ? 4e-3 : 4e-2;
+}
+
+/// Both passes of the kernels against the decomposition on the reference backend in fp64.
+inline void check_attention(AttentionCase c, DType dtype) {
+  c.in = in_type(in_type(c.in, dtype), DType::f64);  // what the operands are after rounding
+  const AttentionRun exact(c, DType::f64), run(c, dtype);
+  const auto want = exact.forward("reference"), got = run.forward("cpu");
+  for (size_t i = 0; i < 2; ++i)  // y and lse; the rest is rounding
+    EXPECT_EQ(far(got[i], want[i], bound_of(dtype)), "") << c.name << ", result " << i;
+  const auto w = in_type(in_type(cotangents(run, 50), dtype), DType::f64);
+  const auto want_back = exact.backward("reference", w), got_back = run.backward("cpu", w);
+  ASSERT_EQ(want_back.size(), got_back.size());
+  for (size_t i = 0; i < want_back.size(); ++i)
+    EXPECT_EQ(far(got_back[i], want_back[i], 4 * bound_of(dtype)), "") << c.name << ", gradient " << i;
 }
 
 }  // namespace fovea::test

@@ -16,7 +16,7 @@ namespace fovea {
 namespace attend {
 namespace {
 
-constexpr int64_t kRowsOfBlock = 96, kRowsOfOneBlock = 144, kKeysOfBlock = 128;
+constexpr int64_t kRowsOfBlock = 96, kRowsOfOneBlock = 144, kKeysOfBlock = 256;
 constexpr int64_t kFewRows = 4;                                       // so few rows read K as it is
 constexpr int64_t kFewItems = 8, kMostParts = 8, kKeysOfPart = 2048;  // few blocks of rows split the keys
 constexpr int64_t kChunk = 512;                                       // keys packed by one piece of work
@@ -415,7 +415,8 @@ class Forward final : public PreparedKernel {
     T* scale = m.correction;
     std::fill(scale, scale + rows, T(1));
     if (tiles_.has_sink()) add_sink(b, m, scale);
-    simd_.log_sum(rows, m.top, m.total, args.output<T>(1) + b.batch * p_.queries + b.first);
+    const int64_t row = b.batch * p_.queries + b.first;
+    simd_.log_sum(rows, m.top, m.total, args.output<T>(1) + row, args.output<T>(2) + row);
     for (int64_t r = 0; r < rows; ++r) scale[r] = static_cast<T>(static_cast<double>(scale[r]) / m.total[r]);
     for (int64_t r = 0; r < rows && (guard_ != "none" || p_.keys == 0); ++r)
       if (cleared(m.top[r], m.total[r])) {

@@ -182,12 +182,12 @@ void softmax(KeyRanges ranges, int64_t rows, int64_t keys, T scale, ScoreBias<T>
   return softmax_rows<Bias::number>(ranges, rows, keys, scale, bias, factor, s, state);
 }
 
-// One vector of the gradient. kPlain: neither factor nor guard nor rest.
+// One vector of the gradient. kPlain: neither factor nor guard.
 template <bool kPlain, class D, class T = hn::TFromD<D>>
 HWY_INLINE void gradient_vector(D d, hn::Vec<D> x, hn::Vec<D> rest, hn::Vec<D> term, bool nan_is_zero,
                                 const T* factor, T* product, T* row, T* d_row) {
   const auto zero = hn::Zero(d);
-  auto p = exp_of_score(d, kPlain ? x : hn::Sub(x, rest));
+  auto p = exp_of_score(d, hn::Sub(x, rest));
   auto gradient = hn::LoadU(d, d_row);
   if constexpr (kPlain) {
     hn::StoreU(p, d, row);
@@ -223,7 +223,7 @@ void gradient_rows(KeyRanges ranges, int64_t rows, int64_t keys, T scale, const 
     T* product = state.factor_gradient.data == nullptr
                      ? nullptr
                      : state.factor_gradient.data + r * state.factor_gradient.row;
-    if (!special && state.rest[r] == 0) {
+    if (!special) {
       x.each(d, [&](int64_t i, auto v) HWY_ATTR {
         gradient_vector<true>(d, v, rest, term, false, static_cast<const T*>(nullptr),
                               static_cast<T*>(nullptr), row + i, d_row + i);
@@ -327,19 +327,25 @@ bool finite(int64_t rows, int64_t columns, Rows<const T> x) {
 }
 
 template <class T>
-void log_sum(int64_t rows, const T* top, const double* total, T* lse) {
-  const hn::ScalableTag<T> d;
+void log_sum(int64_t rows, const T* top, const double* total, T* lse, T* rest) {
+  const hn::ScalableTag<double> d;
   constexpr size_t kMost = 64;
-  T sums[kMost];
-  for (int64_t r = 0; r < rows; r += kMost) {
-    const size_t n = std::min(kMost, static_cast<size_t>(rows - r));
-    for (size_t i = 0; i < n; ++i) sums[i] = static_cast<T>(total[r + static_cast<int64_t>(i)]);
+  constexpr double kLow = -std::numeric_limits<double>::infinity();
+  double logs[kMost];
+  for (int64_t at = 0; at < rows; at += kMost) {
+    const size_t n = std::min(kMost, static_cast<size_t>(rows - at));
     for_each_vector(d, n, [&](size_t i, auto m) HWY_ATTR {
-      const auto sum = load_n(d, sums + i, m), high = load_n(d, top + r + i, m);
+      const auto sum = load_n(d, total + at + i, m);
       const auto empty = hn::Eq(sum, hn::Zero(d));
-      const auto low = hn::Set(d, -std::numeric_limits<T>::infinity());
-      store_n(hn::IfThenElse(empty, low, hn::Add(log(d, sum), high)), d, lse + r + i, m);
+      store_n(hn::IfThenElse(empty, hn::Set(d, kLow), log(d, sum)), d, logs + i, m);
     });
+    for (size_t i = 0; i < n; ++i) {
+      const T high = top[at + static_cast<int64_t>(i)];
+      const T sum = static_cast<T>(static_cast<double>(high) + logs[i]);
+      const double left = (static_cast<double>(high) - static_cast<double>(sum)) + logs[i];
+      lse[at + static_cast<int64_t>(i)] = logs[i] == kLow ? static_cast<T>(kLow) : sum;
+      rest[at + static_cast<int64_t>(i)] = left - left == 0 ? static_cast<T>(left) : T(0);
+    }
   }
 }
 

@@ -91,8 +91,8 @@ struct AttentionKernels {
   void (*choose)(const int32_t* bits, int64_t n, int32_t threshold, T below, T above, T* to);
   /// No value is NaN or infinite; whole vectors.
   bool (*finite)(int64_t rows, int64_t columns, Rows<const T> x);
-  /// lse = log(total) + top, -inf where the total is 0.
-  void (*log_sum)(int64_t rows, const T* top, const double* total, T* lse);
+  /// lse = log(total) + top, -inf where the total is 0; rest: what rounding took from it.
+  void (*log_sum)(int64_t rows, const T* top, const double* total, T* lse, T* rest);
 };
 
 /// For float and double.
