@@ -13,6 +13,7 @@
 #include "frontends/models/workloads.h"
 #include "frontends/nn/flops.h"
 #include "frontends/nn/train_step.h"
+#include "frontends/tools/bench_attention.h"
 #include "frontends/tools/bench_onnx.h"
 #include "frontends/tools/command.h"
 #include "frontends/tools/dump_step.h"
@@ -67,6 +68,10 @@ void bench(const BenchOptions& options) {
   if (options.steps < 1) invalid(fmt::format("--steps is {}, less than 1", options.steps));
   if (options.workload.ends_with(".onnx")) {
     bench_onnx({options.workload, options.shapes, options.steps, options.json, options.profile});
+    return;
+  }
+  if (options.workload == "attention") {
+    bench_attention({options.shapes, options.steps, options.json});
     return;
   }
   if (!options.dump.empty()) {
@@ -149,16 +154,21 @@ void bench(const BenchOptions& options) {
 
 void add_bench(CLI::App& app) {
   auto options = std::make_shared<BenchOptions>();
-  CLI::App* cmd =
-      app.add_subcommand("bench", "time one training step (forward, backward, update) of a workload");
-  cmd->add_option("workload", options->workload,
-                  fmt::format("one of: {}", fmt::join(models::workload_names(), ", ")))
+  CLI::App* cmd = app.add_subcommand(
+      "bench", "time a training step of a workload, an ONNX model or the attention kernels");
+  cmd->add_option(
+         "workload", options->workload,
+         fmt::format("a training step (forward, backward, update) of one of: {}; a call of FILE.onnx; or "
+                     "\"attention\"",
+                     fmt::join(models::workload_names(), ", ")))
       ->required();
   cmd->add_option("--steps", options->steps, "steps timed, after three to warm up")->capture_default_str();
   cmd->add_option("--threads", options->threads, "threads (default: one for each core)");
   cmd->add_option("--rows", options->rows, "with --dump: only the batch's first so many");
   cmd->add_option("--seed", options->seed, "of the batch")->capture_default_str();
-  cmd->add_option("--shape", options->shapes, "FILE.onnx: name=2,3, the shape of an input where it is open");
+  cmd->add_option("--shape", options->shapes,
+                  "FILE.onnx: name=2,3, the shape of an input where it is open; attention: "
+                  "plain=1,8,1024,64,1 (variant, then batch, heads, length, head dim, causal)");
   cmd->add_flag("--json", options->json, "one JSON line instead of text");
   cmd->add_option("--profile", options->profile,
                   "also write a trace of one step that Perfetto opens, and print the heaviest kernels");

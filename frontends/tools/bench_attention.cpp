@@ -67,13 +67,17 @@ AttentionSpec spec_of(const Shape5& s, std::vector<TensorType>& leaves) {
   } else if (s.variant == "bias") {
     leaves.push_back({DType::f32, {1, s.heads, s.length, s.length}});
     x = p.binary(Code::add, x, p.input(1));
+  } else if (s.variant == "padding") {
+    leaves.push_back({DType::boolean, {s.batch, 1, 1, s.length}});
+    x = p.select(p.input(1, tiles::Kind::boolean), x, p.constant(-1e9));
   } else if (s.variant == "dropout") {
     leaves.push_back({DType::i64, {2}});
     tiles::Program& f = spec.factor;
     const int32_t dropped = f.binary(Code::less, f.random(1, 1), f.integer(-1717986918));  // p = 0.1
     f.results = {f.select(dropped, f.constant(0), f.constant(1 / 0.9))};
   } else if (s.variant != "plain") {
-    invalid(fmt::format("there is no variant \"{:.40}\": plain, softcap, alibi, bias or dropout", s.variant));
+    invalid(fmt::format("there is no variant \"{:.40}\": plain, softcap, alibi, bias, padding or dropout",
+                        s.variant));
   }
   if (s.causal)
     x = p.select(p.binary(Code::less_equal, p.iota(-1), p.iota(-2)), x,
@@ -101,7 +105,8 @@ double best_ms(const Plan& plan, const std::vector<Array>& in, int steps) {
 Array random_array(const TensorType& type, int64_t seed) {
   const Array key = Array::of(std::vector<int64_t>{seed, 1}, {2});
   if (type.dtype == DType::i64) return key;
-  return uniform(key, type.shape, -1, 1).array();
+  const Array x = uniform(key, type.shape, -1, 1).array();
+  return type.dtype == DType::boolean ? x.cast(DType::boolean) : x;
 }
 
 nlohmann::ordered_json measure(const Shape5& s, int steps) {

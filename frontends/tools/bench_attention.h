@@ -7,8 +7,8 @@
 namespace fovea::tools {
 
 struct BenchAttentionOptions {
-  /// "plain=1,8,1024,64,1": variant (plain, softcap, alibi, bias or dropout), then batch, heads, length, head
-  /// dim and 1 for causal; empty: the shapes of benchmarks/peers/attention.py.
+  /// "plain=1,8,1024,64,1": variant (plain, softcap, alibi, bias, padding or dropout), then batch, heads,
+  /// length, head dim and 1 for causal; empty: the shapes of benchmarks/peers/attention.py.
   std::vector<std::string> shapes;
   int steps = 7;
   bool json = false;

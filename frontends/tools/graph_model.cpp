@@ -123,8 +123,9 @@ class Side {
       }
       us_[step.node] += us;
     }
-    view_.note += fmt::format("{}{} launches, {:.1f} MiB of temporaries", view_.note.empty() ? "" : "; ",
-                              plan_->steps.size(), static_cast<double>(plan_->arena_bytes) / (1 << 20));
+    view_.note += fmt::format("{}{} launch{}, {:.1f} MiB of temporaries", view_.note.empty() ? "" : "; ",
+                              plan_->steps.size(), plan_->steps.size() == 1 ? "" : "es",
+                              static_cast<double>(plan_->arena_bytes) / (1 << 20));
   }
 
   void measure() {
@@ -186,7 +187,8 @@ class Side {
     if (!v.types.empty()) v.detail = v.types[0];
     for (const Value& in : node.inputs) add_input(v, in);
     for (const auto& [name, value] : node.attrs)
-      if (v.op != "input") v.attributes.emplace_back(name, cut(attribute_text(v.op, value)));
+      if (v.op != "input" && value != AttrValue(std::string()))
+        v.attributes.emplace_back(name, cut(attribute_text(v.op, value)));
     try {
       v.flops = nn::flops(*program_.module(), graph_, node, sizes_);
       for (const TensorType& t : node.outputs)

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "framework/base/error.h"
 #include "graph/autodiff/vjp.h"
 #include "graph/build/inline.h"
@@ -7,6 +9,19 @@ namespace fovea {
 namespace {
 
 constexpr int kMaxDepth = 64;  // of functions that call functions; a cycle ends here with an error
+
+// The ops that stand for functions.
+struct Calls {
+  const OpDecl* call = &find_op("call");
+  const OpDecl* checkpoint = &find_op("checkpoint");
+  const OpDecl* custom_vjp = &find_op("custom_vjp");
+  const OpDecl* vjp = &find_op("vjp");
+  bool has(const OpDecl* op) const { return op == call || op == checkpoint || op == custom_vjp || op == vjp; }
+};
+const Calls& calls() {
+  static const Calls all;
+  return all;
+}
 
 class Expander {
  public:
@@ -31,13 +46,12 @@ class Expander {
  private:
   std::vector<Tensor> expand_into(Builder& builder, const Graph& graph, const std::vector<Tensor>& args) {
     return inline_graph(
-        builder, graph, args, [&](const Node& node, const std::vector<Tensor>& in) -> std::vector<Tensor> {
-          const std::string& op = node.op->name();
-          if (op == "call" || op == "checkpoint" || op == "custom_vjp")
-            return expand_into_checked(builder, module_->function(node.attrs.function("function")), in);
-          if (op == "vjp") return expand_vjp(builder, node, in);
-          return {};
-        });
+        builder, graph, args,
+        [&](const Node& node, const std::vector<Tensor>& in) -> std::vector<Tensor> {
+          if (node.op == calls().vjp) return expand_vjp(builder, node, in);
+          return expand_into_checked(builder, module_->function(node.attrs.function("function")), in);
+        },
+        [](const Node& node) { return calls().has(node.op); });
   }
 
   std::vector<Tensor> expand_into_checked(Builder& builder, const Graph& graph,
@@ -58,32 +72,34 @@ class Expander {
       invalid("function '" + graph.name + "' is nested more than " + std::to_string(kMaxDepth) +
               " deep, or calls itself");
     const Node* base = graph.nodes.data();
+    auto is_active = [&](const Node& node) {
+      return active[static_cast<size_t>(&node - base)] && node.op->is_differentiable();
+    };
+    auto keeps_more = [](const Node& node) {
+      return !node.op->keeps_flag().empty() && !node.attrs.flag(node.op->keeps_flag());
+    };
+    auto has_no_rule = [](const Node& node) { return !node.op->gradient_fn() && node.op->decompose_fn(); };
     auto out = inline_graph(
-        builder, graph, args, [&](const Node& node, const std::vector<Tensor>& in) -> std::vector<Tensor> {
-          const std::string& op = node.op->name();
-          const bool is_active = active[static_cast<size_t>(&node - base)];
-          if (op == "call") {
+        builder, graph, args,
+        [&](const Node& node, const std::vector<Tensor>& in) -> std::vector<Tensor> {
+          if (node.op == calls().call) {
             const Graph& body = module_->function(node.attrs.function("function"));
-            return forward(builder, body, in,
-                           is_active ? std::vector<bool>(body.nodes.size(), true)
-                                     : std::vector<bool>(body.nodes.size(), false));
+            return forward(builder, body, in, std::vector<bool>(body.nodes.size(), is_active(node)));
           }
-          if (op == "vjp") {
+          if (node.op == calls().vjp) {
             const Graph whole = *expand_node(node);
-            return forward(builder, whole, in, std::vector<bool>(whole.nodes.size(), is_active));
+            return forward(builder, whole, in, std::vector<bool>(whole.nodes.size(), is_active(node)));
           }
-          if (is_active && node.op->is_differentiable()) {
-            if (const std::string& keeps = node.op->keeps_flag();
-                !keeps.empty() && !node.attrs.flag(keeps)) {
-              Attrs attrs = node.attrs;
-              attrs.set(keeps, true);
-              std::vector<Tensor> out_all = builder.add(*node.op, in, attrs, node.source);
-              out_all.resize(node.outputs.size());
-              return out_all;
-            }
-            if (!node.op->gradient_fn() && node.op->decompose_fn()) return decompose(builder, node, in);
-          }
-          return {};
+          if (has_no_rule(node)) return decompose(builder, node, in);
+          Attrs attrs = node.attrs;
+          attrs.set(node.op->keeps_flag(), true);
+          std::vector<Tensor> out_all = builder.add(*node.op, in, attrs, node.source);
+          out_all.resize(node.outputs.size());
+          return out_all;
+        },
+        [&](const Node& node) {
+          return node.op == calls().call || node.op == calls().vjp ||
+                 (is_active(node) && (keeps_more(node) || has_no_rule(node)));
         });
     --depth_;
     return out;
@@ -146,11 +162,7 @@ class Expander {
 };
 
 bool has_calls(const Graph& graph) {
-  for (const Node& n : graph.nodes) {
-    const std::string& op = n.op->name();
-    if (op == "call" || op == "checkpoint" || op == "custom_vjp" || op == "vjp") return true;
-  }
-  return false;
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [](const Node& n) { return calls().has(n.op); });
 }
 
 }  // namespace

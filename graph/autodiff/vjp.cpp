@@ -1,7 +1,5 @@
 #include "graph/autodiff/vjp.h"
 
-#include <map>
-
 #include "framework/base/error.h"
 #include "graph/build/inline.h"
 #include "graph/ir/op.h"
@@ -14,7 +12,7 @@ namespace {
 class ReversePass {
  public:
   ReversePass(Builder& builder, size_t nodes, const std::vector<Tensor>& wrt)
-      : builder_(builder), grads_(nodes), active_(nodes, false) {
+      : builder_(builder), grads_(nodes), active_(nodes, false), keep_(nodes, false) {
     for (const Tensor& x : wrt) active_[x.value().node] = true;
     const Graph& graph = builder.graph();
     for (size_t id = 0; id < nodes; ++id) {
@@ -34,8 +32,8 @@ class ReversePass {
 
   void visit(NodeId id) {
     if (!active_[id] || grads_[id].empty()) return;
-    const Node node = builder_.graph().nodes[id];  // a copy: adding nodes moves the array
-    if (node.inputs.empty()) return;
+    if (builder_.graph().nodes[id].inputs.empty()) return;
+    const Node node = copy_of(id);
     std::vector<Tensor> in, out;
     std::vector<char> needs;
     bool any = false;
@@ -45,9 +43,9 @@ class ReversePass {
       any = any || needs.back();
     }
     if (!any) return;
-    for (size_t i = 0; i < node.outputs.size(); ++i)
-      out.push_back(builder_.tensor({id, static_cast<int32_t>(i)}));
-    grads_[id].resize(node.outputs.size());
+    const size_t outputs = builder_.graph().nodes[id].outputs.size();
+    for (size_t i = 0; i < outputs; ++i) out.push_back(builder_.tensor({id, static_cast<int32_t>(i)}));
+    grads_[id].resize(outputs);
     if (!node.op->gradient_fn())
       fail(ErrorKind::Unsupported, node.op->name() + ": has no gradient" +
                                        (*node.source.file ? std::string("\n  at ") + node.source.file + ":" +
@@ -63,12 +61,24 @@ class ReversePass {
               " tensors for " + std::to_string(in.size()) + " inputs");
     for (size_t i = 0; i < result.size(); ++i)
       if (needs[i] && result[i].defined()) accumulate(node.inputs[i], result[i]);
-    if (!keep_.count(id)) grads_[id].clear();
+    if (!keep_[id]) grads_[id] = {};
   }
 
   void keep(NodeId id) { keep_[id] = true; }
 
  private:
+  // Without the types of its outputs. A copy, because adding nodes moves the array.
+  Node copy_of(NodeId id) const {
+    const Node& n = builder_.graph().nodes[id];
+    Node out;
+    out.op = n.op;
+    out.attrs = n.attrs;
+    out.inputs = n.inputs;
+    out.source = n.source;
+    out.scope = n.scope;
+    return out;
+  }
+
   void accumulate(Value v, const Tensor& g) {
     const TensorType want = builder_.graph().type(v), got = g.type();
     if (got.dtype != want.dtype || got.shape.size() != want.shape.size())
@@ -83,7 +93,7 @@ class ReversePass {
   Builder& builder_;
   std::vector<std::vector<Tensor>> grads_;
   std::vector<bool> active_;
-  std::map<NodeId, bool> keep_;
+  std::vector<bool> keep_;
 };
 
 }  // namespace

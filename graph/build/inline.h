@@ -13,11 +13,13 @@ namespace fovea {
 /// is".
 using Replace = std::function<std::vector<Tensor>(const Node& node, const std::vector<Tensor>& inputs)>;
 
+/// Whether a node may be replaced at all: the others are copied without asking.
+using Replaceable = std::function<bool(const Node& node)>;
+
 /// Appends a copy of `graph` to `builder` with `args` for its inputs; returns its outputs. Constants are
-/// those of the same module. Source lines and scopes are kept. `first_node`, if given, gets the id of the
-/// first new node.
+/// those of the same module. Source lines and scopes are kept.
 std::vector<Tensor> inline_graph(Builder& builder, const Graph& graph, const std::vector<Tensor>& args,
-                                 const Replace& replace = {});
+                                 const Replace& replace = {}, const Replaceable& replaceable = {});
 
 /// The nodes that `wrt` (inputs of the graph, by position) can influence through differentiable ops.
 std::vector<bool> reachable_from_inputs(const Graph& graph, const std::vector<int64_t>& wrt);

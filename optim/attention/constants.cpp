@@ -7,7 +7,8 @@
 namespace fovea::match {
 namespace {
 
-constexpr int64_t kMostElements = int64_t{1} << 24;
+constexpr int64_t kMostElements = int64_t{1} << 26;  // looked at for a mask
+constexpr int64_t kMostNumbers = int64_t{1} << 22;   // looked at for positions
 
 bool is_whole(double x) { return std::isfinite(x) && std::fabs(x) < 1e15 && x == std::floor(x); }
 
@@ -155,6 +156,37 @@ bool find_affine(const std::vector<double>& v, int64_t rows, int64_t columns, Co
 
 }  // namespace
 
+namespace {
+
+// The mask of a constant with exactly two values; nothing where it has one, or more.
+std::optional<Mask> two_valued(const Array& array, int64_t rows, int64_t columns, ConstantForm& f) {
+  return dispatch(array.dtype(), [&](auto zero) -> std::optional<Mask> {
+    using T = decltype(zero);
+    const Array dense = array.contiguous();
+    const T* x = static_cast<const T*>(dense.raw());
+    const auto value = [x](int64_t i) { return static_cast<double>(static_cast<float>(x[i])); };
+    const double first = value(0);
+    double other = first;
+    Mask m{rows, columns, std::vector<char>(static_cast<size_t>(array.size()))};
+    for (int64_t i = 0; i < array.size(); ++i) {
+      const double v = value(i);
+      if (other == first) other = v;
+      if (v != first && v != other) return std::nullopt;
+      m.bits[static_cast<size_t>(i)] = v != first;
+    }
+    if (other == first) return std::nullopt;
+    int64_t last = 0;
+    while (value(last) == first) ++last;
+    f.yes = std::max(array.get_flat(0), dense.get_flat(last));
+    f.no = std::min(array.get_flat(0), dense.get_flat(last));
+    if (first > other)
+      for (char& bit : m.bits) bit = !bit;
+    return m;
+  });
+}
+
+}  // namespace
+
 ConstantForm form_of(const Array& array) {
   ConstantForm f;
   Dims sizes;
@@ -162,28 +194,12 @@ ConstantForm form_of(const Array& array) {
     if (n != 1) sizes.push_back(n);
   if (sizes.empty() || sizes.size() > 2 || array.size() == 0 || array.size() > kMostElements) return f;
   const int64_t rows = sizes.size() == 2 ? sizes[0] : 1, columns = sizes.back();
-  const std::vector<double> v = array.to_vector<double>();
-  const double first = v[0];
-  double other = first;
-  bool two = true;
-  for (double x : v) {
-    if (x == first) continue;
-    if (other == first) other = x;
-    if (x != other) {
-      two = false;
-      break;
-    }
-  }
-  if (two && other != first) {
-    f.yes = std::max(first, other);
-    f.no = std::min(first, other);
-    Mask m{rows, columns, std::vector<char>(v.size())};
-    for (size_t i = 0; i < v.size(); ++i) m.bits[i] = v[i] == f.yes;
-    if (find_mask(m, f)) f.what = ConstantForm::What::mask;
+  if (const auto mask = two_valued(array, rows, columns, f)) {
+    if (find_mask(*mask, f)) f.what = ConstantForm::What::mask;
     return f;
   }
-  if (!two && array.dtype() != DType::boolean && find_affine(v, rows, columns, f))
-    f.what = ConstantForm::What::affine;
+  if (array.dtype() == DType::boolean || array.size() > kMostNumbers) return f;
+  if (find_affine(array.to_vector<double>(), rows, columns, f)) f.what = ConstantForm::What::affine;
   return f;
 }
 

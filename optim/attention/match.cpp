@@ -9,6 +9,7 @@ namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr size_t kMostAxes = 7;            // of an attention node's operands
+constexpr size_t kMostLabels = 8;          // of a tensor on the way into the node
 constexpr int64_t kUnknownSize = 1 << 20;  // what a symbol counts as when sizes are compared
 
 // The tensor behind all views, with the layout in which it is read.
@@ -132,12 +133,14 @@ class Matcher {
       const Term& t = p_.terms[k];
       int32_t x = reader.read(t.ref);
       if (e_.at(x).kind != Kind::real) return refuse_type(t.ref.value.node);
-      if (t.sign < 0) x = e_.unary(Code::neg, x);
+      x = e_.binary(Code::mul, x, e_.constant(t.scale));
       f = f < 0 ? x : e_.binary(Code::add, f, x);
     }
     if (f < 0) return refuse_type(p_.node);
+    // Weights are read to the end: a mask must be seen as one.
+    Reader whole(view_, table_, e_, r_->forms, keys_, {}, {}, /*leaves_outside=*/false);
     for (const Factor& factor : p_.weights) {
-      const auto w = read_weight(reader, factor);
+      const auto w = read_weight(whole, factor);
       if (!w) return false;
       weight_ = weight_ < 0 ? *w : e_.binary(Code::mul, weight_, *w);
     }
@@ -170,7 +173,8 @@ class Matcher {
     const Expr at = e_.at(x);
     const bool choice = at.code == Code::select && e_.is_constant(at.b) && e_.is_constant(at.c);
     // Any other weight may be 0, where its logarithm has no gradient.
-    if (w.what == Factor::What::dropout || w.sign < 0 || at.has_product || (!choice && p_.epsilon == 0)) {
+    if (w.what == Factor::What::dropout || w.what == Factor::What::minus || w.sign < 0 || at.has_product ||
+        (!choice && p_.epsilon == 0)) {
       refuse(Reason::denominator, w.ref.value.node,
              "the exponentials are weighted by numbers that are no mask before they are summed",
              "where(mask, scores, -inf) before the softmax");
@@ -399,10 +403,12 @@ class Matcher {
     if (f.what == Factor::What::dropout) {
       const Node& n = view_.node(f.ref.value);
       const double p = n.attrs.number("p");
+      if (p <= 0) return -1;
       if (static_cast<float>(p) >= 1) return e_.constant(0);
       const int32_t bits = e_.random(n.inputs[1], n.attrs.integer("ordinal"), f.ref);
       return e_.select(e_.below(bits, p), e_.constant(0), e_.constant(1 / (1 - p)));
     }
+    if (f.what == Factor::What::minus) return e_.constant(-1);
     int32_t x = reader.read(f.ref);
     if (f.what == Factor::What::plain) {
       if (e_.at(x).kind != Kind::real) x = e_.unary(Code::to_real, x);
@@ -426,7 +432,7 @@ class Matcher {
       if (depends_on_scores(t.ref.value)) continue;
       const int32_t x = reader.read(t.ref);
       if (e_.at(x).has_product || e_.at(x).kind != Kind::real) continue;
-      kept.push_back(t.sign > 0 ? x : e_.unary(Code::neg, x));
+      kept.push_back(e_.binary(Code::mul, x, e_.constant(t.scale)));
     }
     for (int32_t x : kept) r_->score = e_.binary(Code::add, r_->score, x);
     for (const Product& s : p_.sinks) {
@@ -434,8 +440,7 @@ class Matcher {
       const auto plus = [&](int32_t x) { a = a < 0 ? x : e_.binary(Code::add, a, x); };
       for (const Term& t : s.terms) {
         if (depends_on_scores(t.ref.value)) return refuse_sink(t.ref.value.node);
-        const int32_t x = reader.read(t.ref);
-        plus(t.sign > 0 ? x : e_.unary(Code::neg, x));
+        plus(e_.binary(Code::mul, reader.read(t.ref), e_.constant(t.scale)));
       }
       for (const Factor& f : s.factors) {
         if (f.what != Factor::What::plain || depends_on_scores(f.ref.value))
@@ -538,15 +543,46 @@ class Matcher {
       const int64_t n = table_.size(l).is_const() ? table_.size(l).value() : kUnknownSize;
       if (n >= longest) query = l, longest = n;
     }
-    if (query >= 0) r_->query = {query};
+    if (query >= 0) r_->query = whole_query(query, rows, k, v, reached);
     r_->batch = without(rows, r_->query);
     r_->channels = without(without(v, rows), r_->keys);
-    if (r_->batch.size() + 2 > kMostAxes)
+    size_t most = std::max(r_->query.size(), r_->keys.size()) + r_->channels.size();
+    for (const Pair& p : r_->pairs)
+      most = std::max(most, std::max(r_->query.size(), r_->keys.size()) + table_.resolve(p.inner).size());
+    most = std::max(most, r_->query.size() + r_->keys.size());
+    if (r_->batch.size() + 2 > kMostAxes || r_->batch.size() + most > kMostLabels)
       return refuse(Reason::backend, pair.node,
                     std::to_string(r_->batch.size()) + " batch axes are more than the " +
                         std::to_string(kMostAxes - 2) + " that attention takes",
                     "fewer batch axes", "too many batch axes");
     return true;
+  }
+
+  // The query axis may have been cut by a leaf that is coarser than it (a table of blocks). Put together
+  // again where nobody needs the finer part alone.
+  Labels whole_query(LabelId query, const Labels& rows, const Labels& k, const Labels& v,
+                     const std::vector<int32_t>& reached) {
+    const Labels group = table_.resolve(Labels{table_.root(query)});
+    if (group.size() < 2 || group.back() != query || !contains_all(rows, group) || contains_any(k, group) ||
+        contains_any(v, group))
+      return {query};
+    const auto keeps = [&](const Labels& labels) {
+      if (!contains(labels, query)) return true;
+      const auto at = std::search(labels.begin(), labels.end(), group.begin(), group.end());
+      return at != labels.end();
+    };
+    bool whole = keeps(read_by(r_->root)) && keeps(rows);
+    for (const Pair& p : r_->pairs) whole = whole && keeps(read_by(p.q));
+    for (int32_t x : reached) {
+      const Expr& at = e_.at(x);
+      if (at.code == Code::input)
+        whole = whole && keeps(read_by(e_.leaves[static_cast<size_t>(at.index)].ref));
+      if (at.code == Code::iota)
+        whole = whole && keeps(table_.resolve(e_.places[static_cast<size_t>(at.index)].labels));
+      if (at.code == Code::random)
+        whole = whole && keeps(read_by(e_.streams[static_cast<size_t>(at.index)].ref));
+    }
+    return whole ? group : Labels{query};
   }
 
   // ---- element types and memory order

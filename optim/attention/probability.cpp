@@ -11,10 +11,12 @@ constexpr int kDeepest = 6;         // sums within sums
 
 // Takes a value apart, factor by factor.
 class Decomposer {
+  // A factor to the power `sign` (1 or -1), or exp(scale * ref).
   struct Item {
     Ref ref;
     int sign;
     bool exponent;
+    double scale = 1;
   };
 
  public:
@@ -22,8 +24,8 @@ class Decomposer {
 
   Product run(const Ref& ref, int depth) { return take_apart({ref, 1, false}, depth); }
   /// exp of `ref`.
-  Product run_exponent(const Ref& ref, int depth) {
-    Product p = take_apart({ref, 1, true}, depth);
+  Product run_exponent(const Ref& ref, int depth, double scale = 1) {
+    Product p = take_apart({ref, 1, true, scale}, depth);
     p.has_exponential = true;
     return p;
   }
@@ -53,7 +55,7 @@ class Decomposer {
   bool to_view(const Item& i, std::vector<Item>& open) {
     auto behind = behind_view(view_, table_, i.ref);
     if (!behind) return false;
-    open.push_back({std::move(*behind), i.sign, i.exponent});
+    open.push_back({std::move(*behind), i.sign, i.exponent, i.scale});
     return true;
   }
   bool floating_cast(const Item& i) const {
@@ -91,7 +93,7 @@ class Decomposer {
     };
     std::vector<Term>& terms = a.product.terms;
     const auto at = std::find_if(terms.begin(), terms.end(), reads_all);
-    const bool splits = at != terms.end() && view_.role(at->ref.value) == Role::concat && at->sign > 0 &&
+    const bool splits = at != terms.end() && view_.role(at->ref.value) == Role::concat && at->scale > 0 &&
                         std::count_if(terms.begin(), terms.end(), reads_all) == 1 &&
                         a.product.factors.empty();
     const auto axis = splits ? static_cast<size_t>(view_.node(at->ref.value).attrs.integer("axis")) : 0;
@@ -100,6 +102,7 @@ class Decomposer {
       return;
     }
     const Ref joined = at->ref;
+    const double scale = at->scale;
     for (const Value& v : view_.node(joined.value).inputs) {
       Addend part = a;
       Ref x{v, joined.layout};
@@ -111,7 +114,7 @@ class Decomposer {
         x.layout[axis].labels = part.over;
       }
       part.product.terms.erase(part.product.terms.begin() + (at - terms.begin()));
-      const Product e = run_exponent(x, kDeepest);
+      const Product e = run_exponent(x, kDeepest, scale);
       part.product.terms.insert(part.product.terms.end(), e.terms.begin(), e.terms.end());
       part.product.factors = e.factors;
       part.product.sums.insert(part.product.sums.end(), e.sums.begin(), e.sums.end());
@@ -123,33 +126,36 @@ class Decomposer {
   void exponent(const Item& i, Product& p, std::vector<Item>& open, int depth) {
     const Role r = view_.role(i.ref.value);
     const Value in = node(i).inputs.empty() ? Value{} : node(i).inputs[0];
+    const auto push = [&](const Ref& ref, double scale) { open.push_back({ref, 1, true, scale}); };
+    const bool whole = std::fabs(i.scale) == 1;  // the power of a factor
+    const int sign = i.scale < 0 ? -1 : 1;
     if (r == Role::add || r == Role::sub) {
-      open.push_back({input(i, 0), i.sign, true});
-      open.push_back({input(i, 1), r == Role::add ? i.sign : -i.sign, true});
+      push(input(i, 0), i.scale);
+      push(input(i, 1), r == Role::add ? i.scale : -i.scale);
     } else if (r == Role::neg) {
-      open.push_back({input(i), -i.sign, true});
+      push(input(i), -i.scale);
     } else if (floating_cast(i)) {
-      open.push_back({input(i), i.sign, true});
-    } else if (r == Role::log && view_.tainted(in)) {
-      open.push_back({input(i), i.sign, false});
-    } else if (r == Role::logsumexp && depth < kDeepest) {
+      push(input(i), i.scale);
+    } else if (r == Role::log && view_.tainted(in) && whole) {
+      open.push_back({input(i), sign, false});
+    } else if (r == Role::logsumexp && depth < kDeepest && whole) {
       auto sum = std::make_shared<Denominator>();
       sum->node = i.ref.value.node;
       add_sum(*sum, summed(before_sum(view_, table_, i.ref), i, true, depth));
-      p.sums.emplace_back(std::move(sum), i.sign);
-    } else if (r == Role::log_softmax && depth < kDeepest) {
-      open.push_back({input(i), i.sign, true});
-      p.sums.emplace_back(softmax_sum(i, depth), -i.sign);
+      p.sums.emplace_back(std::move(sum), sign);
+    } else if (r == Role::log_softmax && depth < kDeepest && whole) {
+      push({in, i.ref.layout}, i.scale);
+      p.sums.emplace_back(softmax_sum(i, depth), -sign);
     } else if (is_view(r)) {
-      if (!to_view(i, open)) p.terms.push_back({i.ref, i.sign});
+      if (!to_view(i, open)) p.terms.push_back({i.ref, i.scale});
     } else if (r == Role::concat) {
       const auto part = part_of(i.ref);
       if (part)
-        open.push_back({*part, i.sign, true});
+        push(*part, i.scale);
       else
-        p.terms.push_back({i.ref, i.sign});
+        p.terms.push_back({i.ref, i.scale});
     } else {
-      p.terms.push_back({i.ref, i.sign});
+      p.terms.push_back({i.ref, i.scale});
     }
   }
 
@@ -179,8 +185,8 @@ class Decomposer {
 
   void factor(const Item& i, Product& p, std::vector<Item>& open, int depth) {
     const Role r = view_.role(i.ref.value);
-    if (!view_.tainted(i.ref.value)) {
-      if (contract(i, p, open)) return;
+    const bool to_values = view_.weighted(i.ref.value) && p.contraction.node < 0 && i.sign > 0;
+    if (!view_.tainted(i.ref.value) && !to_values) {
       p.factors.push_back({Factor::What::plain, i.ref, i.sign});
       return;
     }
@@ -193,14 +199,24 @@ class Decomposer {
       case Role::reciprocal:
         open.push_back({input(i), -i.sign, false});
         return;
+      case Role::neg:
+        p.factors.push_back({Factor::What::minus, i.ref, 1});
+        open.push_back({input(i), i.sign, false});
+        return;
       case Role::exp:
         if (i.sign > 0) p.has_exponential = true;
-        open.push_back({input(i), i.sign, true});
+        open.push_back({input(i), 1, true, static_cast<double>(i.sign)});
         return;
+      case Role::power: {
+        if (i.sign > 0) p.has_exponential = true;
+        const double base = *view_.number(node(i).inputs[0]);
+        open.push_back({input(i, 1), 1, true, i.sign * std::log(base)});
+        return;
+      }
       case Role::softmax:
         if (depth >= kDeepest) break;
         if (i.sign > 0) p.has_exponential = true;
-        open.push_back({{node(i).inputs[0], i.ref.layout}, i.sign, true});
+        open.push_back({{node(i).inputs[0], i.ref.layout}, 1, true, static_cast<double>(i.sign)});
         p.sums.emplace_back(softmax_sum(i, depth), -i.sign);
         return;
       case Role::where:
@@ -232,6 +248,11 @@ class Decomposer {
         break;
       default:
         if (contract(i, p, open)) return;
+        // exp(x) is its own absolute value.
+        if (node(i).op->name() == "abs" && is_positive(node(i).inputs[0])) {
+          open.push_back({input(i), i.sign, false});
+          return;
+        }
         break;
     }
     p.blocked = i.ref.value.node;
@@ -255,6 +276,11 @@ class Decomposer {
     return true;
   }
 
+  bool is_positive(Value v) const {
+    v = unwrapped(v);
+    const Role r = view_.role(v);
+    return r == Role::exp || r == Role::softmax || r == Role::power;
+  }
   bool is_zero(Value v) const {
     const auto n = view_.number(v);
     return n && *n == 0;
@@ -421,9 +447,19 @@ class Normaliser {
         elsewhere = true;
       }
     if (!elsewhere) return refuse_sum(main.node);
+    if (is_weight(p_.values.value))
+      return refuse(Reason::head_mix, p_.contraction.node,
+                    "the product behind the softmax mixes heads: it sums over another axis than the softmax",
+                    "the values summed over the keys before heads are mixed");
     return refuse(Reason::axis, main.node,
                   "the softmax runs over other tokens than the product with the values",
                   "softmax over the keys, and the values summed over the same keys");
+  }
+  // True for a matrix that the function is given.
+  bool is_weight(Value v) const {
+    while (view_.role(v) == Role::cast || view_.role(v) == Role::same || view_.role(v) == Role::permute)
+      v = view_.node(v).inputs[0];
+    return (view_.role(v) == Role::input || view_.role(v) == Role::constant) && view_.shape(v).size() <= 2;
   }
   bool refuse_sum(NodeId node) {
     return refuse(Reason::denominator, node, "what divides is not the sum of the exponentials over the keys",
@@ -459,7 +495,7 @@ class Normaliser {
       m.sums.clear();
       sum->shift = pulled.terms;
       for (const Term& t : pulled.terms)
-        sum->reaches_one = sum->reaches_one || is_row_maximum({t.ref, -t.sign}, m);
+        sum->reaches_one = sum->reaches_one || is_row_maximum({t.ref, -t.scale}, m);
       multiply(p_, pulled, sign);
       for (size_t a = 1; a < sum->addends.size(); ++a) multiply(sum->addends[a].product, pulled, -1);
     }
@@ -467,7 +503,7 @@ class Normaliser {
   }
 
   static void multiply(Product& p, const Product& by, int sign) {
-    for (const Term& t : by.terms) p.terms.push_back({t.ref, t.sign * sign});
+    for (const Term& t : by.terms) p.terms.push_back({t.ref, t.scale * sign});
     for (const Factor& f : by.factors) p.factors.push_back({f.what, f.ref, f.sign * sign});
     for (const auto& [sum, s] : by.sums) p.sums.emplace_back(sum, s * sign);
   }
@@ -476,7 +512,7 @@ class Normaliser {
   std::string key(const Denominator& d) const {
     std::vector<std::string> parts;
     const auto add = [&](const Product& p, const std::string& mark) {
-      for (const Term& t : p.terms) parts.push_back(mark + "t" + std::to_string(t.sign) + key(t.ref));
+      for (const Term& t : p.terms) parts.push_back(mark + "t" + std::to_string(t.scale) + key(t.ref));
       for (const Factor& f : p.factors)
         parts.push_back(mark + "f" + std::to_string(f.sign) + std::to_string(static_cast<int>(f.what)) +
                         key(f.ref));
@@ -501,7 +537,7 @@ class Normaliser {
   }
   void cancel(Product& p) {
     cancel(p.terms,
-           [this](const Term& a, const Term& b) { return a.sign == -b.sign && key(a.ref) == key(b.ref); });
+           [this](const Term& a, const Term& b) { return a.scale == -b.scale && key(a.ref) == key(b.ref); });
     cancel(p.factors, [this](const Factor& a, const Factor& b) {
       return a.sign == -b.sign && a.what == b.what && key(a.ref) == key(b.ref);
     });
@@ -544,7 +580,7 @@ class Normaliser {
   }
   bool take(std::vector<Term>& list, const Term& t) {
     for (size_t i = 0; i < list.size(); ++i)
-      if (list[i].sign == t.sign && key(list[i].ref) == key(t.ref)) {
+      if (list[i].scale == t.scale && key(list[i].ref) == key(t.ref)) {
         list.erase(list.begin() + static_cast<std::ptrdiff_t>(i));
         return true;
       }
@@ -575,7 +611,7 @@ class Normaliser {
     while (view_.role(v) == Role::stop_gradient || view_.role(v) == Role::same ||
            view_.role(v) == Role::reshape || view_.role(v) == Role::broadcast)
       v = view_.node(v).inputs[0];
-    if (t.sign < 0 || view_.role(v) != Role::max) return false;
+    if (t.scale < 0 || view_.role(v) != Role::max) return false;
     const Value of = view_.node(v).inputs[0];
     std::vector<Value> a, b;
     for (const Term& u : exponent_terms(view_, table_, {of, fresh_layout(table_, view_.shape(of))}))

@@ -12,10 +12,10 @@ namespace fovea::match {
 
 struct Denominator;
 
-/// A term of the exponent.
+/// A term of the exponent: scale * ref.
 struct Term {
   Ref ref;
-  int sign = 1;
+  double scale = 1;
 };
 
 /// Something that multiplies.
@@ -25,6 +25,7 @@ struct Factor {
     keep,     ///< where(ref, x, 0)
     drop,     ///< where(ref, 0, x)
     dropout,  ///< the factor of the dropout node that makes ref
+    minus,    ///< -1
   };
   What what = What::plain;
   Ref ref;

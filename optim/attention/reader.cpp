@@ -46,7 +46,7 @@ bool Reader::dense(const Ref& ref) const {
 // Small tensors are computed once, outside; so are costly ones that are shared by several heads.
 bool Reader::belongs_outside(const Ref& ref, int32_t e) const {
   const Expr x = e_.at(e);
-  if (x.has_product || x.code == Code::constant || x.code == Code::input) return false;
+  if (!leaves_outside_ || x.has_product || x.code == Code::constant || x.code == Code::input) return false;
   if (dense(ref)) {
     const bool shared = !contains_all(table_.resolve(flat(ref.layout)), table_.resolve(space_));
     return is_costly(x.code) && shared && !x.has_random;
@@ -213,6 +213,7 @@ int32_t Reader::close(const Frame& f) {
     }
     case Role::dropout: {
       const double p = n.attrs.number("p");
+      if (p <= 0) return x;
       if (static_cast<float>(p) >= 1) return e_.constant(0);
       const int32_t bits = e_.random(n.inputs[1], n.attrs.integer("ordinal"), f.ref);
       return e_.binary(Code::mul, x, e_.select(e_.below(bits, p), e_.constant(0), e_.constant(1 / (1 - p))));

@@ -15,14 +15,15 @@ class Reader {
  public:
   /// `keys`: labels that the softmax sums over. `rows`: labels of queries. `space`: all labels of the scores.
   Reader(const View& view, LabelTable& table, Expressions& e, ConstantForms& forms, Labels keys, Labels rows,
-         Labels space)
+         Labels space, bool leaves_outside = true)
       : view_(view),
         table_(table),
         e_(e),
         forms_(forms),
         keys_(std::move(keys)),
         rows_(std::move(rows)),
-        space_(std::move(space)) {}
+        space_(std::move(space)),
+        leaves_outside_(leaves_outside) {}
 
   /// The expression that computes `ref`. What is not elementwise becomes a leaf.
   int32_t read(const Ref& ref);
@@ -53,6 +54,7 @@ class Reader {
   Expressions& e_;
   ConstantForms& forms_;
   Labels keys_, rows_, space_;
+  bool leaves_outside_;  ///< small tensors stay outside, computed once
   std::unordered_map<std::string, int32_t> known_;
 };
 

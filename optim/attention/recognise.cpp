@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "optim/attention/combine.h"
 #include "optim/attention/describe.h"
+#include "optim/attention/distribute.h"
 #include "optim/attention/emit.h"
 #include "optim/rewrite/rewriter.h"
 
@@ -24,14 +26,18 @@ bool is_contraction(Role r) {
 // All candidates of a graph.
 class Search {
  public:
-  Search(const View& view, PassContext& context) : view_(view), context_(context), forms_(view.module) {}
+  explicit Search(const View& view) : view_(view), forms_(view.module) { run(); }
 
-  std::vector<std::unique_ptr<Region>> run() {
-    const auto count = static_cast<NodeId>(view_.graph.nodes.size());
-    for (NodeId id = 0; id < count; ++id)
-      if (is_contraction(view_.role(id))) visit(id);
-    report();
-    return std::move(regions_);
+  int64_t found() const { return static_cast<int64_t>(fused_.size()); }
+
+  /// Writes the records and hands the regions over.
+  std::vector<std::unique_ptr<Region>> take(PassContext& context) {
+    std::vector<std::unique_ptr<Region>> regions;
+    for (Verdict& v : verdicts_) {
+      if (context.records) context.records->push_back(match::record_of(view_, v));
+      if (v.region) regions.push_back(std::move(v.region));
+    }
+    return regions;
   }
 
  private:
@@ -54,7 +60,13 @@ class Search {
       at = {next, 0};
     }
     if (!best.candidate && !best.region) return;
-    if (best.region) fused_.insert(best.softmax);
+    // The sum that divides is itself a sum of products where the exponentials are weighted.
+    if (!best.region && view_.role(id) == Role::sum && best.why.reason == Reason::denominator) return;
+    if (best.region) {
+      if (fused_.count(best.region->root.value.node)) return;
+      fused_.insert(best.region->root.value.node);
+      softmaxes_.insert(best.softmax);
+    }
     verdicts_.push_back(std::move(best));
   }
 
@@ -81,22 +93,21 @@ class Search {
     return found;
   }
 
-  void report() {
-    for (Verdict& v : verdicts_) {
-      const bool fused = v.region != nullptr;
-      // An exponential that is part of a fused one elsewhere says nothing of its own.
-      if (!fused && v.why.reason == Reason::denominator && fused_.count(v.softmax)) continue;
-      if (context_.records) context_.records->push_back(match::record_of(view_, v));
-      if (fused) regions_.push_back(std::move(v.region));
-    }
+  void run() {
+    const auto count = static_cast<NodeId>(view_.graph.nodes.size());
+    for (NodeId id = 0; id < count; ++id)
+      if (is_contraction(view_.role(id))) visit(id);
+    // An exponential that is part of a fused one elsewhere says nothing of its own.
+    std::erase_if(verdicts_, [this](const Verdict& v) {
+      return !v.region && v.why.reason == Reason::denominator && softmaxes_.count(v.softmax);
+    });
   }
 
   const View& view_;
-  PassContext& context_;
   match::ConstantForms forms_;
   std::vector<Verdict> verdicts_;
-  std::unordered_set<NodeId> fused_;
-  std::vector<std::unique_ptr<Region>> regions_;
+  std::unordered_set<NodeId> fused_;      // roots
+  std::unordered_set<NodeId> softmaxes_;  // of those
 };
 
 // The graph with attention nodes in the place of regions.
@@ -163,16 +174,28 @@ class Rebuild {
   NodeId like_ = 0;
 };
 
+std::shared_ptr<Graph> replaced(const Graph& graph, Search& search, PassContext& context) {
+  const auto regions = search.take(context);
+  if (regions.empty()) return nullptr;
+  context.fired("attention.softmax", static_cast<int64_t>(regions.size()));
+  return match::combined(Rebuild(graph, context).run(regions), context);
+}
+
 }  // namespace
 
 std::shared_ptr<Graph> recognise_attention(const Graph& graph, PassContext& context) {
   View view(graph, *context.module);
   if (!view.has_exponential()) return nullptr;
   view.prepare();
-  const auto regions = Search(view, context).run();
-  if (regions.empty()) return nullptr;
-  context.fired("attention.softmax", static_cast<int64_t>(regions.size()));
-  return Rebuild(graph, context).run(regions);
+  Search search(view);
+  // Sums of probabilities and einsums of many operands may be written in a way that shows more.
+  if (const auto other = match::distributed(view, context)) {
+    View other_view(*other, *context.module);
+    other_view.prepare();
+    Search other_search(other_view);
+    if (other_search.found() > search.found()) return replaced(*other, other_search, context);
+  }
+  return replaced(graph, search, context);
 }
 
 }  // namespace fovea

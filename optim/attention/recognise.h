@@ -11,6 +11,6 @@ namespace fovea {
 /// Returns nullptr where there is none. Costs one scan where there is no exponential.
 std::shared_ptr<Graph> recognise_attention(const Graph& graph, PassContext& context);
 
-inline const std::vector<const char*> kAttentionRules = {"attention.softmax"};
+inline const std::vector<const char*> kAttentionRules = {"attention.softmax", "attention.combine"};
 
 }  // namespace fovea

@@ -80,7 +80,24 @@ bool passes_taint(Role r) {
 }
 
 bool is_exponential(Role r) {
-  return r == Role::softmax || r == Role::log_softmax || r == Role::logsumexp || r == Role::exp;
+  return r == Role::softmax || r == Role::log_softmax || r == Role::logsumexp || r == Role::exp ||
+         r == Role::power;
+}
+
+bool passes_weight(Role r) {
+  switch (r) {
+    case Role::reshape:
+    case Role::permute:
+    case Role::broadcast:
+    case Role::same:
+    case Role::cast:
+    case Role::mul:
+    case Role::div:
+    case Role::neg:
+      return true;
+    default:
+      return false;
+  }
 }
 
 uint64_t mix(uint64_t h, uint64_t x) { return (h ^ x) * 0x9E3779B97F4A7C15u + (h >> 31); }
@@ -99,13 +116,20 @@ View::View(const Graph& g, const Module& m) : graph(g), module(m) {
       role = at != roles.end() ? at->second : n.op->is_pointwise() ? Role::pointwise : Role::other;
     }
     roles_.push_back(role);
+    if (role == Role::pointwise && n.op->name() == "pow") {
+      const auto base = number(n.inputs[0]);
+      if (base && *base > 0 && *base != 1) roles_.back() = Role::power;
+    }
+    role = roles_.back();
     has_exponential_ = has_exponential_ || is_exponential(role);
+    if (role == Role::power) last = nullptr;
   }
 }
 
 void View::prepare() {
   number_values();
   tainted_.assign(graph.nodes.size(), false);
+  weighted_.assign(graph.nodes.size(), false);
   uses_.assign(graph.nodes.size(), {});
   for (size_t id = 0; id < graph.nodes.size(); ++id) {
     bool taint = is_exponential(roles_[id]);
@@ -115,6 +139,10 @@ void View::prepare() {
       if (uses.empty() || uses.back() != static_cast<NodeId>(id)) uses.push_back(static_cast<NodeId>(id));
     }
     tainted_[id] = taint;
+    const Role r = roles_[id];
+    const bool product = r == Role::matmul || r == Role::linear || r == Role::einsum || r == Role::sum;
+    for (const Value& v : graph.nodes[id].inputs)
+      if ((product && tainted_[v.node]) || (passes_weight(r) && weighted_[v.node])) weighted_[id] = true;
   }
 }
 

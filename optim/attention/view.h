@@ -33,6 +33,7 @@ enum class Role : uint8_t {
   log_softmax,
   logsumexp,
   exp,
+  power,  ///< a number to the power of a tensor
   log,
   add,
   sub,
@@ -73,6 +74,8 @@ class View {
   Value canonical(Value v) const { return {canonical_[v.node], v.index}; }
   /// True where an exponential reaches the value through elementwise, layout and summing ops.
   bool tainted(Value v) const { return tainted_[v.node]; }
+  /// True where the value is a product with a tainted operand, perhaps scaled, divided or moved since.
+  bool weighted(Value v) const { return weighted_[v.node]; }
   /// Nodes that read any output of `id`.
   const std::vector<NodeId>& uses(NodeId id) const { return uses_[id]; }
   /// The value of a constant whose elements are all equal (through views and casts).
@@ -85,7 +88,7 @@ class View {
 
   std::vector<Role> roles_;
   std::vector<NodeId> canonical_;
-  std::vector<bool> tainted_;
+  std::vector<bool> tainted_, weighted_;
   std::vector<std::vector<NodeId>> uses_;
   mutable std::unordered_map<int64_t, std::optional<double>> numbers_;
   bool has_exponential_ = false;

@@ -122,8 +122,9 @@ std::string plan_line(const Plan& plan) {
   });
   std::vector<std::pair<std::string, int>> sorted(calls.begin(), calls.end());
   std::stable_sort(sorted.begin(), sorted.end(), [](auto& a, auto& b) { return a.second > b.second; });
-  std::string text = fmt::format("the plan has {} launches, {:.1f} MiB of temporaries:", launches,
-                                 static_cast<double>(plan.arena_bytes) / (1 << 20));
+  std::string text =
+      fmt::format("the plan has {} launch{}, {:.1f} MiB of temporaries:", launches, launches == 1 ? "" : "es",
+                  static_cast<double>(plan.arena_bytes) / (1 << 20));
   for (size_t i = 0; i < sorted.size() && i < 12; ++i)
     text += fmt::format("{} {} {}", i ? "," : "", sorted[i].second, sorted[i].first);
   return text + (sorted.size() > 12 ? ", ...\n" : "\n");

@@ -174,14 +174,14 @@ Value concat_slices(AlgebraView& g, NodeId id) {
   return x;
 }
 
-// A reduction over axes of size 1 keeps its elements; a sum begins with +0 and makes +0 of -0.
+// A reduction over axes of size 1 keeps its elements; a sum begins with +0 and makes +0 of -0. It waits until
+// attention has been found: the sum over the keys is a sum, even over one.
 Value reduce_nothing(AlgebraView& g, NodeId id) {
   const Value x = g.in(id, 0);
   for (int64_t a : g.node(id).attrs.ints("axes"))
     if (!(g.type(x).shape[a] == Dim(1))) return kNone;
   const std::string& op = g.node(id).op->name();
   if (op == "sum" && !g.never_minus_zero(x)) return kNone;
-  if (op != "sum" && !g.expanded()) return kNone;
   return g.add(g.reshape, {x}, {{"shape", Shape(g.node(id).outputs[0].shape)}}, id);
 }
 
@@ -204,7 +204,7 @@ const std::vector<AlgebraRule>& movement_rules() {
       {"pad_pad", {"pad"}, pad_pad},
       {"concat_one", {"concat"}, concat_one},
       {"concat_slices", {"concat"}, concat_slices, true},
-      {"reduce_nothing", {"sum", "max", "min", "prod"}, reduce_nothing},
+      {"reduce_nothing", {"sum", "max", "min", "prod"}, reduce_nothing, true},
   };
   return *rules;
 }

@@ -12,7 +12,9 @@
 #include "optim/passes/cse.h"
 #include "optim/passes/dce.h"
 #include "optim/passes/fold.h"
+#include "optim/passes/linear_cross_entropy.h"
 #include "optim/passes/layout.h"
+#include "optim/passes/regions.h"
 #include "optim/passes/pack_weights.h"
 #include "optim/rewrite/pass.h"
 #include "optim/rewrite/selection.h"
@@ -27,6 +29,7 @@ const std::vector<Pass>& all_passes() {
       {"fold", Stage::forward, fold_constants, kFoldRules},
       {"algebra", Stage::forward, algebra, algebra_rules()},
       {"cse", Stage::forward, common_subexpressions, kCommonSubexpressionRules, true},
+      {"linear_cross_entropy", Stage::forward, fuse_linear_cross_entropy, kLinearCrossEntropyRules, true},
       {"attention", Stage::forward, recognise_attention, kAttentionRules, true},
       {"layout", Stage::forward, attention_layout, kAttentionLayoutRules, true},
       {"dce", Stage::expanded, dead_code, kDeadCodeRules},
@@ -35,6 +38,7 @@ const std::vector<Pass>& all_passes() {
       {"algebra", Stage::expanded, algebra, algebra_rules()},
       {"layout", Stage::expanded, layout, kLayoutRules, true},
       {"cse", Stage::expanded, common_subexpressions, kCommonSubexpressionRules},
+      {"regions", Stage::expanded, fuse_regions, kRegionRules, true},
       {"pack", Stage::expanded, pack_weights, kPackWeightsRules, true},
   };
   return *passes;

@@ -82,7 +82,8 @@ class GraphPage : public testing::Test {
     for (const Json& e : log["events"]) {
       if (e["type"] != start || !e.contains("params")) continue;
       const std::string url = e["params"].value("url", ""), from = e["params"].value("initiator", "");
-      if (url.rfind("file:", 0) != 0 && url.rfind("chrome", 0) != 0 && from != "not an origin")
+      if (!url.empty() && url.rfind("file:", 0) != 0 && url.rfind("chrome", 0) != 0 &&
+          from != "not an origin")
         out.insert(url);
     }
     return out;
@@ -112,7 +113,9 @@ TEST_F(GraphPage, HoldsBothGraphsAndNoAddress) {
   double measured = 0;
   for (const Json& n : data["functions"][0]["after"]["nodes"]) {
     measured += n.value("u", 0.0);
-    if (n["o"] == "linear") EXPECT_EQ(n["F"], 2 * 2 * 16 * 8 * 8);
+    if (n["o"] == "linear") {
+      EXPECT_EQ(n["F"], 2 * 2 * 16 * 8 * 8);
+    }
   }
   EXPECT_GT(measured, 0);
   EXPECT_TRUE(data["functions"][0]["after"]["measured"]);
@@ -137,6 +140,47 @@ TEST_F(GraphPage, ShowsBothGraphsInChromiumWithoutANetwork) {
   const std::string closed = chromium("--dump-dom", "page.html#before,open=none,m=blocks.0").out;
   EXPECT_LT(occurrences(closed, "class=\"node "), occurrences(before, "class=\"node "));
   EXPECT_NE(closed.find("<h2>0</h2>"), std::string::npos);
+}
+
+TEST_F(GraphPage, KeysWork) {
+  if (!has_chromium()) GTEST_SKIP() << "chromium is not installed";
+  // A second script presses keys and writes down what it finds.
+  std::string page = page_;
+  page.insert(page.rfind("</body>"), R"(<script>
+    { const log = {}, press = k => dispatchEvent(new KeyboardEvent("keydown", { key: k }));
+    const visible = () => +document.body.dataset.visible;
+    press("x"); log.closed = visible();
+    press("ArrowDown"); log.first = sel.kind + G.nodes[sel.id].n;
+    press("ArrowDown"); log.second = sel.kind + G.clusters[sel.id].s;
+    press("Enter"); log.opened = visible();
+    press("ArrowDown"); press("ArrowUp"); log.back = sel.kind;
+    press("o"); log.all = visible();
+    const k = view.k; press("+"); log.larger = view.k > k; press("-"); press("-"); log.smaller = view.k < k;
+    press("b"); log.side = document.body.dataset.side;
+    press("h"); log.colour = colour;
+    const dark = document.documentElement.dataset.theme; press("t"); log.theme = document.documentElement.dataset.theme !== dark;
+    press("/"); log.focus = document.activeElement.id;
+    $("search").value = "attention blocks.1"; $("search").oninput({ target: $("search") }); log.found = found.length;
+    $("search").dispatchEvent(new KeyboardEvent("keydown", { key: "Enter" })); log.hit = G.nodes[sel.id].o;
+    press("Escape"); log.none = sel === null;
+    press("?"); log.help = !$("help").hidden;
+    const out = document.createElement("pre"); out.id = "log"; out.textContent = JSON.stringify(log); document.body.append(out); }
+  </script>)");
+  std::ofstream(folder_ / "keys.html") << page;
+  const std::string dom = chromium("--dump-dom", "keys.html#before").out;
+  const size_t from = dom.find("<pre id=\"log\">");
+  ASSERT_NE(from, std::string::npos) << "a key failed";
+  const Json log = Json::parse(dom.substr(from + 14, dom.find("</pre>", from) - from - 14));
+  EXPECT_EQ(log["first"], "nx");
+  EXPECT_EQ(log["second"].get<std::string>()[0], 'c') << log;
+  EXPECT_GT(log["opened"], log["closed"]) << log;
+  EXPECT_GT(log["all"], log["opened"]) << log;
+  EXPECT_EQ(log["side"], "after");
+  EXPECT_EQ(log["colour"], "time");
+  EXPECT_EQ(log["focus"], "search");
+  EXPECT_GE(log["found"], 1);
+  EXPECT_EQ(log["hit"].get<std::string>().rfind("attention", 0), 0u) << log;
+  for (const char* what : {"larger", "smaller", "theme", "none", "help"}) EXPECT_TRUE(log[what]) << what;
 }
 
 TEST_F(GraphPage, ARequestWouldBeSeen) {

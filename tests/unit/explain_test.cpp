@@ -11,6 +11,7 @@
 #include "optim/explain/formula.h"
 #include "optim/explain/launches.h"
 #include "optim/explain/words.h"
+#include "optim/lower/dispatch.h"
 
 namespace fovea {
 namespace {
@@ -100,7 +101,7 @@ TEST(Explain, FormulasReadLikeOnes) {
   const int32_t causal = p.binary(Code::less_equal, p.iota(-1), p.iota(-2));
   p.results = {p.select(causal, p.binary(Code::sub, s, p.binary(Code::sub, p.input(1), p.constant(2))),
                         p.constant(-INFINITY))};
-  EXPECT_EQ(formula(p), "where(j <= i, s*0.125 - (x1 - 2), -inf)");
+  EXPECT_EQ(formula(p), "where(j <= i, 0.125*s - (x1 - 2), -inf)");
   EXPECT_EQ(formula(tiles::Program()), "");
 
   // What is used again and is long gets a name; the text stays short for programs that double at every step.
@@ -168,6 +169,20 @@ TEST(ExpectFused, TrainingCountsTheBackwardPassToo) {
   EXPECT_EQ(message_of([&] { expect_fused(program, "layer_norm", 1); }), "");
   EXPECT_NE(message_of([&] { expect_fused(program, "layer_norm", 2); }).find("1 forward and 1 backward"),
             std::string::npos);
+}
+
+TEST(Dispatch, KernelsThatRefuseAreToldWithTheirSentence) {
+  const auto request = [](DType dtype) {
+    const auto operand = [&](Dims shape) { return OperandSpec{dtype, shape, contiguous_strides(shape)}; };
+    return KernelRequest{"matmul", {}, {operand({2, 3}), operand({3, 4})}, {operand({2, 4})}};
+  };
+  const std::string f32 = dispatch_text(request(DType::f32), "cpu", "onednn", {"model.cpp", 7});
+  EXPECT_EQ(f32, "matmul f32[2, 3], f32[3, 4] -> f32[2, 4] at model.cpp:7: kernel onednn\n");
+  const std::string f64 = dispatch_text(request(DType::f64), "cpu", "eigen", {});
+  EXPECT_NE(f64.find("\n  passed over onednn: "), std::string::npos) << f64;
+  EXPECT_NE(f64.find("f64"), std::string::npos) << f64;
+  // The reference backend has nothing but its own kernels to pass over.
+  EXPECT_EQ(refusals("reference", request(DType::f64)), std::vector<std::string>{});
 }
 
 TEST(Explain, LaunchesInsideLoopsCount) {

@@ -175,6 +175,18 @@ TEST(Clusters, FollowTheModules) {
   EXPECT_EQ(c[3].ports, (std::vector<int32_t>{0, 2}));
 }
 
+TEST(Clusters, PortsStandAsTheirSources) {
+  // Three arguments into one module, which reads the last of them first.
+  ViewGraph g;
+  for (int i = 0; i < 3; ++i) g.nodes.push_back(node("input", "", {}));
+  g.nodes.push_back(node("exp", "m", {2}));
+  g.nodes.push_back(node("where", "m", {0, 1, 3}));
+  const std::vector<ViewCluster> c = clusters_of(g);
+  ASSERT_EQ(c.size(), 2u);
+  EXPECT_EQ(c[1].ports, (std::vector<int32_t>{0, 1, 2}));
+  EXPECT_EQ(crossings(c[1].level, c[1].layout), 0);
+}
+
 TEST(Clusters, LongLevelsAreCutIntoParts) {
   ViewGraph g;
   for (int i = 0; i < 5000; ++i)

@@ -15,6 +15,7 @@ struct FuzzCase {
   std::vector<Array> arguments;    ///< of main; for "gradients" the cotangents follow
   bool gradients = false;
   bool exact = true;       ///< whole numbers, exact in any order: results must be equal
+  double tolerance = 0;    ///< of exact cases, for what is not: times the largest number of a result
   bool special = false;    ///< arguments hold NaN, infinities and -0: only rules that keep every bit may run
   bool attention = false;  ///< one attention form, which must be fused
 };

@@ -535,7 +535,7 @@ class GraphMaker {
     const Known* k = real();
     if (!k || !r_.one_in(3)) return;
     const Known a = *k;
-    switch (r_.below(6)) {
+    switch (r_.below(8)) {
       case 0: {
         const Tensor key = builder_->constant(Array::of(std::vector<int64_t>{r_.below(9), 1}, {2}));
         return keep(dropout(a.x, key, 0.5), 2 * a.bound);
@@ -546,7 +546,11 @@ class GraphMaker {
         return keep(compile(body())({a.x})[0], 2 * a.bound + 1);
       case 3:
         return keep(cond(sum(a.x) > 0.0, body(), body(), {a.x})[0], 2 * a.bound + 1);
-      case 4: {
+      case 4:
+        return projected(a);
+      case 5:
+        return loss(a);
+      case 6: {
         const Tensor xs = broadcast_to(unsqueeze(a.x, 0), [&] {
           Shape s = a.x.shape();
           s.insert(s.begin(), 2);
@@ -571,6 +575,35 @@ class GraphMaker {
       }
     }
   }
+  // A product with constant weights, wide enough to be packed, and what rides on it.
+  void projected(const Known& a) {
+    constexpr int64_t kWide = 48;
+    if (a.x.rank() == 0 || fuzz_.special || elements(a.x) == 0) return;
+    const int64_t depth = dims_of(a.x).back();
+    const Tensor x = cast(a.x, DType::f32);
+    Tensor y = r_.one_in(2) ? linear(x, constant(DType::f32, {kWide, depth}))
+                            : matmul(x, constant(DType::f32, {depth, kWide}));
+    if (r_.one_in(2)) y = y + constant(DType::f32, {kWide});
+    if (r_.one_in(2)) y = relu(y);
+    if (r_.one_in(2)) y = y + constant(DType::f32, dims_of(y));
+    const double bound = 3 * a.bound * static_cast<double>(depth) + 6;
+    keep(sum(y, {-1}), bound * kWide);
+  }
+
+  // A projection to many classes and its loss: real numbers, equal up to rounding.
+  void loss(const Known& a) {
+    constexpr int64_t kClasses = 64;
+    if (fuzz_.special || a.bound > 10 || a.x.rank() != 2 || elements(a.x) == 0) return;
+    const Tensor x = cast(a.x, DType::f32);
+    const Dims shape = dims_of(x);
+    Array labels(DType::i64, {shape[0]});
+    for (int64_t i = 0; i < shape[0]; ++i) labels.set_flat(i, static_cast<double>(r_.below(kClasses)));
+    const Tensor weight = constant(DType::f32, {kClasses, shape[1]}) * 0.25;
+    const Tensor logits = r_.one_in(2) ? linear(x, weight) : matmul(x, weight.transpose(0, 1));
+    losses_.push_back(cross_entropy(logits, builder_->constant(labels)));  // nothing jumps behind it
+    fuzz_.tolerance = 1e-4;
+  }
+
   Function body() {
     return [c = r_.of({1.0, 2.0, -1.0})](const std::vector<Tensor>& in) {
       return std::vector<Tensor>{neg(neg(in[0])) * c + 1.0};
@@ -590,6 +623,7 @@ class GraphMaker {
       builder_->output("", x);
       any = true;
     }
+    for (const Tensor& x : losses_) builder_->output("loss", x);
     if (!any) builder_->output("", pool_[0].x);
     builder_->finish();
   }
@@ -599,6 +633,7 @@ class GraphMaker {
   DType floating_ = DType::f32;
   std::shared_ptr<Builder> builder_;
   std::vector<Known> pool_;
+  std::vector<Tensor> losses_;
 };
 
 }  // namespace

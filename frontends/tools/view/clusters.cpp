@@ -146,6 +146,7 @@ class Levels {
     }
     edges_.resize(clusters.size());
     ports_.resize(clusters.size());
+    port_rank_.resize(clusters.size());
     for (size_t v = 0; v < graph.nodes.size(); ++v)
       for (const ViewNode::Input& in : graph.nodes[v].inputs)
         if (in.node >= 0) add(in.node, static_cast<int32_t>(v));
@@ -183,24 +184,41 @@ class Levels {
     if (iu != item_of_node_[v]) edges_[cv].emplace(std::pair(iu, item_of_node_[v]), 0);
   }
 
+  // Parents come first: ports stand in the order of what leads to them.
   void finish(size_t c) {
     ViewCluster& cluster = clusters_[c];
     Level& level = cluster.level;
     const auto items = static_cast<int32_t>(cluster.items.size());
     const auto port_count = static_cast<int32_t>(cluster.ports.size());
+    sort_ports(c);
     const auto number = [&](int32_t i) {
-      return i >= 0 ? i : i == kExit ? items + port_count : items - 1 - i;
+      return i >= 0 ? i : i == kExit ? items + port_count : items + port_rank_[c][-1 - i];
     };
     for (int32_t p = 0; p < port_count; ++p) level.ports.push_back(items + p), level.width.push_back(8);
     if (leaves_[c]) level.exit = items + port_count, level.width.push_back(8);
     for (const auto& [edge, unused] : edges_[c])
       level.edges.emplace_back(number(edge.first), number(edge.second));
-    // A port of a port of the parent: the parent's numbers are final, too.
-    if (c > 0) {
-      const auto parent_items = static_cast<int32_t>(clusters_[cluster.parent].items.size());
-      for (int32_t& from : cluster.ports) from = from >= 0 ? from : parent_items - 1 - from;
-    }
     cluster.layout = lay_out(level);
+  }
+
+  void sort_ports(size_t c) {
+    ViewCluster& cluster = clusters_[c];
+    if (c == 0) return;
+    const ViewCluster& parent = clusters_[cluster.parent];
+    for (int32_t& from : cluster.ports)
+      if (from < 0) from = static_cast<int32_t>(parent.items.size()) + port_rank_[cluster.parent][-1 - from];
+    std::vector<int32_t> order(cluster.ports.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+      return parent.layout.items[cluster.ports[a]].x < parent.layout.items[cluster.ports[b]].x;
+    });
+    std::vector<int32_t> sorted;
+    port_rank_[c].resize(order.size());
+    for (size_t k = 0; k < order.size(); ++k) {
+      port_rank_[c][order[k]] = static_cast<int32_t>(k);
+      sorted.push_back(cluster.ports[order[k]]);
+    }
+    cluster.ports = std::move(sorted);
   }
 
   std::vector<ViewCluster>& clusters_;
@@ -208,6 +226,8 @@ class Levels {
   std::vector<bool> leaves_;
   std::vector<std::map<std::pair<int32_t, int32_t>, char>> edges_;
   std::vector<std::map<int32_t, int32_t>> ports_;
+  std::vector<std::vector<int32_t>>
+      port_rank_;  ///< from the order in which ports were met to that of `ports`
 };
 
 }  // namespace

@@ -574,7 +574,7 @@ function clusterPanel(C, out) {
   if (C.id === 0 && G.records.length) {
     const fused = G.records.filter(r => r.v === "fused").length;
     out.push(html("h3", "", "Fusion: " + fused + " fused, " + (G.records.length - fused) + " refused"));
-    out.push(...verdicts(G.records.slice(0, 12).map(r => ({ ...r, t: (r.h ? r.h + ": " : "") + r.t }))));
+    out.push(...verdicts(G.records.slice(0, 12).map(r => ({ ...r, t: [r.h, r.t].filter(Boolean).join(": ") }))));
   }
   const top = heaviest(C.id);
   if (!top.length) return;

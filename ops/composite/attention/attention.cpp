@@ -4,6 +4,7 @@
 
 #include "graph/build/builder.h"
 #include "ops/composite/attention/spec.h"
+#include "ops/composite/is_finite/is_finite.h"
 #include "ops/composite/is_nan/is_nan.h"
 #include "ops/core/cast/cast.h"
 #include "ops/core/equal/equal.h"
@@ -35,6 +36,7 @@ void infer(InferContext& c) {
   const Extents x = attend::check_spec(c, spec, 3);
   c.output(c.dtype(0), attend::ordered(x.result(), spec.order));
   c.output(row_dtype(c.dtype(0)), x.rows());
+  c.output(row_dtype(c.dtype(0)), x.rows());
 }
 
 // Without keys every sum is empty.
@@ -43,7 +45,8 @@ Tensors without_keys(const Scores& x, const AttentionSpec& spec, const Tensor& v
   shape.back() = v.shape().back();
   const Tensor y = zeros(attend::ordered(shape, spec.order), v.dtype());
   const Shape rows(x.space.begin(), x.space.end() - 1);
-  return {y, x.sink.defined() ? reshape(x.sink, rows) : full(rows, -kInf, x.s.dtype())};
+  const Tensor lse = x.sink.defined() ? reshape(x.sink, rows) : full(rows, -kInf, x.s.dtype());
+  return {y, lse, zeros(rows, x.s.dtype())};
 }
 
 Tensors decompose(const OpArgs& a) {
@@ -64,7 +67,9 @@ Tensors decompose(const OpArgs& a) {
   if (x.factor.defined()) p = p * x.factor;
   const Tensor y = cast(matmul(p, to_row_type(v)), v.dtype());
   const Shape rows(x.space.begin(), x.space.end() - 1);
-  return {attend::in_order(y, spec.order), reshape(log(total) + shift, rows)};
+  const Tensor lse = log(total) + shift;
+  const Tensor rest = stop_gradient(where(is_finite(lse), (shift - lse) + log(total), 0.0));
+  return {attend::in_order(y, spec.order), reshape(lse, rows), reshape(rest, rows)};
 }
 
 // The order in which the memory of a value's gradient should lie: that of the tensor which it permutes, so
@@ -82,7 +87,7 @@ Tensors gradient(const GradArgs& a) {
     if (a.needs[i] && is_floating(a.in[i].dtype())) wanted.push_back(static_cast<int64_t>(i));
   Tensors grads(a.in.size());
   if (wanted.empty()) return grads;
-  Tensors in{a.in[0], a.in[1], a.in[2], a.out[0], a.out[1], or_zeros(a.grad[0], a.out[0])};
+  Tensors in{a.in[0], a.in[1], a.in[2], a.out[0], a.out[1], a.out[2], or_zeros(a.grad[0], a.out[0])};
   if (a.grad[1].defined()) in.push_back(a.grad[1]);
   in.insert(in.end(), a.in.begin() + 3, a.in.end());
   Attrs attrs = a.attrs;
@@ -122,7 +127,8 @@ std::string one_leaf(int64_t operand) {
 FOVEA_OP(attention) {
   op.doc(
       "y = sum_j factor p v with p = exp(score) / (sum_j exp(score) + exp(sink)), and lse, the logarithm of "
-      "that sum. q [batch..., Lq, D], k [batch..., Lk, D] and v [batch..., Lk, E] broadcast over their batch "
+      "that sum. rest is what rounding took from lse: their sum holds it to twice the precision. q "
+      "[batch..., Lq, D], k [batch..., Lk, D] and v [batch..., Lk, E] broadcast over their batch "
       "axes; leaves have q's rank and sizes 1 or those of [batch..., Lq, Lk]; a random key is i64[2]. The "
       "compiler makes this node from plain operations; half types compute in f32.");
   op.input("q", Types::floating)
@@ -130,7 +136,8 @@ FOVEA_OP(attention) {
       .input("v", Types::floating)
       .variadic_input("leaves")
       .output("y")
-      .output("lse");
+      .output("lse")
+      .output("rest");
   attend::declare_spec(op)
       .infer(infer)
       .decompose(decompose)

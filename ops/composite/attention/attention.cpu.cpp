@@ -16,8 +16,10 @@ namespace fovea {
 namespace attend {
 namespace {
 
-constexpr int64_t kRowsOfBlock = 96, kRowsOfOneBlock = 144, kKeysOfBlock = 128;
-constexpr int64_t kChunk = 512;        // keys packed by one piece of work
+constexpr int64_t kRowsOfBlock = 96, kRowsOfOneBlock = 144, kKeysOfBlock = 256;
+constexpr int64_t kFewRows = 4;                                       // so few rows read K as it is
+constexpr int64_t kFewItems = 8, kMostParts = 8, kKeysOfPart = 2048;  // few blocks of rows split the keys
+constexpr int64_t kChunk = 512;                                       // keys packed by one piece of work
 constexpr double kWorkOfTask = 4e6;    // multiply-adds that make a piece of work worth handing out
 constexpr int64_t kLineElements = 16;  // rows of a tile begin a cache line apart from a power of two
 
@@ -62,34 +64,50 @@ class Forward final : public PreparedKernel {
     padded_d_ = p_.d;
     padded_e_ = up_to(p_.e, simd_.lanes);
     padded_keys_ = up_to(p_.keys, simd_.panel);
-    v_in_place_ = readable<T>(p_.v) && p_.e == padded_e_ && (p_.v.row == p_.e || p_.keys <= 1);
+    k_in_place_ = p_.queries <= kFewRows && readable<T>(p_.k);
+    v_in_place_ = readable<T>(p_.v) && p_.e == padded_e_ &&
+                  (p_.v.row == p_.e || p_.keys <= 1 || p_.queries <= kFewRows);
     cut();
   }
 
   int64_t workspace_bytes() const override {
     Arena arena(nullptr);
     pack_memory(arena);
+    parts_memory(arena);
     return arena.used();
   }
 
   void launch(const KernelArgs& args) const override {
     if (p_.batches == 0 || p_.queries == 0) return;
     Arena arena(args.workspace);
-    const Packed packed = pack_memory(arena);
-    if (!pack_in_task_) {
+    Packed packed = pack_memory(arena);
+    packed.parts = parts_memory(arena);
+    if (!pack_in_task_ && !(k_in_place_ && v_in_place_)) {
       const int64_t chunks = block_count(p_.keys, kChunk);
       auto pack = [&](int64_t i) { pack_shared(args, packed, i, chunks); };
       const int64_t items = std::max(k_heads_.count, v_heads_.count) * chunks;
       if (items > 0) args.pool.parallel_for(items, std::ref(pack));
     }
     auto task = [&](int64_t i) { run_task(args, packed, i); };
-    if (tasks_ == 1) return task(0);
-    args.pool.parallel_for(tasks_, std::ref(task));
+    if (tasks_ == 1)
+      task(0);
+    else
+      args.pool.parallel_for(tasks_, std::ref(task));
+    if (parts_ > 1) {
+      auto join = [&](int64_t i) { join_parts(args, packed.parts, i); };
+      args.pool.parallel_for(p_.batches * blocks_, std::ref(join));
+    }
   }
 
  private:
+  // Sums of one block of rows over one part of the keys.
+  struct Part {
+    T *o, *top;
+    double* total;
+  };
   struct Packed {
     T *k = nullptr, *v = nullptr;
+    char* parts = nullptr;
   };
   // What a task works with.
   struct Memory {
@@ -104,7 +122,7 @@ class Forward final : public PreparedKernel {
       if (f.tiles_.has_factor()) factor = arena.take<T>(f.rows_ * s_row);
       if (!readable<T>(f.p_.q)) q = arena.take<T>(f.rows_ * f.p_.d);
       if (f.pack_in_task_) {
-        packed.k = arena.take<T>(f.padded_keys_ * f.p_.d);
+        if (!f.k_in_place_) packed.k = arena.take<T>(f.padded_keys_ * f.p_.d);
         if (!f.v_in_place_) packed.v = arena.take<T>(f.p_.keys * f.padded_e_);
       }
     }
@@ -119,7 +137,9 @@ class Forward final : public PreparedKernel {
   struct Block {
     RowBlock rows;
     simd::Rows<const T> q, v;
-    const T* k = nullptr;  // panels
+    const T* k = nullptr;         // panels
+    simd::Rows<const T> plain_k;  // or rows as they are
+    int64_t key_begin = 0, key_end = 0;
   };
 
   int64_t keys_of_block() const { return std::min(std::max<int64_t>(p_.keys, 1), kKeysOfBlock); }
@@ -130,10 +150,14 @@ class Forward final : public PreparedKernel {
     rows_ = std::min(std::max<int64_t>(p_.queries, 1),
                      up_to(block_count(std::max<int64_t>(p_.queries, 1), blocks_), simd_.strip));
     blocks_ = std::max<int64_t>(1, block_count(p_.queries, rows_));
-    const int64_t items = p_.batches * blocks_;
+    const int64_t rows = p_.batches * blocks_;
+    parts_ = rows >= kFewItems ? 1 : std::clamp<int64_t>(p_.keys / kKeysOfPart, 1, kMostParts);
+    keys_of_part_ = up_to(block_count(std::max<int64_t>(p_.keys, 1), parts_), kKeysOfBlock);
+    parts_ = block_count(std::max<int64_t>(p_.keys, 1), keys_of_part_);
+    const int64_t items = rows * parts_;
     pack_in_task_ = blocks_ == 1 && k_heads_.count == p_.batches && v_heads_.count == p_.batches;
-    const double work =
-        static_cast<double>(rows_) * static_cast<double>(p_.keys) * static_cast<double>(p_.d + p_.e);
+    const double work = static_cast<double>(rows_) * static_cast<double>(p_.keys) *
+                        static_cast<double>(p_.d + p_.e) / static_cast<double>(parts_);
     items_of_task_ = std::max<int64_t>(1, static_cast<int64_t>(kWorkOfTask / std::max(work, 1.0)));
     items_of_task_ = std::max<int64_t>(1, std::min(items_of_task_, items / 16));
     tasks_ = block_count(items, items_of_task_);
@@ -145,7 +169,7 @@ class Forward final : public PreparedKernel {
   Packed pack_memory(Arena& arena) const {
     Packed packed;
     if (pack_in_task_ || p_.batches == 0) return packed;
-    packed.k = arena.take<T>(checked_mul(k_heads_.count, padded_keys_ * p_.d));
+    if (!k_in_place_) packed.k = arena.take<T>(checked_mul(k_heads_.count, padded_keys_ * p_.d));
     if (!v_in_place_) packed.v = arena.take<T>(checked_mul(v_heads_.count, p_.keys * padded_e_));
     return packed;
   }
@@ -182,7 +206,7 @@ class Forward final : public PreparedKernel {
     conversion_rows(size);
     Arena arena(onednn::thread_scratch(size.used()));
     T* rows = conversion_rows(arena);
-    if (head < k_heads_.count)
+    if (!k_in_place_ && head < k_heads_.count)
       pack_keys(args, k_heads_.position(p_, head), first, last, packed.k + head * padded_keys_ * p_.d, rows);
     if (packed.v != nullptr && head < v_heads_.count)
       pack_values(args, v_heads_.position(p_, head), first, last, packed.v + head * p_.keys * padded_e_);
@@ -194,24 +218,25 @@ class Forward final : public PreparedKernel {
     Arena arena(onednn::thread_scratch(scratch_bytes_ + size.used()));
     Memory memory(*this, arena);
     T* rows = conversion_rows(arena);
-    const int64_t items = p_.batches * blocks_;
+    const int64_t items = p_.batches * blocks_ * parts_;
     for (int64_t i = task * items_of_task_; i < std::min(items, (task + 1) * items_of_task_); ++i) {
       Block b;
-      b.rows.in = args.in;
-      b.rows.batch = i / blocks_;
-      b.rows.at = p_.position(b.rows.batch);
-      b.rows.first = i % blocks_ * rows_;
-      b.rows.rows = std::min(rows_, p_.queries - b.rows.first);
+      b.rows = row_block(args, i / parts_);
+      b.key_begin = i % parts_ * keys_of_part_;
+      b.key_end = std::min(p_.keys, b.key_begin + keys_of_part_);
       if (pack_in_task_) {
-        pack_keys(args, b.rows.at, 0, p_.keys, memory.packed.k, rows);
-        if (!v_in_place_) pack_values(args, b.rows.at, 0, p_.keys, memory.packed.v);
+        if (!k_in_place_) pack_keys(args, b.rows.at, b.key_begin, b.key_end, memory.packed.k, rows);
+        if (!v_in_place_) pack_values(args, b.rows.at, b.key_begin, b.key_end, memory.packed.v);
       }
       const Packed& packed = pack_in_task_ ? memory.packed : shared;
       const int64_t k_head = pack_in_task_ ? 0 : k_heads_.number(p_, b.rows.at);
       const int64_t v_head = pack_in_task_ ? 0 : v_heads_.number(p_, b.rows.at);
-      b.k = packed.k + k_head * padded_keys_ * p_.d;
+      if (k_in_place_)
+        b.plain_k = {static_cast<const T*>(args.in[1]) + p_.offset(p_.k, b.rows.at), p_.k.row};
+      else
+        b.k = packed.k + k_head * padded_keys_ * p_.d;
       if (v_in_place_)
-        b.v = {static_cast<const T*>(args.in[2]) + p_.offset(p_.v, b.rows.at), padded_e_};
+        b.v = {static_cast<const T*>(args.in[2]) + p_.offset(p_.v, b.rows.at), p_.v.row};
       else
         b.v = {packed.v + v_head * p_.keys * padded_e_, padded_e_};
       const void* q = p_.q.at(args.in[0], p_.offset(p_.q, b.rows.at));
@@ -222,8 +247,69 @@ class Forward final : public PreparedKernel {
         b.q = {memory.q, p_.d};
       }
       run_block(b, memory);
-      write(args, b, memory);
+      if (parts_ > 1)
+        save_part(part(shared.parts, i), b.rows.rows, memory);
+      else
+        write(args, b.rows, memory);
     }
+  }
+
+  RowBlock row_block(const KernelArgs& args, int64_t item) const {
+    RowBlock b;
+    b.in = args.in;
+    b.batch = item / blocks_;
+    b.at = p_.position(b.batch);
+    b.first = item % blocks_ * rows_;
+    b.rows = std::min(rows_, p_.queries - b.first);
+    return b;
+  }
+
+  int64_t part_bytes() const {
+    Arena arena(nullptr);
+    arena.take<T>(rows_ * padded_e_);
+    arena.take<T>(rows_);
+    arena.take<double>(rows_);
+    return arena.used();
+  }
+  char* parts_memory(Arena& arena) const {
+    if (parts_ == 1) return nullptr;
+    return arena.take<char>(checked_mul(p_.batches * blocks_ * parts_, part_bytes()));
+  }
+  Part part(char* memory, int64_t i) const {
+    Arena arena(memory + i * part_bytes());
+    Part part;
+    part.o = arena.take<T>(rows_ * padded_e_);
+    part.top = arena.take<T>(rows_);
+    part.total = arena.take<double>(rows_);
+    return part;
+  }
+
+  void save_part(const Part& part, int64_t rows, const Memory& m) const {
+    std::copy(m.o, m.o + rows * padded_e_, part.o);
+    std::copy(m.top, m.top + rows, part.top);
+    std::copy(m.total, m.total + rows, part.total);
+  }
+
+  // The parts of one block of rows, added up in order.
+  void join_parts(const KernelArgs& args, char* parts, int64_t item) const {
+    Arena arena(onednn::thread_scratch(scratch_bytes_));
+    Memory m(*this, arena);
+    const RowBlock b = row_block(args, item);
+    for (int64_t n = 0; n < parts_; ++n) {
+      const Part p = part(parts, item * parts_ + n);
+      for (int64_t r = 0; r < b.rows; ++r) {
+        const T top = n == 0 ? p.top[r] : std::max(m.top[r], p.top[r]);
+        const T shift = std::isinf(top) && top < 0 ? T(0) : top;
+        const T own = std::exp(p.top[r] - shift), before = n == 0 ? T(0) : std::exp(m.top[r] - shift);
+        T* o = m.o + r * padded_e_;
+        if (n > 0) simd_.scale(1, padded_e_, {o, 0}, before, nullptr, false, {o, 0});
+        simd_.scale(1, padded_e_, {p.o + r * padded_e_, 0}, own, nullptr, n > 0, {o, 0});
+        m.total[r] =
+            (n == 0 ? 0 : m.total[r] * static_cast<double>(before)) + p.total[r] * static_cast<double>(own);
+        m.top[r] = top;
+      }
+    }
+    write(args, b, m);
   }
 
   void run_block(const Block& b, Memory& m) const {
@@ -256,8 +342,8 @@ class Forward final : public PreparedKernel {
     std::fill(m.top, m.top + rows, -std::numeric_limits<T>::infinity());
     std::fill(m.total, m.total + rows, 0.0);
     bool later = false;
-    for (int64_t key = 0; key < p_.keys; key += kKeysOfBlock) {
-      const int64_t keys = std::min(kKeysOfBlock, p_.keys - key);
+    for (int64_t key = b.key_begin; key < b.key_end; key += kKeysOfBlock) {
+      const int64_t keys = std::min(kKeysOfBlock, b.key_end - key);
       const TilePlan plan = tiles_.plan(b.rows, key, keys, exact, m.tiles);
       if (plan.kind == TileClass::skip) continue;
       if (plan.kind == TileClass::constant)
@@ -265,8 +351,8 @@ class Forward final : public PreparedKernel {
       else
         visit(b, m, key, keys, plan, exact, careful);
     }
-    for (int64_t key = 0; later && key < p_.keys; key += kKeysOfBlock) {
-      const int64_t keys = std::min(kKeysOfBlock, p_.keys - key);
+    for (int64_t key = b.key_begin; later && key < b.key_end; key += kKeysOfBlock) {
+      const int64_t keys = std::min(kKeysOfBlock, b.key_end - key);
       const TilePlan plan = tiles_.plan(b.rows, key, keys, exact, m.tiles);
       if (plan.kind != TileClass::constant) continue;
       bool counts = false;
@@ -286,7 +372,10 @@ class Forward final : public PreparedKernel {
              bool careful) const {
     const int64_t rows = b.rows.rows;
     const simd::Rows<T> s{m.s, m.s_row};
-    simd_.scores(plan.ranges, rows, keys, p_.d, b.q, b.k + key * p_.d, s);
+    if (k_in_place_)
+      simd_.scores_of_rows(rows, keys, p_.d, b.q, {b.plain_k.data + key * b.plain_k.row, b.plain_k.row}, s);
+    else
+      simd_.scores(plan.ranges, rows, keys, p_.d, b.q, b.k + key * p_.d, s);
     if (!tiles_.direct(exact)) tiles_.scores(b.rows, key, keys, exact, m.s, m.s, m.s_row, m.tiles);
     simd::Rows<const T> factor;
     if (tiles_.has_factor()) {
@@ -321,25 +410,26 @@ class Forward final : public PreparedKernel {
     }
   }
 
-  void write(const KernelArgs& args, const Block& b, Memory& m) const {
-    const int64_t rows = b.rows.rows;
+  void write(const KernelArgs& args, const RowBlock& b, Memory& m) const {
+    const int64_t rows = b.rows;
     T* scale = m.correction;
     std::fill(scale, scale + rows, T(1));
     if (tiles_.has_sink()) add_sink(b, m, scale);
-    simd_.log_sum(rows, m.top, m.total, args.output<T>(1) + b.rows.batch * p_.queries + b.rows.first);
+    const int64_t row = b.batch * p_.queries + b.first;
+    simd_.log_sum(rows, m.top, m.total, args.output<T>(1) + row, args.output<T>(2) + row);
     for (int64_t r = 0; r < rows; ++r) scale[r] = static_cast<T>(static_cast<double>(scale[r]) / m.total[r]);
     for (int64_t r = 0; r < rows && (guard_ != "none" || p_.keys == 0); ++r)
       if (cleared(m.top[r], m.total[r])) {
         std::fill(m.o + r * padded_e_, m.o + (r + 1) * padded_e_, T(0));
         scale[r] = 1;
       }
-    void* y = y_.at(args.out[0], p_.offset(y_, b.rows.at));
+    void* y = y_.at(args.out[0], p_.offset(y_, b.at));
     if (readable<T>(y_)) {
-      const simd::Rows<T> to{static_cast<T*>(y) + b.rows.first * y_.row, y_.row};
+      const simd::Rows<T> to{static_cast<T*>(y) + b.first * y_.row, y_.row};
       return simd_.scale(rows, p_.e, {m.o, padded_e_}, 1, scale, false, to);
     }
     simd_.scale(rows, p_.e, {m.o, padded_e_}, 1, scale, false, {m.o, padded_e_});
-    store_rows(y_, y, b.rows.first, rows, m.o, padded_e_);
+    store_rows(y_, y, b.first, rows, m.o, padded_e_);
   }
 
   bool cleared(T top, double total) const {
@@ -348,9 +438,9 @@ class Forward final : public PreparedKernel {
   }
 
   // Another score without a value; o has to be multiplied by `scale`.
-  void add_sink(const Block& b, Memory& m, T* scale) const {
-    tiles_.sink(b.rows, m.sink, m.tiles);
-    for (int64_t r = 0; r < b.rows.rows; ++r) {
+  void add_sink(const RowBlock& b, Memory& m, T* scale) const {
+    tiles_.sink(b, m.sink, m.tiles);
+    for (int64_t r = 0; r < b.rows; ++r) {
       const double top = m.top[r], sink = m.sink[r];
       const double highest = sink > top || sink != sink ? sink : top;
       const double shift = std::isinf(highest) && highest < 0 ? 0 : highest;
@@ -368,7 +458,8 @@ class Forward final : public PreparedKernel {
   const simd::AttentionKernels<T>& simd_;
   const Heads k_heads_, v_heads_;
   int64_t padded_d_ = 0, padded_e_ = 0, padded_keys_ = 0;
-  bool v_in_place_ = false, pack_in_task_ = false;
+  bool k_in_place_ = false, v_in_place_ = false, pack_in_task_ = false;
+  int64_t parts_ = 1, keys_of_part_ = 1;
   int64_t blocks_ = 1, rows_ = 1, items_of_task_ = 1, tasks_ = 1, scratch_bytes_ = 0;
 };
 

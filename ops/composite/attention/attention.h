@@ -33,6 +33,7 @@ struct AttentionResult {
 /// Adds the node "attention". q [batch..., Lq, D], k [batch..., Lk, D], v [batch..., Lk, E] with equal rank 2
 /// to 7; batch axes of each are the full size or 1 (grouped and multi-query heads, shared keys). Leaves have
 /// the rank of q; every axis is full size or 1; any dtype; the key of a random instruction is an i64[2] leaf.
+/// The node has a third result, rest: what rounding took from lse, for the gradient's sake.
 /// Attributes: score, factor, sink (text of the programs), guard, order.
 AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v,
                           const std::vector<Tensor>& leaves, const AttentionSpec& spec,

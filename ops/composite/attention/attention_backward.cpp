@@ -1,21 +1,15 @@
 #include <algorithm>
 #include <limits>
 
-#include "ops/composite/abs/abs.h"
 #include "ops/composite/attention/spec.h"
 #include "ops/composite/is_nan/is_nan.h"
 #include "ops/core/cast/cast.h"
 #include "ops/core/equal/equal.h"
 #include "ops/core/exp/exp.h"
 #include "ops/core/full/full.h"
-#include "ops/core/less/less.h"
-#include "ops/core/logical_and/logical_and.h"
 #include "ops/core/matmul/matmul.h"
-#include "ops/core/max/max.h"
-#include "ops/core/maximum/maximum.h"
 #include "ops/core/permute/permute.h"
 #include "ops/core/reshape/reshape.h"
-#include "ops/core/stop_gradient/stop_gradient.h"
 #include "ops/core/sum/sum.h"
 #include "ops/core/where/where.h"
 #include "ops/shared/gradients.h"
@@ -31,7 +25,7 @@ using tiles::Program;
 
 const char* const kOrders[] = {"q_order", "k_order", "v_order"};
 
-size_t first_leaf(const Attrs& attrs) { return attrs.flag("lse_gradient") ? 7 : 6; }
+size_t first_leaf(const Attrs& attrs) { return attrs.flag("lse_gradient") ? 8 : 7; }
 
 void same_shape_as(InferContext& c, size_t i, const char* name, const Shape& want) {
   if (c.shape(i).size() != want.size())
@@ -64,15 +58,17 @@ void infer(InferContext& c) {
   const Extents x = attend::check_spec(c, spec, leaf);
   const DType row = row_dtype(c.dtype(0));
   c.same_dtype(0, 3);
-  c.same_dtype(0, 5);
+  c.same_dtype(0, 6);
   same_shape_as(c, 3, "y", attend::ordered(x.result(), spec.order));
-  same_shape_as(c, 5, "dy", attend::ordered(x.result(), spec.order));
-  for (size_t i : {4, 6}) {
+  same_shape_as(c, 6, "dy", attend::ordered(x.result(), spec.order));
+  static const char* const kRows[] = {"lse", "rest", "", "dlse"};
+  for (size_t i : {4, 5, 7}) {
     if (i >= leaf) continue;
+    const char* name = kRows[i - 4];
     if (c.dtype(i) != row)
-      c.fail((i == 4 ? "lse is " : "dlse is ") + std::string(to_string(c.dtype(i))) + ", " +
+      c.fail(std::string(name) + " is " + std::string(to_string(c.dtype(i))) + ", " +
              std::string(to_string(row)) + " is needed");
-    same_shape_as(c, i, i == 4 ? "lse" : "dlse", x.rows());
+    same_shape_as(c, i, name, x.rows());
   }
   check_wanted(c, leaf);
   for (const char* name : kOrders) attend::check_order(c, name, c.rank(0));
@@ -105,35 +101,18 @@ struct Pass {
   }
 };
 
-// Scores this large (fills such as -1e9 in rows without another key) hide the logarithm of the row's sum.
-Tensor hides_sum(const Tensor& lse) {
-  const double large = lse.dtype() == DType::f64 ? 1e6 : 256;
-  return logical_and(less(large, abs(lse)), less(abs(lse), std::numeric_limits<double>::infinity()));
-}
-
-Tensor softmax_of(const Scores& x) {
-  Tensor top = max(x.score, {-1}, true);
-  if (x.sink.defined()) top = maximum(top, x.sink);
-  top = stop_gradient(top);
-  const Tensor e = exp(x.score - top);
-  Tensor total = sum(e, {-1}, true);
-  if (x.sink.defined()) total = total + exp(x.sink - top);
-  return e / total;
-}
-
 Pass make_pass(const AttentionSpec& spec, const OpArgs& a, size_t leaf) {
   Pass b;
   b.leaves = a.in.subspan(leaf);
   b.x = attend::scores_of(spec, a.in[0], a.in[1], a.in[2], b.leaves);
   const Tensor lse = unsqueeze(a.in[4], -1);
-  b.p = exp(b.x.score - lse);
-  if (b.x.space.back() != Dim(0)) b.p = where(hides_sum(lse), softmax_of(b.x), b.p);
+  b.p = exp(b.x.score - lse - unsqueeze(a.in[5], -1));
   if (spec.guard == "nan") b.p = where(is_nan(b.p), 0.0, b.p);
   if (spec.guard == "empty") b.p = where(equal(lse, -std::numeric_limits<double>::infinity()), 0.0, b.p);
   const Tensor y = to_row_type(attend::out_of_order(a.in[3], spec.order));
-  const Tensor dy = to_row_type(attend::out_of_order(a.in[5], spec.order));
+  const Tensor dy = to_row_type(attend::out_of_order(a.in[6], spec.order));
   b.row_term = sum(y * dy, {-1}, true);
-  if (leaf == 7) b.row_term = b.row_term - unsqueeze(a.in[6], -1);
+  if (leaf == 8) b.row_term = b.row_term - unsqueeze(a.in[7], -1);
   b.dweighted = matmul(dy, transpose(to_row_type(a.in[2]), -1, -2));
   const Tensor dp = b.x.factor.defined() ? b.x.factor * b.dweighted : b.dweighted;
   b.weighted_p = b.x.factor.defined() ? b.x.factor * b.p : b.p;
@@ -155,9 +134,10 @@ Tensors decompose(const OpArgs& a) {
   b.back(spec.score, b.df, operands, sums);
   if (!spec.factor.empty()) b.back(spec.factor, b.p * b.dweighted, operands, sums);
   if (!spec.sink.empty())
-    b.back(spec.sink, -(exp(b.x.sink - unsqueeze(a.in[4], -1)) * b.row_term), operands, sink_sums);
+    b.back(spec.sink, -(exp(b.x.sink - unsqueeze(a.in[4], -1) - unsqueeze(a.in[5], -1)) * b.row_term),
+           operands, sink_sums);
   const Tensor ds = sums[0].defined() ? sums[0] : zeros_like(b.df);
-  const Tensor dy = to_row_type(attend::out_of_order(a.in[5], spec.order));
+  const Tensor dy = to_row_type(attend::out_of_order(a.in[6], spec.order));
 
   Tensors out;
   for (int64_t w : wanted) {
@@ -193,7 +173,8 @@ std::string one_leaf(int64_t operand) {
 
 FOVEA_OP(attention_backward) {
   op.doc(
-      "The gradients of attention from its results: with p = exp(score - lse), D = sum(y dy) - dlse and dp = "
+      "The gradients of attention from its results: with p = exp(score - lse - rest), D = sum(y dy) - dlse "
+      "and dp = "
       "factor dy v^T the score's gradient is p (dp - D); the rest follows from the programs' derivatives. "
       "One result for each operand in `wanted`: 0 q, 1 k, 2 v, 3 and up the leaves.");
   op.input("q", Types::floating)
@@ -201,6 +182,7 @@ FOVEA_OP(attention_backward) {
       .input("v", Types::floating)
       .input("y", Types::floating)
       .input("lse", Types::floating)
+      .input("rest", Types::floating)
       .input("dy", Types::floating)
       .variadic_input("rest");
   attend::declare_spec(op)
@@ -211,10 +193,11 @@ FOVEA_OP(attention_backward) {
       .attr("v_order", Ints{})
       .infer(infer)
       .decompose(decompose)
-      .sample({In{2, 4, 3}, In{2, 5, 3}, In{2, 5, 2}, In{2, 4, 2}, In({2, 4}).range(1, 2), In{2, 4, 2}},
+      .sample({In{2, 4, 3}, In{2, 5, 3}, In{2, 5, 2}, In{2, 4, 2}, In({2, 4}).range(1, 2),
+               In({2, 4}).range(-0.1, 0.1), In{2, 4, 2}},
               {{"wanted", Ints{0, 1, 2}}})
-      .sample({In{2, 4, 3}, In{1, 5, 3}, In{1, 5, 2}, In{4, 2, 2}, In({2, 4}).range(1, 2), In{4, 2, 2},
-               In{2, 4}, In{1, 4, 5}, In{2, 1, 1}, In{2, 4, 1}},
+      .sample({In{2, 4, 3}, In{1, 5, 3}, In{1, 5, 2}, In{4, 2, 2}, In({2, 4}).range(1, 2),
+               In({2, 4}).range(-0.1, 0.1), In{4, 2, 2}, In{2, 4}, In{1, 4, 5}, In{2, 1, 1}, In{2, 4, 1}},
               {{"wanted", Ints{0, 1, 2, 3, 4, 5}},
                {"score", bias_times_scale()},
                {"sink", one_leaf(3)},
@@ -223,11 +206,11 @@ FOVEA_OP(attention_backward) {
                {"order", Ints{1, 0, 2}},
                {"q_order", Ints{1, 0, 2}},
                {"k_order", Ints{2, 0, 1}}})
-      .sample_error({In{4, 3}, In{5, 3}, In{5, 2}, In{4, 3}, In{4}, In{4, 2}}, {{"wanted", Ints{0}}},
+      .sample_error({In{4, 3}, In{5, 3}, In{5, 2}, In{4, 3}, In{4}, In{4}, In{4, 2}}, {{"wanted", Ints{0}}},
                     "axis 1 of y is 3, 2 is needed")
-      .sample_error({In{4, 3}, In{5, 3}, In{5, 2}, In{4, 2}, In{4}, In{4, 2}}, {{"wanted", Ints{3}}},
+      .sample_error({In{4, 3}, In{5, 3}, In{5, 2}, In{4, 2}, In{4}, In{4}, In{4, 2}}, {{"wanted", Ints{3}}},
                     "wanted names operand 3, there are 3")
-      .sample_error({In{4, 3}, In{5, 3}, In{5, 2}, In{4, 2}, In{4}, In{4, 2}}, {{"wanted", Ints{}}},
+      .sample_error({In{4, 3}, In{5, 3}, In{5, 2}, In{4, 2}, In{4}, In{4}, In{4, 2}}, {{"wanted", Ints{}}},
                     "wanted names no operand");
 }
 

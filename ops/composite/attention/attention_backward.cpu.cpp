@@ -34,13 +34,14 @@ class Backward final : public PreparedKernel {
       : p_(r, spec, leaf, space_of(r, spec, leaf)),
         guard_(spec.guard),
         y_(ordered_view(r.in[3], spec.order, p_.space)),
-        dy_(ordered_view(r.in[5], spec.order, p_.space)),
+        dy_(ordered_view(r.in[6], spec.order, p_.space)),
         lse_(row_view(r.in[4], p_.space)),
         out_(r, p_, sizeof(T) == 8 ? DType::f64 : DType::f32),
         tiles_(spec, p_, true, out_.wanted_leaves()),
         simd_(simd::attention_kernels<T>()) {
-    if (leaf == 7) dlse_ = row_view(r.in[6], p_.space);
-    has_dlse_ = leaf == 7;
+    rest_ = row_view(r.in[5], p_.space);
+    if (leaf == 8) dlse_ = row_view(r.in[7], p_.space);
+    has_dlse_ = leaf == 8;
     padded_d_ = up_to(p_.d, simd_.lanes);
     padded_e_ = up_to(p_.e, simd_.lanes);
     cut();
@@ -103,16 +104,13 @@ class Backward final : public PreparedKernel {
       lse = arena.take<T>(rows);
       rest = arena.take<T>(rows);
       term = arena.take<T>(rows);
-      correction = arena.take<T>(f.rows_);
-      total = arena.take<double>(f.rows_);
       y = arena.take<T>(2 * f.p_.e);
     }
     typename ScoreTiles<T>::Scratch tiles;
     int64_t s_row;
     T *s, *dp, *p = nullptr, *factor = nullptr, *factor_gradient = nullptr, *leaf_tiles;
     T** results;
-    T *kt, *vt, *k, *v, *dk, *dv, *q, *dy, *dq, *lse, *rest, *term, *correction, *y;
-    double* total;
+    T *kt, *vt, *k, *v, *dk, *dv, *q, *dy, *dq, *lse, *rest, *term, *y;
   };
 
   // One position of the batch and one part of the keys.
@@ -177,11 +175,9 @@ class Backward final : public PreparedKernel {
   void run_position(const Launch& l, Work& w, Memory& m) const {
     const void* q = p_.q.at(l.args.in[0], p_.offset(p_.q, w.piece.at));
     w.q = rows_at(p_.q, q, q_in_place_, padded_d_, m.q);
-    const void* dy = dy_.at(l.args.in[5], p_.offset(dy_, w.piece.at));
+    const void* dy = dy_.at(l.args.in[6], p_.offset(dy_, w.piece.at));
     w.dy = rows_at(dy_, dy, dy_in_place_, padded_e_, m.dy);
     row_terms(l, w, m);
-    for (int64_t first = 0; first < p_.queries; first += rows_)
-      if (!precise(m, first)) find_tops(l, w, m, first);
     w.dq_fresh = true;
     if (w.piece.part == 0 && !tiles_.sink_leaves().empty()) sink_gradients(l, w, m);
     const int64_t last = std::min(key_blocks_, (w.piece.part + 1) * blocks_of_part_);
@@ -205,12 +201,13 @@ class Backward final : public PreparedKernel {
   // lse, and D = sum_e dy y - dlse.
   void row_terms(const Launch& l, const Work& w, Memory& m) const {
     const T* lse = static_cast<const T*>(lse_.at(l.args.in[4], p_.offset(lse_, w.piece.at)));
+    const T* rest = static_cast<const T*>(rest_.at(l.args.in[5], p_.offset(rest_, w.piece.at)));
     const T* dlse =
-        has_dlse_ ? static_cast<const T*>(dlse_.at(l.args.in[6], p_.offset(dlse_, w.piece.at))) : nullptr;
+        has_dlse_ ? static_cast<const T*>(dlse_.at(l.args.in[7], p_.offset(dlse_, w.piece.at))) : nullptr;
     const void* y = y_.at(l.args.in[3], p_.offset(y_, w.piece.at));
     for (int64_t r = 0; r < p_.queries; ++r) {
       m.lse[r] = lse[r * lse_.row];
-      m.rest[r] = 0;
+      m.rest[r] = rest[r * rest_.row];
       const T* row = m.y;
       if (readable<T>(y_))
         row = static_cast<const T*>(y) + r * y_.row;
@@ -220,46 +217,6 @@ class Backward final : public PreparedKernel {
       if (dlse != nullptr) sum -= static_cast<double>(dlse[r * dlse_.row]);
       m.term[r] = static_cast<T>(sum);
     }
-  }
-
-  // Scores this large would hide the logarithm of a row's sum in lse: they come from fills such as -1e9 in
-  // rows without another key.
-  bool precise(const Memory& m, int64_t first) const {
-    constexpr double kLarge = sizeof(T) == 8 ? 1e6 : 256;
-    for (int64_t r = first; r < std::min(first + rows_, p_.queries); ++r)
-      if (std::isfinite(m.lse[r]) && !(std::abs(m.lse[r]) <= kLarge)) return false;
-    return true;
-  }
-
-  // Largest score and logarithm of the sum of a block's rows, apart.
-  void find_tops(const Launch& l, Work& w, Memory& m, int64_t first) const {
-    const RowBlock b = row_block(l, w, first);
-    const bool exact = tiles_.has_finite_fill();
-    T* top = m.lse + first;
-    std::fill(top, top + b.rows, -std::numeric_limits<T>::infinity());
-    std::fill(m.total, m.total + b.rows, 0.0);
-    for (int64_t key = 0; key < p_.keys; key += kKeysOfBlock) {
-      const int64_t keys = std::min(kKeysOfBlock, p_.keys - key);
-      const TilePlan plan = tiles_.plan(b, key, keys, exact, m.tiles);
-      if (plan.kind == TileClass::skip) continue;
-      load_keys(l, w, m, key, keys);
-      const simd::Rows<T> s{m.s, m.s_row};
-      simd_.scores({}, b.rows, keys, p_.d, {w.q.data + first * w.q.row, w.q.row}, m.kt, s);
-      if (!tiles_.direct(exact)) tiles_.scores(b, key, keys, exact, m.s, m.s, m.s_row, m.tiles);
-      simd_.softmax(plan.ranges, b.rows, keys, tiles_.scale(exact), tiles_.bias(b, key, exact), {}, s,
-                    {top, m.total, m.correction});
-    }
-    if (tiles_.has_sink()) tiles_.sink(b, m.s, m.tiles);
-    for (int64_t r = 0; r < b.rows; ++r) {
-      if (tiles_.has_sink()) add_sink(m.s[r], top[r], m.total[r]);
-      m.rest[first + r] = static_cast<T>(std::log(m.total[r]));
-    }
-  }
-
-  static void add_sink(T sink, T& top, double& total) {
-    const T highest = std::max(top, sink), shift = std::isinf(highest) ? T(0) : highest;
-    total = total * std::exp(static_cast<double>(top - shift)) + std::exp(static_cast<double>(sink - shift));
-    top = highest;
   }
 
   RowBlock row_block(const Launch& l, const Work& w, int64_t first) const {
@@ -454,7 +411,7 @@ class Backward final : public PreparedKernel {
   const Problem p_;
   const std::string guard_;
   const View y_, dy_, lse_;
-  View dlse_;
+  View rest_, dlse_;
   bool has_dlse_ = false;
   GradientsOut out_;
   const ScoreTiles<T> tiles_;
@@ -471,7 +428,7 @@ class Backward final : public PreparedKernel {
 FOVEA_KERNEL(cpu, attention_backward, tiles) {
   kernel.strided().prepare([](const KernelRequest& r) -> std::unique_ptr<PreparedKernel> {
     const AttentionSpec spec = attend::spec_of(r.attrs);
-    const size_t leaf = r.attrs.flag("lse_gradient") ? 7 : 6;
+    const size_t leaf = r.attrs.flag("lse_gradient") ? 8 : 7;
     if (r.in[0].dtype == DType::f64) return std::make_unique<attend::Backward<double>>(r, spec, leaf);
     return std::make_unique<attend::Backward<float>>(r, spec, leaf);
   });

@@ -226,4 +226,31 @@ ScoreForm analyse(const Program& program, int64_t rank, const std::function<bool
   return Analysis(program, rank, per_batch).form(program.results[0]);
 }
 
+DropoutForm find_dropout(const Program& program) {
+  DropoutForm f;
+  if (program.results.size() != 1) return f;
+  const auto at = [&](int32_t v) -> const Instr& { return program.code[static_cast<size_t>(v)]; };
+  const auto number = [&](int32_t v) { return at(v).code == Code::constant && at(v).kind == Kind::real; };
+  const Instr& select = at(program.results[0]);
+  if (select.code != Code::select || !number(select.b) || !number(select.c)) return f;
+  const Instr& compare = at(select.a);
+  const bool strict = compare.code == Code::less;
+  if (!strict && compare.code != Code::less_equal) return f;
+  const auto integer = [&](int32_t v) { return at(v).code == Code::constant && at(v).kind == Kind::integer; };
+  const bool bits_first = at(compare.a).code == Code::random && integer(compare.b);
+  if (!bits_first && !(at(compare.b).code == Code::random && integer(compare.a))) return f;
+  // bits < t, bits <= t, t < bits (not bits < t + 1), t <= bits (not bits < t)
+  const int64_t threshold = at(bits_first ? compare.b : compare.a).index + (strict == bits_first ? 0 : 1);
+  if (threshold < std::numeric_limits<int32_t>::min() || threshold > std::numeric_limits<int32_t>::max())
+    return f;
+  const Instr& random = at(bits_first ? compare.a : compare.b);
+  f.found = true;
+  f.stream = random.index;
+  f.key = random.a;
+  f.threshold = static_cast<int32_t>(threshold);
+  f.below = at(bits_first ? select.b : select.c).number;
+  f.above = at(bits_first ? select.c : select.b).number;
+  return f;
+}
+
 }  // namespace fovea::attend

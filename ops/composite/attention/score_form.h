@@ -32,4 +32,13 @@ struct ScoreForm {
 /// `per_batch(operand)`: the leaf has one value for all queries and keys.
 ScoreForm analyse(const tiles::Program& program, int64_t rank, const std::function<bool(int64_t)>& per_batch);
 
+/// factor = random bits < threshold ? below : above: dropout.
+struct DropoutForm {
+  bool found = false;
+  int64_t stream = 0, key = 0;  ///< key: the operand
+  int32_t threshold = 0;
+  double below = 0, above = 0;
+};
+DropoutForm find_dropout(const tiles::Program& program);
+
 }  // namespace fovea::attend

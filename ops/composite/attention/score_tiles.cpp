@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "ops/composite/attention/spec.h"
+#include "ops/shared/random_scope.h"
 #include "ops/shared/widen.h"
 
 namespace fovea::attend {
@@ -107,6 +108,7 @@ ScoreTiles<T>::ScoreTiles(const AttentionSpec& spec, const Problem& problem, boo
     classify_inner_ = inner_ != nullptr && has_select(inner_->program());
   }
   if (!spec.factor.empty()) factor_ = make(spec.factor);
+  dropout_ = find_dropout(spec.factor);
   if (!spec.sink.empty()) sink_ = make(spec.sink);
   if (!backward) return;
   const auto gradient = static_cast<int64_t>(problem_.leaves.size()) + 1;
@@ -241,6 +243,14 @@ simd::ScoreBias<T> ScoreTiles<T>::bias(const RowBlock& block, int64_t key, bool 
   return {static_cast<const T*>(view.at(base, offset)), view.row, view.column};
 }
 
+// The number of a tile's first element among all scores.
+template <class T>
+uint64_t ScoreTiles<T>::linear(const RowBlock& block, int64_t key) const {
+  const auto row = static_cast<uint64_t>(block.batch) * static_cast<uint64_t>(problem_.queries) +
+                   static_cast<uint64_t>(block.first);
+  return row * static_cast<uint64_t>(problem_.keys) + static_cast<uint64_t>(key);
+}
+
 template <class T>
 void ScoreTiles<T>::run(const TileProgram& program, const RowBlock& block, int64_t key, int64_t keys,
                         const T* s, int64_t row, const T* extra, T* const* results, Scratch& scratch) const {
@@ -266,10 +276,7 @@ void ScoreTiles<T>::run(const TileProgram& program, const RowBlock& block, int64
   t.operands = operands;
   t.index = index.index;
   t.rank = problem_.rank;
-  t.linear = (static_cast<uint64_t>(block.batch) * static_cast<uint64_t>(problem_.queries) +
-              static_cast<uint64_t>(block.first)) *
-                 static_cast<uint64_t>(problem_.keys) +
-             static_cast<uint64_t>(key);
+  t.linear = linear(block, key);
   t.linear_row = static_cast<uint64_t>(problem_.keys);
   program.machine().run(t, reinterpret_cast<void* const*>(results), program.types(), row, scratch.machine);
 }
@@ -283,7 +290,23 @@ void ScoreTiles<T>::scores(const RowBlock& block, int64_t key, int64_t keys, boo
 template <class T>
 void ScoreTiles<T>::factor(const RowBlock& block, int64_t key, int64_t keys, T* out, int64_t row,
                            Scratch& scratch) const {
-  run(*factor_, block, key, keys, nullptr, row, nullptr, &out, scratch);
+  if (!dropout_.found) return run(*factor_, block, key, keys, nullptr, row, nullptr, &out, scratch);
+  constexpr int64_t kMost = 512;
+  int32_t bits[kMost];
+  const auto leaf = static_cast<size_t>(dropout_.key) - 1;
+  const char* words = static_cast<const char*>(block.in[problem_.first_leaf + leaf]);
+  int64_t state[2];
+  std::memcpy(state, words, sizeof(int64_t));
+  std::memcpy(state + 1, words + problem_.leaves[leaf].column * 8, sizeof(int64_t));
+  const simd::RandomStream stream = random_stream(state, dropout_.stream);
+  for (int64_t r = 0; r < block.rows; ++r)
+    for (int64_t j = 0; j < keys; j += kMost) {
+      const int64_t n = std::min(kMost, keys - j);
+      const uint64_t at = linear(block, key) + static_cast<uint64_t>(r * problem_.keys + j);
+      simd::random_bits(stream, at, at + static_cast<uint64_t>(n), bits);
+      simd::attention_kernels<T>().choose(bits, n, dropout_.threshold, static_cast<T>(dropout_.below),
+                                          static_cast<T>(dropout_.above), out + r * row + j);
+    }
 }
 
 template <class T>

@@ -100,6 +100,7 @@ class ScoreTiles {
   /// out = score(s), where not direct(exact); out may be s.
   void scores(const RowBlock& block, int64_t key, int64_t keys, bool exact, const T* s, T* out, int64_t row,
               Scratch& scratch) const;
+  /// Columns [0, keys) of each row.
   void factor(const RowBlock& block, int64_t key, int64_t keys, T* out, int64_t row, Scratch& scratch) const;
   /// One value a row.
   void sink(const RowBlock& block, T* out, Scratch& scratch) const;
@@ -121,12 +122,14 @@ class ScoreTiles {
   void classify(const RowBlock& block, int64_t key, int64_t keys, const tiles::Program& program,
                 TilePlan& plan, Scratch& scratch) const;
   tiles::Interval leaf_bounds(const RowBlock& block, int64_t key, int64_t keys, size_t leaf) const;
+  uint64_t linear(const RowBlock& block, int64_t key) const;
   void run(const TileProgram& program, const RowBlock& block, int64_t key, int64_t keys, const T* s,
            int64_t row, const T* extra, T* const* results, Scratch& scratch) const;
 
   const Problem problem_;
   std::vector<bool> keys_;  // operands that are random keys
   ScoreForm form_;
+  DropoutForm dropout_;
   std::unique_ptr<TileProgram> whole_, inner_, factor_, sink_;
   bool classify_inner_ = false;
   std::vector<int64_t> score_leaves_, factor_leaves_, sink_leaves_;  // operand numbers

@@ -57,17 +57,22 @@ Tensor rows_of(const Tensor& x) {
   return x.rank() == 1 ? unsqueeze(x, 0) : x.rank() == 2 ? x : flatten(x, 0, x.rank() - 2);
 }
 
+// Half types are widened first: the logits have no type of their own.
 Tensors decompose(const OpArgs& a) {
-  const Tensor &x = a.in[kX], &weight = a.in[kWeight], &labels = a.in[kLabels];
-  const Tensor logits = linear(x, weight, a.in.size() > kBias ? a.in[kBias] : Tensor());
+  const DType wide = row_dtype(a.in[kX].dtype());
+  auto widened = [&](size_t i) { return a.in[i].dtype() == wide ? a.in[i] : cast(a.in[i], wide); };
+  auto narrowed = [&](const Tensor& g) { return a.in[kX].dtype() == wide ? g : cast(g, a.in[kX].dtype()); };
+  const bool has_bias = a.in.size() > kBias;
+  const Tensor x = widened(kX), weight = widened(kWeight), &labels = a.in[kLabels];
+  const Tensor logits = linear(x, weight, has_bias ? widened(kBias) : Tensor());
   const Attrs attrs = loss_attrs(a.attrs);
   Tensors out = apply("cross_entropy", {logits, labels}, attrs);
   if (!has_gradients(a.attrs)) return out;
-  const Tensor one = full({}, 1.0, row_dtype(x.dtype()));
+  const Tensor one = full({}, 1.0, wide);
   const Tensor g = rows_of(apply1("cross_entropy_backward", {logits, labels, out[kLse], one}, attrs));
-  out.push_back(reshape(matmul(g, weight), x.shape()));
-  out.push_back(matmul(transpose(g, 0, 1), rows_of(x)));
-  if (a.in.size() > kBias) out.push_back(sum(g, {0}));
+  out.push_back(narrowed(reshape(matmul(g, weight), x.shape())));
+  out.push_back(narrowed(matmul(transpose(g, 0, 1), rows_of(x))));
+  if (has_bias) out.push_back(narrowed(sum(g, {0})));
   return out;
 }
 
@@ -111,8 +116,10 @@ Tensors gradient(const GradArgs& a) {
 
 FOVEA_OP(linear_cross_entropy) {
   op.doc(
-        "cross_entropy(linear(x, weight, bias), labels), a chunk of rows at a time, so that the logits [..., V] "
-        "never exist as a whole. With `gradients`, and a reduction that is not none, also the gradients of the "
+        "cross_entropy(linear(x, weight, bias), labels), a chunk of rows at a time, so that the logits [..., "
+        "V] "
+        "never exist as a whole. With `gradients`, and a reduction that is not none, also the gradients of "
+        "the "
         "loss by x, weight and bias, computed while the chunk exists.")
       .input("x", Types::floating)
       .input("weight", Types::floating)
@@ -136,7 +143,8 @@ FOVEA_OP(linear_cross_entropy) {
               {{"smoothing", 0.1}, {"ignore_index", 1}, {"reduction", "none"}})
       .sample({In{3, 4}, In{5, 4}, ints({3}, 0, 5), In{5}},
               {{"smoothing", 0.2}, {"reduction", "sum"}, {"gradients", true}})
-      .sample_error({In{3, 4}, In{5, 3}, ints({3}, 0, 5)}, {}, "x has 4 features, weight [classes, in] takes 3")
+      .sample_error({In{3, 4}, In{5, 3}, ints({3}, 0, 5)}, {},
+                    "x has 4 features, weight [classes, in] takes 3")
       .sample_error({In{3, 4}, In{5, 4}, ints({2}, 0, 5)}, {}, "axis 0 of labels is 2, the rows' is 3")
       .sample_error({In{3, 4}, In{5, 4}, ints({3}, 0, 5), In{4}}, {},
                     "bias has 4 elements, weight [classes, in] gives 5")

@@ -17,8 +17,8 @@ namespace {
 enum Operand { kX, kWeight, kLabels, kBias };
 enum Result { kLoss, kLse, kGradX, kGradWeight, kGradBias };
 
-// Chunks of this size cost 2% over one product of all rows; with fewer rows the weight's gradient, which every
-// chunk adds to, is read and written too often.
+// Chunks of this size cost 2% over one product of all rows; with fewer rows the weight's gradient, which
+// every chunk adds to, is read and written too often.
 constexpr int64_t kChunkBytes = 8 << 20, kLeastRows = 256;
 
 int64_t chunk_rows(int64_t rows, int64_t classes, int64_t bytes) {
@@ -29,11 +29,13 @@ int64_t chunk_rows(int64_t rows, int64_t classes, int64_t bytes) {
 
 // The products of one chunk of rows.
 struct Products {
-  Products(DType t, int64_t rows, int64_t features, int64_t classes, bool bias)
-      : logits(logits_desc(t, rows, features, classes, bias)),
-        grad_x(grad_x_desc(t, rows, features, classes)),
-        first_weight(grad_weight_desc(t, rows, features, classes, 0)),
-        next_weight(grad_weight_desc(t, rows, features, classes, 1)) {}
+  Products(const OperandSpec& weight, int64_t rows, bool bias)
+      : Products(weight, rows, weight.shape[1], weight.shape[0], bias) {}
+  Products(const OperandSpec& w, int64_t rows, int64_t features, int64_t classes, bool bias)
+      : logits(logits_desc(w, rows, features, classes, bias)),
+        grad_x(grad_x_desc(w, rows, features, classes)),
+        first_weight(grad_weight_desc(w.dtype, rows, features, classes, 0)),
+        next_weight(grad_weight_desc(w.dtype, rows, features, classes, 1)) {}
 
   static onednn::MatmulDesc desc(DType t, int64_t m, int64_t n, int64_t k) {
     onednn::MatmulDesc d;
@@ -42,17 +44,19 @@ struct Products {
     d.c_row = n;
     return d;
   }
-  static onednn::MatmulDesc logits_desc(DType t, int64_t rows, int64_t features, int64_t classes, bool bias) {
-    onednn::MatmulDesc d = desc(t, rows, classes, features);
+  static onednn::MatmulDesc logits_desc(const OperandSpec& w, int64_t rows, int64_t features, int64_t classes,
+                                        bool bias) {
+    onednn::MatmulDesc d = desc(w.dtype, rows, classes, features);
     d.a_row = features;
-    d.b_row = 1, d.b_col = features;
+    d.b_row = w.strides[1], d.b_col = w.strides[0];
     d.bias = bias;
     return d;
   }
-  static onednn::MatmulDesc grad_x_desc(DType t, int64_t rows, int64_t features, int64_t classes) {
-    onednn::MatmulDesc d = desc(t, rows, features, classes);
+  static onednn::MatmulDesc grad_x_desc(const OperandSpec& w, int64_t rows, int64_t features,
+                                        int64_t classes) {
+    onednn::MatmulDesc d = desc(w.dtype, rows, features, classes);
     d.a_row = classes;
-    d.b_row = features;
+    d.b_row = w.strides[0], d.b_col = w.strides[1];
     return d;
   }
   static onednn::MatmulDesc grad_weight_desc(DType t, int64_t rows, int64_t features, int64_t classes,
@@ -92,8 +96,8 @@ class LinearCrossEntropy final : public PreparedKernel {
         mean_(r.attrs.text("reduction") == "mean"),
         kernels_(simd::softmax_kernels(dtype_)),
         sum_columns_(simd::find_reduce_columns("sum", dtype_)),
-        whole_(dtype_, chunk_, features_, classes_, bias_),
-        last_(dtype_, rows_ - (chunks_ - 1) * chunk_, features_, classes_, bias_) {
+        whole_(r.in[kWeight], chunk_, bias_),
+        last_(r.in[kWeight], rows_ - (chunks_ - 1) * chunk_, bias_) {
     labels_.label_dtype = r.in[kLabels].dtype;
     labels_.ignore_index = r.attrs.integer("ignore_index");
     labels_.smoothing = r.attrs.number("smoothing");
@@ -180,10 +184,12 @@ class LinearCrossEntropy final : public PreparedKernel {
         simd::CrossEntropyArgs labels = labels_;
         labels.labels = args.input<char>(kLabels) + (first + i) * size_of(labels_.label_dtype);
         T* row = memory.logits + i * classes_;
-        if (kernels_->cross_entropy(row, labels, memory.losses + first + i, memory.lse + first + i, 1, n) >= 0)
+        if (kernels_->cross_entropy(row, labels, memory.losses + first + i, memory.lse + first + i, 1, n) >=
+            0)
           label_error(index_at(labels_.label_dtype, args.in[kLabels], first + i), first + i, classes_);
         if (gradients_)
-          kernels_->cross_entropy_backward(row, labels, memory.lse + first + i, memory.weights + i, row, 1, n);
+          kernels_->cross_entropy_backward(row, labels, memory.lse + first + i, memory.weights + i, row, 1,
+                                           n);
       }
     });
   }
@@ -218,6 +224,7 @@ FOVEA_KERNEL(cpu, linear_cross_entropy, chunks) {
                    r.in[kWeight].dtype == r.in[kX].dtype;
           },
           "x and weight are not f32 or f64")
+      .strided(0b0010)
       .prepare([](const KernelRequest& r) { return std::make_unique<LinearCrossEntropy>(r); });
 }
 

@@ -182,12 +182,12 @@ void softmax(KeyRanges ranges, int64_t rows, int64_t keys, T scale, ScoreBias<T>
   return softmax_rows<Bias::number>(ranges, rows, keys, scale, bias, factor, s, state);
 }
 
-// One vector of the gradient. kPlain: neither factor nor guard nor rest.
+// One vector of the gradient. kPlain: neither factor nor guard.
 template <bool kPlain, class D, class T = hn::TFromD<D>>
 HWY_INLINE void gradient_vector(D d, hn::Vec<D> x, hn::Vec<D> rest, hn::Vec<D> term, bool nan_is_zero,
                                 const T* factor, T* product, T* row, T* d_row) {
   const auto zero = hn::Zero(d);
-  auto p = exp_of_score(d, kPlain ? x : hn::Sub(x, rest));
+  auto p = exp_of_score(d, hn::Sub(x, rest));
   auto gradient = hn::LoadU(d, d_row);
   if constexpr (kPlain) {
     hn::StoreU(p, d, row);
@@ -223,7 +223,7 @@ void gradient_rows(KeyRanges ranges, int64_t rows, int64_t keys, T scale, const 
     T* product = state.factor_gradient.data == nullptr
                      ? nullptr
                      : state.factor_gradient.data + r * state.factor_gradient.row;
-    if (!special && state.rest[r] == 0) {
+    if (!special) {
       x.each(d, [&](int64_t i, auto v) HWY_ATTR {
         gradient_vector<true>(d, v, rest, term, false, static_cast<const T*>(nullptr),
                               static_cast<T*>(nullptr), row + i, d_row + i);
@@ -248,13 +248,31 @@ void gradient(KeyRanges ranges, int64_t rows, int64_t keys, T scale, ScoreBias<T
 }
 
 template <class T>
-T dot(const T* x, const T* y, int64_t n) {
+HWY_INLINE T dot(const T* x, const T* y, int64_t n) {
   const hn::ScalableTag<T> d;
-  auto sum = hn::Zero(d);
-  for_each_vector(d, static_cast<size_t>(n), [&](size_t i, auto m) HWY_ATTR {
-    sum = hn::MulAdd(load_n(d, x + i, m), load_n(d, y + i, m), sum);
-  });
-  return sum_lanes(d, sum);
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  auto a = hn::Zero(d), b = hn::Zero(d);
+  int64_t i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    a = hn::MulAdd(hn::LoadU(d, x + i), hn::LoadU(d, y + i), a);
+    b = hn::MulAdd(hn::LoadU(d, x + i + lanes), hn::LoadU(d, y + i + lanes), b);
+  }
+  if (i + lanes <= n) {
+    a = hn::MulAdd(hn::LoadU(d, x + i), hn::LoadU(d, y + i), a);
+    i += lanes;
+  }
+  if (i < n) {
+    const auto rest = static_cast<size_t>(n - i);
+    b = hn::MulAdd(load_tail(d, x + i, rest), load_tail(d, y + i, rest), b);
+  }
+  return sum_lanes(d, hn::Add(a, b));
+}
+
+template <class T>
+void scores_of_rows(int64_t rows, int64_t keys, int64_t depth, Rows<const T> a, Rows<const T> k, Rows<T> s) {
+  for (int64_t j = 0; j < keys; ++j)
+    for (int64_t r = 0; r < rows; ++r)
+      s.data[r * s.row + j] = dot(a.data + r * a.row, k.data + j * k.row, depth);
 }
 
 template <class T>
@@ -270,6 +288,24 @@ void scale(int64_t rows, int64_t columns, Rows<const T> x, T by, const T* row_by
       store_n(v, d, out + i, m);
     });
   }
+}
+
+template <class T>
+void choose(const int32_t* bits, int64_t n, int32_t threshold, T below, T above, T* to) {
+  const hn::ScalableTag<T> d;
+  const hn::Rebind<int32_t, decltype(d)> di;
+  const auto limit = hn::Set(di, threshold);
+  const auto yes = hn::Set(d, below), no = hn::Set(d, above);
+  for_each_vector(d, static_cast<size_t>(n), [&](size_t i, auto m) HWY_ATTR {
+    const auto under = hn::Lt(load_n(di, bits + i, m), limit);
+    if constexpr (sizeof(T) == 4) {
+      store_n(hn::IfThenElse(hn::RebindMask(d, under), yes, no), d, to + i, m);
+    } else {
+      const hn::RebindToSigned<decltype(d)> wide;
+      const auto lanes = hn::PromoteTo(wide, hn::VecFromMask(di, under));
+      store_n(hn::IfThenElse(hn::RebindMask(d, hn::MaskFromVec(lanes)), yes, no), d, to + i, m);
+    }
+  });
 }
 
 template <class T>
@@ -291,19 +327,25 @@ bool finite(int64_t rows, int64_t columns, Rows<const T> x) {
 }
 
 template <class T>
-void log_sum(int64_t rows, const T* top, const double* total, T* lse) {
-  const hn::ScalableTag<T> d;
+void log_sum(int64_t rows, const T* top, const double* total, T* lse, T* rest) {
+  const hn::ScalableTag<double> d;
   constexpr size_t kMost = 64;
-  T sums[kMost];
-  for (int64_t r = 0; r < rows; r += kMost) {
-    const size_t n = std::min(kMost, static_cast<size_t>(rows - r));
-    for (size_t i = 0; i < n; ++i) sums[i] = static_cast<T>(total[r + static_cast<int64_t>(i)]);
+  constexpr double kLow = -std::numeric_limits<double>::infinity();
+  double logs[kMost];
+  for (int64_t at = 0; at < rows; at += kMost) {
+    const size_t n = std::min(kMost, static_cast<size_t>(rows - at));
     for_each_vector(d, n, [&](size_t i, auto m) HWY_ATTR {
-      const auto sum = load_n(d, sums + i, m), high = load_n(d, top + r + i, m);
+      const auto sum = load_n(d, total + at + i, m);
       const auto empty = hn::Eq(sum, hn::Zero(d));
-      const auto low = hn::Set(d, -std::numeric_limits<T>::infinity());
-      store_n(hn::IfThenElse(empty, low, hn::Add(log(d, sum), high)), d, lse + r + i, m);
+      store_n(hn::IfThenElse(empty, hn::Set(d, kLow), log(d, sum)), d, logs + i, m);
     });
+    for (size_t i = 0; i < n; ++i) {
+      const T high = top[at + static_cast<int64_t>(i)];
+      const T sum = static_cast<T>(static_cast<double>(high) + logs[i]);
+      const double left = (static_cast<double>(high) - static_cast<double>(sum)) + logs[i];
+      lse[at + static_cast<int64_t>(i)] = logs[i] == kLow ? static_cast<T>(kLow) : sum;
+      rest[at + static_cast<int64_t>(i)] = left - left == 0 ? static_cast<T>(left) : T(0);
+    }
   }
 }
 
@@ -317,12 +359,14 @@ AttentionKernels<T> make_attention_kernels() {
   k.strip = kStrip;
   k.pack = &pack<T>;
   k.scores = &scores<T>;
+  k.scores_of_rows = &scores_of_rows<T>;
   k.softmax = &softmax<T>;
   k.values = &values<T>;
   k.transposed = &transposed<T>;
   k.gradient = &gradient<T>;
   k.dot = &dot<T>;
   k.scale = &scale<T>;
+  k.choose = &choose<T>;
   k.finite = &finite<T>;
   k.log_sum = &log_sum<T>;
   return k;

@@ -66,6 +66,9 @@ struct AttentionKernels {
   /// s[r][j] = sum_d a[r][d] k[j][d] for whole vectors that overlap the ranges.
   void (*scores)(KeyRanges ranges, int64_t rows, int64_t keys, int64_t depth, Rows<const T> a,
                  const T* panels, Rows<T> s);
+  /// The same for few rows, from K as it is: rows of `depth` channels.
+  void (*scores_of_rows)(int64_t rows, int64_t keys, int64_t depth, Rows<const T> a, Rows<const T> k,
+                         Rows<T> s);
   /// s becomes p = exp(scale s + bias - top), 0 outside of the ranges, times factor (null: 1); the running
   /// state takes p without the factor.
   void (*softmax)(KeyRanges ranges, int64_t rows, int64_t keys, T scale, ScoreBias<T> bias,
@@ -84,10 +87,12 @@ struct AttentionKernels {
   T (*dot)(const T* x, const T* y, int64_t n);
   /// to = by x, or to += by x; `by` one number, or one a row where `row_by` is given.
   void (*scale)(int64_t rows, int64_t columns, Rows<const T> x, T by, const T* row_by, bool add, Rows<T> to);
+  /// to[i] = bits[i] < threshold ? below : above
+  void (*choose)(const int32_t* bits, int64_t n, int32_t threshold, T below, T above, T* to);
   /// No value is NaN or infinite; whole vectors.
   bool (*finite)(int64_t rows, int64_t columns, Rows<const T> x);
-  /// lse = log(total) + top, -inf where the total is 0.
-  void (*log_sum)(int64_t rows, const T* top, const double* total, T* lse);
+  /// lse = log(total) + top, -inf where the total is 0; rest: what rounding took from it.
+  void (*log_sum)(int64_t rows, const T* top, const double* total, T* lse, T* rest);
 };
 
 /// For float and double.

@@ -199,9 +199,14 @@ void transposed(KeyRanges ranges, int64_t rows, int64_t keys, Rows<const T> p, R
 }
 
 #if HWY_TARGET == HWY_AVX3
-// Transposes 16 x 16 floats; rows of `from` are `row` apart, rows of `to` are `to_row` apart. Adds 0 * x to
-// `check`, which stays 0 for finite values.
-HWY_INLINE void transpose_16(const float* from, int64_t row, float* to, int64_t to_row, __m512& check) {
+inline constexpr int64_t kBlock = 16;
+using Check = __m512;
+HWY_INLINE Check no_check() { return _mm512_setzero_ps(); }
+HWY_INLINE bool is_finite(Check c) { return _mm512_cmp_ps_mask(c, c, _CMP_ORD_Q) == 0xFFFF; }
+
+// Transposes kBlock x kBlock floats; rows of `from` are `row` apart, rows of `to` are `to_row` apart. Adds 0
+// * x to `check`, which stays 0 for finite values.
+HWY_INLINE void transpose_block(const float* from, int64_t row, float* to, int64_t to_row, Check& check) {
   __m512 x[16], y[16];
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) {
@@ -233,6 +238,38 @@ HWY_INLINE void transpose_16(const float* from, int64_t row, float* to, int64_t 
     _mm512_storeu_ps(to + (12 + c) * to_row, _mm512_shuffle_f32x4(ef, gh, 0xDD));
   }
 }
+#elif HWY_TARGET == HWY_AVX2
+inline constexpr int64_t kBlock = 8;
+using Check = __m256;
+HWY_INLINE Check no_check() { return _mm256_setzero_ps(); }
+HWY_INLINE bool is_finite(Check c) { return _mm256_movemask_ps(_mm256_cmp_ps(c, c, _CMP_ORD_Q)) == 0xFF; }
+
+HWY_INLINE void transpose_block(const float* from, int64_t row, float* to, int64_t to_row, Check& check) {
+  __m256 x[8], y[8];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    x[i] = _mm256_loadu_ps(from + i * row);
+    check = _mm256_fmadd_ps(x[i], _mm256_setzero_ps(), check);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 8; i += 2) {
+    y[i] = _mm256_unpacklo_ps(x[i], x[i + 1]);
+    y[i + 1] = _mm256_unpackhi_ps(x[i], x[i + 1]);
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 8; i += 4) {
+    x[i] = _mm256_shuffle_ps(y[i], y[i + 2], 0x44);
+    x[i + 1] = _mm256_shuffle_ps(y[i], y[i + 2], 0xEE);
+    x[i + 2] = _mm256_shuffle_ps(y[i + 1], y[i + 3], 0x44);
+    x[i + 3] = _mm256_shuffle_ps(y[i + 1], y[i + 3], 0xEE);
+  }
+  // x[4 b + c] holds in its half q column 4 q + c of rows 4 b to 4 b + 3.
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    _mm256_storeu_ps(to + c * to_row, _mm256_permute2f128_ps(x[c], x[4 + c], 0x20));
+    _mm256_storeu_ps(to + (4 + c) * to_row, _mm256_permute2f128_ps(x[c], x[4 + c], 0x31));
+  }
+}
 #endif
 
 // One panel: to[d * panel + j] = from[j * row + d * column] for j in [0, keys).
@@ -241,15 +278,15 @@ bool pack_panel(const T* from, int64_t row, int64_t column, int64_t keys, int64_
                 T* to) {
   int64_t done_keys = 0, done_depth = 0;
   bool finite = true;
-#if HWY_TARGET == HWY_AVX3
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
   if constexpr (sizeof(T) == 4) {
     if (column == 1) {
-      done_keys = keys / 16 * 16, done_depth = depth / 16 * 16;
-      __m512 check = _mm512_setzero_ps();
-      for (int64_t j = 0; j < done_keys; j += 16)
-        for (int64_t c = 0; c < done_depth; c += 16)
-          transpose_16(from + j * row + c, row, to + c * panel + j, panel, check);
-      finite = _mm512_cmp_ps_mask(check, check, _CMP_ORD_Q) == 0xFFFF;
+      done_keys = keys / kBlock * kBlock, done_depth = depth / kBlock * kBlock;
+      Check check = no_check();
+      for (int64_t j = 0; j < done_keys; j += kBlock)
+        for (int64_t c = 0; c < done_depth; c += kBlock)
+          transpose_block(from + j * row + c, row, to + c * panel + j, panel, check);
+      finite = is_finite(check);
     }
   }
 #endif

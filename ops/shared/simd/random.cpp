@@ -33,32 +33,49 @@ HWY_INLINE void multiply_wide(D d, V x, V factor, V& high, V& low) {
   low = hn::OddEven(hn::BitCast(d, hn::ShiftLeft<32>(odd)), hn::BitCast(d, even));
 }
 
+// Words of N vectors of counters from `first` on. Several vectors hide the latency of the rounds.
+template <int N, class D>
+HWY_INLINE void rounds(D d, const uint32_t key[2], uint64_t ordinal, uint64_t first, uint32_t* out) {
+  using V = hn::Vec<D>;
+  const auto mul0 = hn::Set(d, kMul0), mul1 = hn::Set(d, kMul1);
+  V c0[N], c1[N], c2[N], c3[N];
+#pragma GCC unroll 4
+  for (int v = 0; v < N; ++v) {
+    const uint64_t counter = first + static_cast<uint64_t>(v) * hn::Lanes(d);
+    const auto base = hn::Set(d, static_cast<uint32_t>(counter));
+    c0[v] = hn::Add(base, hn::Iota(d, 0));
+    c1[v] = hn::Set(d, static_cast<uint32_t>(counter >> 32));
+    c1[v] = hn::IfThenElse(hn::Lt(c0[v], base), hn::Add(c1[v], hn::Set(d, 1)), c1[v]);  // carry
+    c2[v] = hn::Set(d, static_cast<uint32_t>(ordinal));
+    c3[v] = hn::Set(d, static_cast<uint32_t>(ordinal >> 32));
+  }
+  uint32_t k0 = key[0], k1 = key[1];
+  for (int round = 0; round < 10; ++round, k0 += kWeyl0, k1 += kWeyl1) {
+    const auto key0 = hn::Set(d, k0), key1 = hn::Set(d, k1);
+#pragma GCC unroll 4
+    for (int v = 0; v < N; ++v) {
+      auto high0 = c0[v], low0 = c0[v], high1 = c0[v], low1 = c0[v];
+      multiply_wide(d, c0[v], mul0, high0, low0);
+      multiply_wide(d, c2[v], mul1, high1, low1);
+      c0[v] = hn::Xor(hn::Xor(high1, c1[v]), key0);
+      c2[v] = hn::Xor(hn::Xor(high0, c3[v]), key1);
+      c1[v] = low1;
+      c3[v] = low0;
+    }
+  }
+#pragma GCC unroll 4
+  for (int v = 0; v < N; ++v)
+    hn::StoreInterleaved4(c0[v], c1[v], c2[v], c3[v], d, out + 4 * static_cast<size_t>(v) * hn::Lanes(d));
+}
+
 // Words of `blocks` counters from `first` on, rounded up to whole vectors of counters; out has room for
 // kWords.
 HWY_NOINLINE void make_words(const uint32_t key[2], uint64_t ordinal, uint64_t first, size_t blocks,
                              uint32_t* out) {
   const hn::ScalableTag<uint32_t> d;
-  const auto mul0 = hn::Set(d, kMul0), mul1 = hn::Set(d, kMul1);
-  for (size_t b = 0; b < blocks; b += hn::Lanes(d)) {
-    const uint64_t counter = first + b;
-    const auto base = hn::Set(d, static_cast<uint32_t>(counter));
-    auto c0 = hn::Add(base, hn::Iota(d, 0));
-    auto c1 = hn::Set(d, static_cast<uint32_t>(counter >> 32));
-    c1 = hn::IfThenElse(hn::Lt(c0, base), hn::Add(c1, hn::Set(d, 1)), c1);  // carry
-    auto c2 = hn::Set(d, static_cast<uint32_t>(ordinal)),
-         c3 = hn::Set(d, static_cast<uint32_t>(ordinal >> 32));
-    uint32_t k0 = key[0], k1 = key[1];
-    for (int round = 0; round < 10; ++round, k0 += kWeyl0, k1 += kWeyl1) {
-      auto high0 = c0, low0 = c0, high1 = c0, low1 = c0;
-      multiply_wide(d, c0, mul0, high0, low0);
-      multiply_wide(d, c2, mul1, high1, low1);
-      c0 = hn::Xor(hn::Xor(high1, c1), hn::Set(d, k0));
-      c2 = hn::Xor(hn::Xor(high0, c3), hn::Set(d, k1));
-      c1 = low1;
-      c3 = low0;
-    }
-    hn::StoreInterleaved4(c0, c1, c2, c3, d, out + 4 * b);
-  }
+  size_t b = 0;
+  for (; b + hn::Lanes(d) < blocks; b += 2 * hn::Lanes(d)) rounds<2>(d, key, ordinal, first + b, out + 4 * b);
+  for (; b < blocks; b += hn::Lanes(d)) rounds<1>(d, key, ordinal, first + b, out + 4 * b);
 }
 
 // Calls use(words, at, m) for the pieces of [begin, end): words of m indices from `at` on. Pieces begin where
@@ -188,11 +205,19 @@ void philox4x32_10(const uint32_t counter[4], const uint32_t key[2], uint32_t ou
 namespace {
 struct StepKey {
   uint32_t words[4];
+  // Rows of a tile ask for the same key one after the other: the last one is kept.
   explicit StepKey(const RandomStream& s) {
-    const uint32_t key[2] = {static_cast<uint32_t>(s.key), static_cast<uint32_t>(s.key >> 32)};
-    const uint32_t counter[4] = {static_cast<uint32_t>(s.step), static_cast<uint32_t>(s.step >> 32),
-                                 0x65766F46u, 0};
-    philox4x32_10(counter, key, words);
+    thread_local uint64_t last_key = 0, last_step = 0;
+    thread_local uint32_t last[4];
+    thread_local bool made = false;
+    if (!made || s.key != last_key || s.step != last_step) {
+      const uint32_t key[2] = {static_cast<uint32_t>(s.key), static_cast<uint32_t>(s.key >> 32)};
+      const uint32_t counter[4] = {static_cast<uint32_t>(s.step), static_cast<uint32_t>(s.step >> 32),
+                                   0x65766F46u, 0};
+      philox4x32_10(counter, key, last);
+      last_key = s.key, last_step = s.step, made = true;
+    }
+    std::memcpy(words, last, sizeof(words));
   }
 };
 }  // namespace

@@ -120,7 +120,7 @@ const Form kMasks[] = {
           }),
      [](const Ts& x) {
        const Tensor s = scaled(x);
-       const Tensor same = unsqueeze(x[3], 2) == unsqueeze(x[3], 1);
+       const Tensor same = equal(unsqueeze(x[3], 2), unsqueeze(x[3], 1));
        return result(where(unsqueeze(same && causal(s), 1), s, -kInf), x);
      },
      true, true},
@@ -138,7 +138,7 @@ const Form kMasks[] = {
     {"Dilated", 1, qkv,
      [](const Ts& x) {
        const Tensor s = scaled(x);
-       return result(where(causal(s) && mod(rows(s) - columns(s), 2) == 0, s, -kInf), x);
+       return result(where(causal(s) && equal(mod(rows(s) - columns(s), 2), 0), s, -kInf), x);
      },
      true, true},
     {"GlobalTokens", 1, qkv,

@@ -126,7 +126,7 @@ const Form kProbabilities[] = {
     {"NotEqualItself", 1, kKeepKeys,
      [](const Ts& x) {
        const Tensor p = softmax(where(x[3], scaled(x), -kInf), -1);
-       return Ts{matmul(where(p == p, p, 0.0), x[2])};
+       return Ts{matmul(where(equal(p, p), p, 0.0), x[2])};
      }},
     {"MaskTwice", 1, kKeepKeys,
      [](const Ts& x) {
@@ -198,7 +198,7 @@ const Form kProbabilities[] = {
        const Tensor s = scaled(x);
        return Ts{matmul(softmax(s, -1), x[2]), s};
      }},
-    {"TwoProducts", 2,
+    {"TwoProducts", 1,
      with(DType::f64,
           [](const Sizes& s) {
             return Shape{s.b, s.h, s.k, 2};

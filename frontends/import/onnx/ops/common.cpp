@@ -7,12 +7,16 @@ namespace {
 
 bool is_half(DType t) { return t == DType::f16 || t == DType::bf16; }
 
+}  // namespace
+
 int64_t at_least(const Context& c, std::string_view name, int64_t value, int64_t least) {
   if (value < least || value > INT32_MAX)
     c.invalid(std::string(name) + " is " + std::to_string(value) + ", it must be at least " +
               std::to_string(least) + " and below 2^31");
   return value;
 }
+
+namespace {
 
 // One number an axis, or `fallback` for each.
 Ints per_axis(Context& c, std::string_view name, int64_t axes, int64_t fallback) {
@@ -91,7 +95,8 @@ SpatialWindows spatial_windows(Context& c, const Tensor& x, const Ints& kernel) 
       int64_t missing = reach - 1;
       if (w.stride[d] != 1) {
         const Dim& n = x.dim(2 + static_cast<int64_t>(d));
-        if (!n.is_const()) c.unsupported("auto_pad with strides needs known sizes, one is " + n.str());
+        if (!n.is_const() || n.value() > INT32_MAX)
+          c.unsupported("auto_pad with strides needs known sizes below 2^31, one is " + n.str());
         const int64_t windows = (n.value() + w.stride[d] - 1) / w.stride[d];
         missing = std::max<int64_t>(0, (windows - 1) * w.stride[d] + reach - n.value());
       }

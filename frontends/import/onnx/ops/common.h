@@ -13,6 +13,9 @@ Tensor widened(const Tensor& x);
 /// An error where a list ("strides", "axes") has not as many numbers as wanted.
 void check_count(const Context& c, std::string_view what, size_t got, int64_t want);
 
+/// `value`, a number of list `name`; an error where it is below `least` or not below 2^31.
+int64_t at_least(const Context& c, std::string_view name, int64_t value, int64_t least);
+
 /// Positions along an axis of `size`, of which negative ones count from the end (`signed_positions`), as i32
 /// or i64: operand i.
 Tensor positions(Context& c, size_t i, const Dim& size, bool signed_positions = true);

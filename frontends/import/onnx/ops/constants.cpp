@@ -1,5 +1,7 @@
 // Values that come from nowhere or from shapes alone, and ops that pass their operand on.
 #include <algorithm>
+#include <cmath>
+#include <numbers>
 
 #include "frontends/import/onnx/ops/common.h"
 
@@ -54,8 +56,24 @@ std::vector<Tensor> dropped_out(Context& c) {
   return out;
 }
 
+// a + b cos(2 pi i / n) + d cos(4 pi i / n): the windows of signal analysis.
+Tensor window(Context& c, double a, double b, double d) {
+  const int64_t size = c.const_int(0);
+  if (size < 0 || size > (1 << 24)) c.unsupported("a window of size " + std::to_string(size));
+  const double n = static_cast<double>(c.integer("periodic", 1) != 0 ? size : size - 1);
+  Array w(DType::f64, {size});
+  for (int64_t i = 0; i < size; ++i) {
+    const double angle = n > 0 ? 2 * std::numbers::pi * static_cast<double>(i) / n : 0;
+    w.set_flat(i, a + b * std::cos(angle) + d * std::cos(2 * angle));
+  }
+  return w.cast(c.dtype("output_datatype", DType::f32));
+}
+
 }  // namespace
 
+FOVEA_ONNX(HannWindow) { return {window(c, 0.5, -0.5, 0)}; }
+FOVEA_ONNX(HammingWindow) { return {window(c, 25.0 / 46, -21.0 / 46, 0)}; }
+FOVEA_ONNX(BlackmanWindow) { return {window(c, 0.42, -0.5, 0.08)}; }
 FOVEA_ONNX(Constant) { return {constant_of(c)}; }
 FOVEA_ONNX(ConstantOfShape) { return {constant_of_shape(c)}; }
 FOVEA_ONNX(Identity) { return {c.in(0)}; }

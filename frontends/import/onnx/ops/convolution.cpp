@@ -75,7 +75,7 @@ void choose_padding(Context& c, const Tensor& x, Ints& extra, SpatialWindows& w)
   for (size_t d = 0; d < axes; ++d) {
     const Dim n = x.dim(2 + static_cast<int64_t>(d));
     const int64_t reach = w.dilation[d] * (w.kernel[d] - 1) + 1;
-    const Dim target = wanted.empty() ? n * Dim(w.stride[d]) : Dim(wanted[d]);
+    const Dim target = wanted.empty() ? n * Dim(w.stride[d]) : Dim(at_least(c, "output_shape", wanted[d], 1));
     const Dim rest = (n - Dim(1)) * Dim(w.stride[d]) + Dim(extra[d] + reach) - target;
     if (!rest.is_const()) c.unsupported("output_shape needs known sizes, one is " + n.str());
     const int64_t total = std::max<int64_t>(0, rest.value()), half = total / 2;
@@ -104,6 +104,7 @@ Tensor transposed(Context& c) {
   if (groups < 1) c.invalid("group is " + std::to_string(groups));
   Ints extra = c.ints("output_padding", Ints(w.kernel.size(), 0));
   check_count(c, "output_padding", extra.size(), w.rank());
+  for (int64_t v : extra) at_least(c, "output_padding", v, 0);
   choose_padding(c, x, extra, w);
   if (w.rank() == 2) return conv_transpose2d(x, weight, bias, options_of(w, 0, groups), extra);
   if (w.rank() == 1) {

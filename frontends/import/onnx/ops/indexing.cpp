@@ -215,8 +215,26 @@ Tensor reversed_sequences(Context& c) {
   return take_along_axis(x, broadcast_to(reshape(at, shape), x.shape()), time);
 }
 
+// A cache with `updates` in place of its elements from each sample's position on.
+Tensor cache_written(Context& c) {
+  const Tensor cache = c.in(0), updates = c.in(1);
+  const int64_t axis = axis_of(c, c.integer("axis", -2), cache.rank());
+  const std::string mode = c.text("mode", "linear");
+  if (mode != "linear" && mode != "circular") c.invalid("mode is \"" + mode + "\"");
+  if (axis == 0 || updates.rank() != cache.rank()) c.invalid("updates and cache do not fit");
+  const Shape ones(static_cast<size_t>(cache.rank()), Dim(1));
+  const Tensor size = extent(cache.dim(axis)), count = extent(updates.dim(axis));
+  Tensor at = iota(with_size(ones, axis, cache.dim(axis)), axis);  // which update each element gets
+  if (c.has(2)) at = at - reshape(cast(c.in(2), DType::i64), with_size(ones, 0, cache.dim(0)));
+  if (mode == "circular") at = mod(at, size);
+  const Tensor fresh = logical_and(less(-1, at), less(at, count));
+  const Tensor from = broadcast_to(where(fresh, at, 0), cache.shape());
+  return where(fresh, take_along_axis(updates, from, axis), cache);
+}
+
 }  // namespace
 
+FOVEA_ONNX(TensorScatter) { return {cache_written(c)}; }
 FOVEA_ONNX(Gather) { return {gathered(c)}; }
 FOVEA_ONNX(GatherElements) { return {gathered_elements(c)}; }
 FOVEA_ONNX(GatherND) { return {gathered_nd(c)}; }

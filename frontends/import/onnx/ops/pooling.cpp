@@ -57,10 +57,12 @@ Tensor largest(const Tensor& x, const SpatialWindows& w) {
   });
 }
 
-Tensor averages(const Tensor& x, const SpatialWindows& w) {
+// Also right where padding does not count: how many elements of a window do is a product over its axes.
+Tensor averages(const Tensor& x, const SpatialWindows& w, bool count_padding) {
   return by_planes(x, w, [&](const Tensor& planes, size_t i, size_t j) {
-    return avg_pool2d(planes, pair(w.kernel, i, j, 1),
-                      {.stride = pair(w.stride, i, j, 1), .padding = pads(w, i, j)});
+    return avg_pool2d(
+        planes, pair(w.kernel, i, j, 1),
+        {.stride = pair(w.stride, i, j, 1), .padding = pads(w, i, j), .count_include_pad = count_padding});
   });
 }
 
@@ -77,9 +79,11 @@ Tensor padded_to_windows(const Tensor& x, const SpatialWindows& w, double value)
 }
 
 // The elements (i, j, ...) of all windows of an operand padded to its windows.
-Tensors taps_of(const Tensor& padded, const SpatialWindows& w) {
+Tensors taps_of(Context& c, const Tensor& padded, const SpatialWindows& w) {
   int64_t count = 1;
-  for (int64_t k : w.kernel) count *= k;
+  for (int64_t k : w.kernel)
+    if (__builtin_mul_overflow(count, k, &count) || count > 4096)
+      c.unsupported("windows of more than 4096 elements with a ceil_mode, dilations or indices");
   Tensors taps;
   for (int64_t t = 0; t < count; ++t) {
     Shape starts{0, 0}, stops{padded.dim(0), padded.dim(1)};
@@ -102,9 +106,6 @@ Tensors taps_of(const Tensor& padded, const SpatialWindows& w) {
 
 // Where in the tensor the largest element of each window stands: for one thing its place among the taps.
 Tensor largest_position(Context& c, const Tensor& x, const SpatialWindows& w) {
-  int64_t taps = 1;
-  for (int64_t k : w.kernel) taps *= k;
-  if (taps > 4096) c.unsupported("indices of windows of " + std::to_string(taps) + " elements");
   const Shape shape = x.shape();
   const Dim plane = product(Shape(shape.begin() + 2, shape.end()));
   const bool columns_first = c.integer("storage_order", 0) != 0;
@@ -119,8 +120,8 @@ Tensor largest_position(Context& c, const Tensor& x, const SpatialWindows& w) {
     s[0] = s[1] = 1;
     return s;
   }());
-  const Tensors values = taps_of(padded_to_windows(x, w, -kInf), w);
-  const Tensors places = taps_of(padded_to_windows(in_plane, w, 0), w);
+  const Tensors values = taps_of(c, padded_to_windows(x, w, -kInf), w);
+  const Tensors places = taps_of(c, padded_to_windows(in_plane, w, 0), w);
   Tensor best = values[0], at = broadcast_to(places[0], best.shape());
   for (size_t t = 1; t < values.size(); ++t) {
     const Tensor better = greater(values[t], best);
@@ -146,45 +147,26 @@ std::vector<Tensor> max_pooled(Context& c) {
 
 Tensor average_pooled(Context& c) {
   const Tensor x = c.in(0);
-  SpatialWindows w = spatial_windows(c, x, c.ints("kernel_shape"));
+  const SpatialWindows w = spatial_windows(c, x, c.ints("kernel_shape"));
   const bool count_padding = c.integer("count_include_pad", 0) != 0;
-  bool plain = !w.ceil;
-  for (size_t d = 0; d < w.kernel.size(); ++d)
-    plain = plain && w.dilation[d] == 1 && (count_padding || (w.low[d] == 0 && w.high[d] == 0));
-  if (plain) return averages(x, w);
-  // The sum over each window by the number of its elements that count: those of x, or of x and its padding.
-  Shape ones_shape = x.shape(), low(2, Dim(0)), high(2, Dim(0));
-  ones_shape[0] = ones_shape[1] = 1;
-  Tensor counted = ones(ones_shape, widened(x).dtype());
-  SpatialWindows counts = w;
-  if (count_padding) {
-    low.insert(low.end(), w.low.begin(), w.low.end());
-    high.insert(high.end(), w.high.begin(), w.high.end());
-    counted = ones(
-        [&] {
-          Shape s = ones_shape;
-          for (size_t d = 2; d < s.size(); ++d) s[d] = s[d] + low[d] + high[d];
-          return s;
-        }(),
-        widened(x).dtype());
+  if (!w.ceil && w.dilation == Ints(w.kernel.size(), 1)) return averages(x, w, count_padding);
+  // The sum over each window by how many of its elements count: those of x, or of x and its padding, but not
+  // what a last window takes beyond that.
+  const Tensor whole = padded_to_windows(widened(x), w, 0);
+  Shape shape = x.shape(), before(2, Dim(0)), behind(2, Dim(0));
+  shape[0] = shape[1] = 1;
+  for (size_t d = 0; d < w.kernel.size(); ++d) {
+    if (count_padding) shape[2 + d] = shape[2 + d] + Dim(w.low[d]) + Dim(w.high[d]);
+    before.push_back(count_padding ? 0 : w.low[d]);
+    behind.push_back(whole.dim(2 + static_cast<int64_t>(d)) - shape[2 + d] - before.back());
   }
   const auto total = [&](const Tensor& padded) {
     Tensor sum;
-    for (const Tensor& tap : taps_of(padded, w)) sum = sum.defined() ? sum + tap : tap;
+    for (const Tensor& tap : taps_of(c, padded, w)) sum = sum.defined() ? sum + tap : tap;
     return sum;
   };
-  const Tensor sums = total(padded_to_windows(widened(x), w, 0));
-  // With padding counted, what a last window takes beyond it still does not count.
-  Tensor extended = counted;
-  if (count_padding) {
-    Shape behind(2, Dim(0));
-    const Tensor reached = padded_to_windows(x, w, 0);
-    for (int64_t d = 2; d < x.rank(); ++d) behind.push_back(reached.dim(d) - counted.dim(d));
-    extended = pad(counted, Shape(behind.size(), Dim(0)), behind);
-  } else {
-    extended = padded_to_windows(counted, w, 0);
-  }
-  return cast(sums / maximum(total(extended), 1.0), x.dtype());
+  const Tensor counted = pad(ones(shape, whole.dtype()), before, behind);
+  return cast(total(whole) / maximum(total(counted), 1.0), x.dtype());
 }
 
 Tensor lp_pooled(Context& c) {
@@ -193,7 +175,7 @@ Tensor lp_pooled(Context& c) {
   const double p = static_cast<double>(c.integer("p", 2));
   if (p < 1) c.invalid("p is " + std::to_string(p));
   Tensor sum;
-  for (const Tensor& tap : taps_of(padded_to_windows(pow(abs(x), p), w, 0), w))
+  for (const Tensor& tap : taps_of(c, padded_to_windows(pow(abs(x), p), w, 0), w))
     sum = sum.defined() ? sum + tap : tap;
   return pow(sum, 1 / p);
 }

@@ -84,7 +84,7 @@ Tensor resize_axis(const Rule& r, const Axis& a, const Tensor& x) {
     std::vector<int64_t> from;
     for (int64_t i = 0; i < a.out; ++i) {
       const double at = nearest_of(r, source_of(r, a, i));
-      from.push_back(static_cast<int64_t>(std::clamp(at, 0.0, static_cast<double>(a.in - 1))));
+      from.push_back(at > 0 ? static_cast<int64_t>(std::min(at, static_cast<double>(a.in - 1))) : 0);
     }
     return gather(x, Array::of(from, {a.out}), a.axis);
   }
@@ -184,7 +184,7 @@ std::vector<Axis> axes_to_resize(Context& c, const Rule& r, const Tensor& x) {
     Axis a{which[i], n.value(), 0, 1};
     const double from = static_cast<double>(a.in);
     const double to = scales.empty() ? static_cast<double>(sizes[i].value()) : std::floor(from * scales[i]);
-    if (!(to >= 0 && to < INT32_MAX) || a.in < 1)
+    if (!(to >= 0 && to * from < 1 << 28) || a.in < 1 || (!scales.empty() && !(scales[i] > 0)))
       c.invalid("axis " + std::to_string(which[i]) + " of size " + n.str() + " would get size " +
                 std::to_string(to));
     a.out = static_cast<int64_t>(to);

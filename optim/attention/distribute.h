@@ -1,0 +1,13 @@
+// Another way to write a graph in which more attention may be seen: sums of probabilities times values as
+// sums of products, einsums of many operands as products of two.
+#pragma once
+
+#include "optim/attention/view.h"
+#include "optim/rewrite/pass.h"
+
+namespace fovea::match {
+
+/// The graph written that way, or nullptr where nothing changes.
+std::shared_ptr<Graph> distributed(const View& view, PassContext& context);
+
+}  // namespace fovea::match

@@ -1,0 +1,110 @@
+// Instruction sets agree, and the contract on numerics: the fused kernels' error is at most twice that of the
+// user's own operations in the same type, plus four units in the last place of the largest value.
+#include <gtest/gtest.h>
+
+#include "tests/unit/attention_cases.h"
+#include "tests/unit/simd_test_util.h"
+
+namespace fovea::test {
+namespace {
+
+// The decomposition of a case as a function of its own ("f"), and its gradients ("g").
+class Unfused {
+ public:
+  Unfused(const AttentionCase& c, DType dtype) : in_(in_type(c.in, dtype)) {
+    auto f = Builder::make(module_, "f");
+    Ints wrt;
+    {
+      TraceScope scope(f);
+      std::vector<Tensor> x;
+      for (size_t i = 0; i < in_.size(); ++i) {
+        x.push_back(f->input("", {in_[i].dtype(), to_shape(in_[i].shape())}));
+        if (is_floating(in_[i].dtype())) wrt.push_back(static_cast<int64_t>(i));
+      }
+      const Attrs attrs = attend::attrs_of(c.spec);
+      for (const Tensor& y : find_op("attention").decompose_fn()({x, attrs})) {
+        f->output("", y);
+        out_.push_back(y.type());
+      }
+    }
+    f->finish();
+    auto g = Builder::make(module_, "g");
+    std::vector<Tensor> x;
+    for (const Array& a : in_) x.push_back(g->input("", {a.dtype(), to_shape(a.shape())}));
+    for (const TensorType& t : out_) x.push_back(g->input("", t));
+    const auto all = g->add(find_op("vjp"), x,
+                            {{"function", FunctionRef{"f"}}, {"wrt", wrt}, {"seeds", Ints{0, 1, 2}}}, {});
+    for (size_t i = out_.size(); i < all.size(); ++i) g->output("", all[i]);
+    g->finish();
+  }
+
+  // Results, then gradients.
+  std::vector<Array> run(const std::string& backend, const std::vector<Array>& cotangents) {
+    CompileOptions options;
+    options.backend = backend;
+    options.optimise = false;
+    auto all = Program(module_, "f", options).run(in_);
+    std::vector<Array> args = in_;
+    for (size_t i = 0; i < cotangents.size(); ++i) args.push_back(cotangents[i].cast(out_[i].dtype));
+    for (const Array& g : Program(module_, "g", options).run(args)) all.push_back(g);
+    return all;
+  }
+
+ private:
+  std::shared_ptr<Module> module_ = std::make_shared<Module>();
+  std::vector<Array> in_;
+  std::vector<TensorType> out_;
+};
+
+struct Errors {
+  double most = 0, squares = 0, largest = 0;
+  int64_t count = 0;
+};
+
+// Elements that are finite in both the exact and the unfused result count.
+Errors errors(const Array& got, const Array& exact, const Array& unfused) {
+  Errors e;
+  for (int64_t i = 0; i < exact.size(); ++i) {
+    const double want = exact.get_flat(i);
+    if (!std::isfinite(want) || !std::isfinite(unfused.get_flat(i))) continue;
+    const double off = std::abs(got.get_flat(i) - want);
+    e.most = off <= e.most ? e.most : off;  // NaN stays
+    e.squares += off * off;
+    e.largest = std::max(e.largest, std::abs(want));
+    ++e.count;
+  }
+  return e;
+}
+
+TEST(AttentionNumerics, ErrorIsAtMostTwiceThatOfTheOperations) {
+  for (AttentionCase c : attention_cases()) {
+    c.in = in_type(in_type(c.in, DType::f32), DType::f64);
+    const AttentionRun fused(c, DType::f32);
+    const auto w = in_type(in_type(cotangents(fused, 50), DType::f32), DType::f64);
+    auto got = fused.forward("cpu");
+    for (const Array& g : fused.backward("cpu", w)) got.push_back(g);
+    const auto exact = Unfused(c, DType::f64).run("reference", w),
+               plain = Unfused(c, DType::f32).run("cpu", w);
+    ASSERT_EQ(got.size(), exact.size());
+    for (size_t i = 0; i < got.size(); ++i) {
+      if (i == 2) continue;  // what rounding left of lse
+      const Errors ours = errors(got[i], exact[i], plain[i]), theirs = errors(plain[i], exact[i], plain[i]);
+      const double ulps = 4 * 0x1p-23 * ours.largest;
+      EXPECT_LE(ours.most, 2 * theirs.most + ulps)
+          << c.name << ", result " << i << ", largest " << ours.largest;
+      const auto mean = [](const Errors& e) {
+        return std::sqrt(e.squares / std::max<double>(1, static_cast<double>(e.count)));
+      };
+      EXPECT_LE(mean(ours), 2 * mean(theirs) + ulps) << c.name << ", result " << i;
+    }
+  }
+}
+
+TEST(AttentionNumerics, AgreeOnEveryInstructionSet) {
+  simd_test::for_each_target([] {
+    for (const AttentionCase& c : attention_cases()) check_attention(c, DType::f32);
+  });
+}
+
+}  // namespace
+}  // namespace fovea::test
