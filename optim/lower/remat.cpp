@@ -170,7 +170,8 @@ class Search {
     for (int32_t v : s_.steps[lives_.writer[value]].writes)
       if (v >= 0 && idle_at_peak(v) && next_[v] >= r.at) r.saved += s_.values[v].bytes;
     r.saved -= extended;
-    const bool too_much = lives_.bytes[r.at] + r.made - s_.values[value].bytes > lives_.peak;
+    // Where it is read it is there in any case, with what it is made from: that must be below the peak.
+    const bool too_much = lives_.bytes[r.at] + r.made - s_.values[value].bytes >= lives_.peak;
     return r.saved > 0 && !too_much ? std::optional<Recipe>(std::move(r)) : std::nullopt;
   }
 
