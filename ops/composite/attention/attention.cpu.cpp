@@ -7,8 +7,8 @@
 #include <cmath>
 
 #include "framework/backend/cpu/onednn/scratch.h"
-#include "ops/composite/attention/score_tiles.h"
-#include "ops/composite/attention/spec.h"
+#include "ops/composite/attention/score_tiles_internal.h"
+#include "ops/composite/attention/spec_internal.h"
 #include "ops/shared/blocks.h"
 #include "ops/shared/rows.h"
 

@@ -10,9 +10,9 @@
 #include <cmath>
 
 #include "framework/backend/cpu/onednn/scratch.h"
-#include "ops/composite/attention/gradients_out.h"
-#include "ops/composite/attention/score_tiles.h"
-#include "ops/composite/attention/spec.h"
+#include "ops/composite/attention/gradients_out_internal.h"
+#include "ops/composite/attention/score_tiles_internal.h"
+#include "ops/composite/attention/spec_internal.h"
 #include "ops/shared/blocks.h"
 #include "ops/shared/rows.h"
 

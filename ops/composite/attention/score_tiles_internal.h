@@ -7,8 +7,8 @@
 
 #include "framework/base/checked.h"
 
-#include "ops/composite/attention/problem.h"
-#include "ops/composite/attention/score_form.h"
+#include "ops/composite/attention/problem_internal.h"
+#include "ops/composite/attention/score_form_internal.h"
 #include "ops/shared/simd/attention.h"
 #include "ops/shared/tile/machine.h"
 
