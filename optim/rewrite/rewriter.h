@@ -12,6 +12,7 @@
 
 namespace fovea {
 
+/// Makes one new graph from one old one.
 class Rewriter {
  public:
   Rewriter(const Graph& graph, PassContext& context) : context_(context), old_(graph) {}
