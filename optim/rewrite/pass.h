@@ -33,7 +33,7 @@ struct PassContext {
 /// Returns the new graph, or nullptr where nothing changed. Must not change the graph it is given.
 using PassFn = std::shared_ptr<Graph> (*)(const Graph& graph, PassContext& context);
 
-/// A pass with its place in the pipeline.
+/// A pass and what is known of it.
 struct Pass {
   const char* name;
   Stage stage;

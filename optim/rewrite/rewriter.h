@@ -12,7 +12,7 @@
 
 namespace fovea {
 
-/// Makes one new graph from one old one.
+/// One walk over a graph that replaces values.
 class Rewriter {
  public:
   Rewriter(const Graph& graph, PassContext& context) : context_(context), old_(graph) {}

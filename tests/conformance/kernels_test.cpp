@@ -48,6 +48,7 @@ const std::map<std::string, Tolerance> kAccuracy = {
     {"lstm_gates", kCancelling},
     {"lstm_gates_backward", kCancelling},
     {"matmul", {32, 1, 1}},
+    {"packed_linear", {32, 1, 1}},
     {"max_pool2d_backward", kCancelling},
     {"normal", kCancelling},  // the logarithm of a number near 1
     {"prod", {128, 0}},       // one rounding a factor

@@ -40,30 +40,58 @@ std::string module_path(const std::string& scopes) {
   return before;
 }
 
-// Ops whose result may be far larger than their operands, or is better kept as a rule than as numbers.
-bool is_generator(const std::string& op) {
-  static const std::set<std::string, std::less<>> ops{"Range",
-                                                      "ConstantOfShape",
-                                                      "Expand",
-                                                      "Tile",
-                                                      "EyeLike",
-                                                      "Trilu",
-                                                      "Pad",
-                                                      "Resize",
-                                                      "Upsample",
-                                                      "OneHot",
-                                                      "Einsum",
-                                                      "RandomNormal",
-                                                      "If",
-                                                      "RandomUniform",
-                                                      "Bernoulli",
-                                                      "Multinomial",
-                                                      "Loop",
-                                                      "Scan",
-                                                      "RandomNormalLike",
-                                                      "RandomUniformLike",
-                                                      "Dropout",
-                                                      "ConvTranspose"};
+// Ops that are computed at once where their operands are small constants: what sizes, positions and scales
+// are computed with. None makes much out of little.
+bool is_arithmetic(const std::string& op) {
+  static const std::set<std::string, std::less<>> ops{"Abs",
+                                                      "Add",
+                                                      "And",
+                                                      "Ceil",
+                                                      "Clip",
+                                                      "CastLike",
+                                                      "Concat",
+                                                      "CumSum",
+                                                      "Div",
+                                                      "Equal",
+                                                      "Exp",
+                                                      "Floor",
+                                                      "Gather",
+                                                      "GatherElements",
+                                                      "GatherND",
+                                                      "Greater",
+                                                      "GreaterOrEqual",
+                                                      "IsInf",
+                                                      "IsNaN",
+                                                      "Less",
+                                                      "LessOrEqual",
+                                                      "Log",
+                                                      "MatMul",
+                                                      "Max",
+                                                      "Min",
+                                                      "Mod",
+                                                      "Mul",
+                                                      "Neg",
+                                                      "Not",
+                                                      "Or",
+                                                      "Pow",
+                                                      "Reciprocal",
+                                                      "ReduceMax",
+                                                      "ReduceMean",
+                                                      "ReduceMin",
+                                                      "ReduceProd",
+                                                      "ReduceSum",
+                                                      "Round",
+                                                      "Scatter",
+                                                      "ScatterElements",
+                                                      "ScatterND",
+                                                      "Shape",
+                                                      "Sign",
+                                                      "Size",
+                                                      "Sqrt",
+                                                      "Sub",
+                                                      "Sum",
+                                                      "Where",
+                                                      "Xor"};
   return ops.contains(op);
 }
 
@@ -97,8 +125,9 @@ struct Restore {
 };
 
 bool runs_at_once(const std::string& op, const std::vector<Item*>& inputs) {
-  if (inputs.empty() || is_generator(op)) return op == "Constant";
+  if (inputs.empty()) return op == "Constant";
   const bool any_size = is_rearrangement(op);
+  if (!any_size && !is_arithmetic(op)) return false;
   return std::all_of(inputs.begin(), inputs.end(), [&](const Item* item) {
     return !item || (is_constant(*item) && (any_size || elements_of(*item) <= kSmall));
   });

@@ -35,7 +35,9 @@ class PackedLinear {
     row_pieces_ = std::max<int64_t>(1, pieces_of(m_, std::max<int64_t>(8, kRowElements / depth)));
     const double flops = 2.0 * static_cast<double>(m_) * static_cast<double>(n_) * static_cast<double>(k_);
     const auto wanted = static_cast<int64_t>(std::clamp(flops / kPieceFlops, 1.0, kMostPieces));
-    panel_pieces_ = std::clamp<int64_t>(pieces_of(wanted, row_pieces_), 1, std::max<int64_t>(1, panels_));
+    // A few panels a piece, so that the next one can be fetched in time.
+    const int64_t most = std::min(panels_, std::max<int64_t>(8, panels_ / 4));
+    panel_pieces_ = std::clamp<int64_t>(pieces_of(wanted, row_pieces_), 1, most);
   }
 
   void run(const KernelArgs& args) const {
