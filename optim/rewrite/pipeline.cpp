@@ -12,10 +12,10 @@
 #include "optim/passes/cse.h"
 #include "optim/passes/dce.h"
 #include "optim/passes/fold.h"
-#include "optim/passes/linear_cross_entropy.h"
 #include "optim/passes/layout.h"
-#include "optim/passes/regions.h"
+#include "optim/passes/linear_cross_entropy.h"
 #include "optim/passes/pack_weights.h"
+#include "optim/passes/regions.h"
 #include "optim/rewrite/pass.h"
 #include "optim/rewrite/selection.h"
 
