@@ -13,12 +13,16 @@ namespace {
 
 using tiles::Program;
 
+constexpr int32_t kFewLaunches = 4;
+constexpr size_t kFewOperands = 3, kCheapForm = 4;
+
 // Makes the graph in which every group worth it is one node.
 class RegionWriter {
  public:
-  RegionWriter(const Graph& graph, PassContext& context)
+  RegionWriter(const Graph& graph, PassContext& context, bool all)
       : old_(graph),
         context_(context),
+        all_(all),
         groups_(graph, *context.module),
         live_(graph.nodes.size(), false),
         outside_(graph.nodes.size(), false),
@@ -71,20 +75,56 @@ class RegionWriter {
     }
   }
 
-  // A group is worth a node where at least two launches become one.
+  // Which groups become nodes.
   bool choose() {
-    bool any = false;
     std::vector<int32_t> launches;
+    std::vector<NodeId> first;
     for (NodeId id = 0; id < static_cast<NodeId>(old_.nodes.size()); ++id) {
       const int32_t g = std::max(groups_.of(id), groups_.of_sum(id));
       if (g < 0 || !live_[id]) continue;
-      if (static_cast<size_t>(g) >= launches.size()) launches.resize(g + 1, 0);
-      any = ++launches[g] >= 2 || any;
+      if (static_cast<size_t>(g) >= launches.size()) {
+        launches.resize(g + 1, 0);
+        first.resize(g + 1, -1);
+      }
+      if (launches[g]++ == 0) first[g] = id;
     }
     chosen_.assign(launches.size(), false);
     emitted_.assign(launches.size(), false);
-    for (size_t g = 0; g < launches.size(); ++g) chosen_[g] = launches[g] >= 2;
+    bool any = false;
+    for (size_t g = 0; g < launches.size(); ++g) {
+      if (launches[g] < 2) continue;
+      chosen_[g] = all_ || pays(groups_.region(static_cast<int32_t>(g)), launches[g]);
+      if (!chosen_[g]) refuse(groups_.region(static_cast<int32_t>(g)), first[g]);
+      any = any || chosen_[g];
+    }
     return any;
+  }
+  // The machine goes over a strip once an instruction: measured, that beats loops of their own where at least
+  // four cheap ones become one pass and few operands are read. Costly functions, dropout and sums have loops
+  // that keep everything in registers.
+  bool pays(const Region& r, int32_t launches) const {
+    if (launches < kFewLaunches || !r.sums.empty()) return false;
+    size_t whole = 0;
+    for (const Value& v : r.operands) whole += old_.type(v).shape == *r.space;
+    if (whole > kFewOperands) return false;
+    for (NodeId id : r.members)
+      if (live_[id] && groups_.form(id).code.size() > kCheapForm) return false;
+    return true;
+  }
+  void refuse(const Region& r, NodeId id) {
+    if (!context_.records) return;
+    FusionRecord record;
+    record.region = "map";
+    record.reason = Reason::cost;
+    record.function = old_.name;
+    const Node& node = old_.nodes[id];
+    record.node = node.op->name() + "#" + std::to_string(id);
+    record.scope = context_.module->scopes[node.scope];
+    record.source = node.source;
+    record.sentence = std::to_string(r.members.size() + r.sums.size()) + " pointwise operations over " +
+                      to_string(*r.space) + " are faster one by one";
+    record.nearest = "at least four cheap operations that read at most three whole tensors";
+    context_.records->push_back(std::move(record));
   }
   int32_t fused(NodeId id) const {
     const int32_t g = std::max(groups_.of(id), groups_.of_sum(id));
@@ -271,6 +311,7 @@ class RegionWriter {
 
   const Graph& old_;
   PassContext& context_;
+  const bool all_;
   const RegionGroups groups_;
   std::vector<bool> live_, outside_;
   std::vector<bool> chosen_, emitted_;
@@ -284,7 +325,11 @@ class RegionWriter {
 
 std::shared_ptr<Graph> fuse_regions(const Graph& graph, PassContext& context) {
   if (context.backend != "cpu") return nullptr;  // others would take the regions apart again
-  return RegionWriter(graph, context).run();
+  return RegionWriter(graph, context, false).run();
+}
+
+std::shared_ptr<Graph> fuse_all_regions(const Graph& graph, PassContext& context) {
+  return RegionWriter(graph, context, true).run();
 }
 
 }  // namespace fovea

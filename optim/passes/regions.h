@@ -10,6 +10,8 @@ namespace fovea {
 /// value that is needed elsewhere, too, is one more result. Linear in the size of the graph; no group holds
 /// two ends of a path that leaves it.
 std::shared_ptr<Graph> fuse_regions(const Graph& graph, PassContext& context);
+/// The same, with every group of at least two nodes, whether it pays or not.
+std::shared_ptr<Graph> fuse_all_regions(const Graph& graph, PassContext& context);
 inline const std::vector<const char*> kRegionRules = {"fuse_map", "fuse_map_sum"};
 
 }  // namespace fovea

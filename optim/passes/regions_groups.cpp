@@ -9,10 +9,21 @@ namespace {
 
 constexpr size_t kMostOperands = 16, kMostWholeOperands = 6, kMostMembers = 48, kMostSums = 6;
 constexpr int64_t kMostInstructions = 160;
-constexpr int64_t kFewColumns = 8;
+constexpr int64_t kFewColumns = 8, kFewElements = 1024;
 
 bool contains(const std::vector<Value>& list, Value v) {
   return std::find(list.begin(), list.end(), v) != list.end();
+}
+
+// Too few elements for a pass over memory to count.
+bool is_small(const Shape& space) {
+  int64_t elements = 1;
+  for (const Dim& d : space) {
+    if (!d.is_const()) return false;
+    if (d.value() >= kFewElements) return false;
+    elements *= d.value();
+  }
+  return elements < kFewElements;
 }
 
 // The type that real members of a node's region compute in; `typed` false: no real numbers.
@@ -111,7 +122,7 @@ bool RegionGroups::try_member(NodeId id) {
   bool typed = false;
   if (!compute_of(graph_, node, compute, typed)) return false;
   const Shape& space = node.outputs[0].shape;
-  if (space.empty()) return false;  // single numbers are no work
+  if (is_small(space)) return false;
   std::vector<Value> inputs;
   std::vector<int32_t> groups;
   for (const Value& v : node.inputs) {

@@ -15,6 +15,7 @@
 #include "ops/shared/reference.h"
 #include "ops/shared/simd/reduce.h"
 #include "ops/shared/tile/machine.h"
+#include "ops/shared/tile/machine_loops.h"
 #include "ops/shared/widen.h"
 
 namespace fovea {
@@ -303,10 +304,10 @@ void FusedMap::item(const Launch& launch, int64_t number) const {
   const int64_t machine_bytes = aligned(machine_->scratch_bytes(tile_rows_, tile_columns_));
   const int64_t tile_bytes = aligned(tile_rows_ * tile_columns_ * 8);
   Work work;
-  work.machine = onednn::thread_scratch(machine_bytes + (scratch_results_ + 1) * tile_bytes +
+  work.machine = onednn::thread_scratch(machine_bytes + scratch_results_ * tile_bytes +
                                         aligned(std::max(1, row_reductions_) * tile_rows_ * 8));
   work.tiles = work.machine + machine_bytes;
-  double* row_sums = reinterpret_cast<double*>(work.tiles + (scratch_results_ + 1) * tile_bytes);
+  double* row_sums = reinterpret_cast<double*>(work.tiles + scratch_results_ * tile_bytes);
   if (partials_of_item_ > 0) {
     work.sums = static_cast<double*>(launch.args.workspace) + number * partials_of_item_;
     std::fill_n(work.sums, partials_of_item_, 0.0);
@@ -399,16 +400,8 @@ void FusedMap::tile(const Launch& launch, const Work& work, int64_t first_row, i
       reduce_rows(reduction, from, stride, rows, columns, row_sums + slot++ * tile_rows_, column == 0);
       continue;
     }
-    char* sums = work.tiles + scratch_results_ * tile_bytes;
-    simd::find_reduce_columns("sum", compute_)(from, static_cast<size_t>(stride), sums,
-                                               static_cast<size_t>(rows), static_cast<size_t>(columns));
-    double* into = work.sums + reduction.partials + column;
-    if (compute_ == DType::f64) {
-      for (int64_t c = 0; c < columns; ++c) into[c] += reinterpret_cast<const double*>(sums)[c];
-    } else {
-      for (int64_t c = 0; c < columns; ++c)
-        into[c] += static_cast<double>(reinterpret_cast<const float*>(sums)[c]);
-    }
+    tiles::add_column_sums(from, static_cast<size_t>(stride), static_cast<size_t>(rows),
+                           static_cast<size_t>(columns), work.sums + reduction.partials + column, compute_);
   }
 }
 

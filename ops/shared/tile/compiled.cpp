@@ -1,6 +1,8 @@
 #include "ops/shared/tile/compiled.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <cstring>
 #include <map>
 
@@ -10,7 +12,9 @@
 namespace fovea::tiles {
 namespace {
 
-constexpr int64_t kRegisterBytes = 20 << 10;  // all registers together stay well inside a first-level cache
+constexpr int64_t kRegisterBytes = 24
+                                   << 10;  // registers, operands and results stay inside a first-level cache
+constexpr int32_t kAnyUses = 1 << 30;
 constexpr int64_t kLeastStrip = 128, kMostStrip = 1024;
 
 struct Range {
@@ -33,7 +37,9 @@ class Compiler {
       if (uses_[v] > 0 && !joined_[v]) node_of_[v] = emit(static_cast<int32_t>(v));
     assign_slots();
     const int64_t real = narrow_ ? 4 : 8;
-    const int64_t bytes = std::max<int64_t>(1, out_.real_slots * real + out_.wide_slots * 8);
+    const auto beside =
+        static_cast<int64_t>(out_.operands + p_.results.size());  // they are in the cache, too
+    const int64_t bytes = std::max<int64_t>(1, (out_.real_slots + beside) * real + out_.wide_slots * 8);
     out_.strip = std::clamp(kRegisterBytes / bytes, kLeastStrip, kMostStrip) / 16 * 16;
     return std::move(out_);
   }
@@ -55,24 +61,121 @@ class Compiler {
       if (n > 2) ++uses_[i.c];
     }
     for (size_t v = 0; v < p_.code.size(); ++v) {
+      if (uses_[v] == 0) continue;
+      find_normal(static_cast<int32_t>(v));
+      if (zeroes(p_.code[v])) joined_[p_.code[v].a] = true;
+    }
+    for (size_t v = 0; v < p_.code.size(); ++v) {
       const Instr& i = p_.code[v];
       if (uses_[v] == 0 || i.kind != Kind::real || (i.code != Code::add && i.code != Code::sub)) continue;
-      const int32_t product = is_product(i.a) && uses_[i.a] == 1   ? i.a
-                              : is_product(i.b) && uses_[i.b] == 1 ? i.b
-                                                                   : -1;
+      const auto free = [&](int32_t x) {
+        return is_product(x) && uses_[x] == 1 && !joined_[x] && !normal_.count(x);
+      };
+      if (joined_[v]) continue;
+      const int32_t product = free(i.a) ? i.a : free(i.b) ? i.b : -1;
       if (product >= 0) joined_[product] = true;
     }
   }
 
-  int32_t emit(int32_t v) {
+  // The operand beside the constant `number`, of a sum or product `code` that only one value uses; or -1.
+  int32_t beside(int32_t v, Code code, double number, int32_t most_uses = 1) const {
     const Instr& i = p_.code[v];
-    if (i.code == Code::constant) return constant(i, v);
+    if (i.code != code || i.kind != Kind::real || uses_[v] > most_uses) return -1;
+    const auto is = [&](int32_t x) {
+      return p_.code[x].code == Code::constant && std::fabs(p_.code[x].number - number) <= 1e-8;
+    };
+    return is(i.a) ? i.b : is(i.b) ? i.a : -1;
+  }
+  // 1 + erf(x / sqrt(2)): x, or -1.
+  int32_t erf_of_normal(int32_t v) const {
+    const int32_t e = beside(v, Code::add, 1);
+    if (e < 0 || p_.code[e].code != Code::erf || uses_[e] != 1) return -1;
+    return beside(p_.code[e].a, Code::mul, 0.70710678118654752);
+  }
+  void take_in_normal(int32_t sum) {
+    const Instr& i = p_.code[sum];
+    const int32_t e = p_.code[i.a].code == Code::erf ? i.a : i.b;
+    joined_[sum] = joined_[e] = joined_[p_.code[e].a] = true;
+  }
+  // The normal distribution function and its bell curve, as the gelu functions spell them, are one loop.
+  void find_normal(int32_t v) {
+    const Instr& i = p_.code[v];
+    if (i.code == Code::exp) {
+      const int32_t square = beside(i.a, Code::mul, -0.5);
+      if (square < 0 || !is_product(square) || p_.code[square].a != p_.code[square].b) return;
+      joined_[i.a] = true;
+      if (uses_[square] == 1) joined_[square] = true;
+      normal_[v] = {p_.code[square].a, -1, Op::bell};
+    } else if (i.code == Code::mul && i.kind == Kind::real) {
+      const int32_t half = beside(v, Code::mul, 0.5, kAnyUses);
+      if (half >= 0 && erf_of_normal(half) >= 0) {
+        normal_[v] = {erf_of_normal(half), -1, Op::normal_cdf};
+        return take_in_normal(half);
+      }
+      for (const auto& [factor, sum] : {std::pair(i.a, i.b), std::pair(i.b, i.a)}) {
+        const int32_t other = beside(factor, Code::mul, 0.5);
+        if (other < 0 || erf_of_normal(sum) < 0) continue;
+        normal_[v] = {erf_of_normal(sum), other, Op::normal_cdf};
+        joined_[factor] = true;
+        return take_in_normal(sum);
+      }
+    }
+  }
+  // A comparison of its own that puts 0 in the place of a real number: masks of gradients and of dropout.
+  bool zeroes(const Instr& i) const {
+    if (i.code != Code::select || i.kind != Kind::real || uses_[i.a] != 1) return false;
+    const Instr &condition = p_.code[i.a], &yes = p_.code[i.b];
+    return (condition.code == Code::less || condition.code == Code::less_equal) &&
+           yes.code == Code::constant && std::bit_cast<uint64_t>(yes.number) == 0;
+  }
+  int32_t emit_zeroes(const Instr& i, int32_t v) {
+    const Instr& condition = p_.code[i.a];
+    Node n;
+    n.op = condition.code == Code::less ? Op::zero_where_less : Op::zero_where_less_equal;
+    n.a = node_of_[condition.a];
+    n.b = node_of_[condition.b];
+    n.c = node_of_[i.c];
+    const Rep a = out_.nodes[n.a].rep, b = out_.nodes[n.b].rep;
+    if (a == b) n.loop = find_basic_loop(n.op, a, out_.compute);
+    if (n.loop) return push(n);
+    node_of_[i.a] = plain(condition, i.a, start(condition));
+    return plain(i, v, start(i));
+  }
+  static Node start(const Instr& i) {
     Node n;
     n.op = op_of(i.code);
     n.index = i.index;
+    return n;
+  }
+
+  // normal_cdf(x) or bell(x), times `factor` if there is one.
+  int32_t emit_normal(int32_t x, int32_t factor, Op op) {
+    Node n;
+    n.op = op;
+    n.a = node_of_[x];
+    n.loop = find_math_loop(op, out_.compute);
+    const int32_t value = push(n);
+    if (factor < 0) return value;
+    Node product;
+    product.op = op_of(Code::mul);
+    product.a = node_of_[factor];
+    product.b = value;
+    product.loop = find_basic_loop(product.op, Rep::real, out_.compute);
+    return push(product);
+  }
+
+  int32_t emit(int32_t v) {
+    if (const auto at = normal_.find(v); at != normal_.end())
+      return emit_normal(at->second.x, at->second.factor, at->second.op);
+    const Instr& i = p_.code[v];
+    if (i.code == Code::constant) return constant(i, v);
+    if (zeroes(i)) return emit_zeroes(i, v);
+    Node n = start(i);
     if (arity(i.code) == 0) {
       n.rep = rep_of(i, v);
       n.a = i.code == Code::random ? i.a : -1;
+      if (i.code != Code::iota)
+        out_.operands = std::max(out_.operands, (i.code == Code::random ? i.a : i.index) + 1);
       out_.has_iota = out_.has_iota || i.code == Code::iota;
       return push(n);
     }
@@ -242,6 +345,11 @@ class Compiler {
   std::vector<bool> joined_;
   std::vector<Range> range_;
   std::map<int32_t, int32_t> widened_;
+  struct Normal {
+    int32_t x, factor;
+    Op op;
+  };
+  std::map<int32_t, Normal> normal_;
 };
 
 }  // namespace

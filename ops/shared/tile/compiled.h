@@ -29,6 +29,7 @@ struct Compiled {
   std::vector<int32_t> results;  ///< nodes
   std::vector<char> constants;
   int32_t real_slots = 0, wide_slots = 0;  ///< registers of computing type (masks, i32 too), and of i64
+  int64_t operands = 0;                    ///< one more than the largest number of an operand
   bool has_iota = false;
   int64_t strip = 0;  ///< elements that a register holds
 

@@ -1,4 +1,5 @@
 // Arithmetic, comparisons and logic of the tile machine.
+#include <algorithm>
 #include <cmath>
 
 #include "ops/shared/simd/targets.h"
@@ -9,6 +10,9 @@
 #define HWY_TARGET_INCLUDE "ops/shared/tile/loops_basic.cpp"
 #include "hwy/foreach_target.h"
 #include "ops/shared/tile/loops-inl.h"
+
+#undef FOVEA_TILE_COST
+#define FOVEA_TILE_COST Cheap
 
 HWY_BEFORE_NAMESPACE();
 namespace fovea::tiles::HWY_NAMESPACE {
@@ -28,7 +32,7 @@ FOVEA_TILE_1(NotZero, hn::VecFromMask(d, hn::Not(hn::Eq(x, hn::Zero(d)))));
 FOVEA_TILE_1(Not, hn::Not(x));
 FOVEA_TILE_1(MaskToReal, hn::And(x, hn::Set(d, 1)));
 
-struct Sign {
+struct Sign : Cheap {
   template <class D, class V>
   static HWY_INLINE V apply(D d, V x) {
     using T = hn::TFromD<D>;
@@ -38,14 +42,14 @@ struct Sign {
     return hn::IfThenElse(hn::Gt(x, zero), hn::Set(d, T(1)), below);
   }
 };
-struct MaskToInt {
+struct MaskToInt : Cheap {
   template <class D, class V>
   static HWY_INLINE V apply(D, V x) {
     const hn::RebindToUnsigned<D> du;
     return hn::BitCast(D(), hn::And(hn::BitCast(du, x), hn::Set(du, 1)));
   }
 };
-struct IntToReal {
+struct IntToReal : Cheap {
   template <class D, class V>
   static HWY_INLINE V apply(D d, V x) {
     const hn::RebindToSigned<D> di;
@@ -76,7 +80,27 @@ FOVEA_TILE_3(MultiplyAdd, hn::MulAdd(a, b, c));
 FOVEA_TILE_3(MultiplySubtract, hn::MulSub(a, b, c));
 FOVEA_TILE_3(SubtractProduct, hn::NegMulAdd(a, b, c));
 
-struct Mod {
+FOVEA_TILE_3(ZeroWhereLess, hn::IfThenElse(hn::Lt(a, b), hn::Zero(d), c));
+FOVEA_TILE_3(ZeroWhereLessEqual, hn::IfThenElse(hn::Le(a, b), hn::Zero(d), c));
+
+struct ZeroWhereIntLess : Cheap {
+  template <class D, class V>
+  static HWY_INLINE V apply(D d, V a, V b, V c) {
+    const hn::RebindToSigned<D> di;
+    const auto less = hn::Lt(hn::BitCast(di, a), hn::BitCast(di, b));
+    return hn::IfThenElse(hn::RebindMask(d, less), hn::Zero(d), c);
+  }
+};
+struct ZeroWhereIntLessEqual : Cheap {
+  template <class D, class V>
+  static HWY_INLINE V apply(D d, V a, V b, V c) {
+    const hn::RebindToSigned<D> di;
+    const auto more = hn::Lt(hn::BitCast(di, b), hn::BitCast(di, a));
+    return hn::IfThenElse(hn::RebindMask(d, more), c, hn::Zero(d));
+  }
+};
+
+struct Mod : Costly {
   template <class D, class V>
   static HWY_INLINE V apply(D d, V a, V b) {
     using T = hn::TFromD<D>;
@@ -120,6 +144,8 @@ constexpr Row kReal[] = {
     {FOVEA_CODE(equal), FOVEA_BOTH(loop2, Equal)},
     {FOVEA_CODE(not_equal), FOVEA_BOTH(loop2, NotEqual)},
     {FOVEA_CODE(select), FOVEA_BOTH(loop3, Select)},
+    {Op::zero_where_less, FOVEA_BOTH(loop3, ZeroWhereLess)},
+    {Op::zero_where_less_equal, FOVEA_BOTH(loop3, ZeroWhereLessEqual)},
     {Op::multiply_add, FOVEA_BOTH(loop3, MultiplyAdd)},
     {Op::multiply_subtract, FOVEA_BOTH(loop3, MultiplySubtract)},
     {Op::subtract_product, FOVEA_BOTH(loop3, SubtractProduct)},
@@ -149,6 +175,35 @@ constexpr Row kInt[] = {
     {FOVEA_CODE(not_equal), &loop2<NotEqual, int32_t>, nullptr},
     {FOVEA_CODE(select), &loop3<Select, float>, nullptr},
 };
+
+// Columns are summed in T over at most 32 rows at a time, then in double.
+template <class T>
+void column_sums(const T* x, size_t stride, size_t rows, size_t columns, double* into) {
+  const hn::ScalableTag<T> d;
+  alignas(64) T lanes[hn::MaxLanes(d)];
+  for (size_t c = 0; c < columns; c += hn::Lanes(d)) {
+    const size_t n = std::min(hn::Lanes(d), columns - c);
+    for (size_t r0 = 0; r0 < rows; r0 += 32) {
+      const size_t last = std::min(rows, r0 + 32);
+      auto sum = hn::Zero(d), odd = hn::Zero(d);
+      if (n == hn::Lanes(d)) {
+        size_t r = r0;
+        for (; r + 2 <= last; r += 2) {
+          sum = hn::Add(sum, hn::LoadU(d, x + r * stride + c));
+          odd = hn::Add(odd, hn::LoadU(d, x + (r + 1) * stride + c));
+        }
+        if (r < last) sum = hn::Add(sum, hn::LoadU(d, x + r * stride + c));
+      } else {
+        for (size_t r = r0; r < last; ++r) {
+          auto& into_sum = (r - r0) % 2 == 0 ? sum : odd;
+          into_sum = hn::Add(into_sum, vec::load_tail(d, x + r * stride + c, n));
+        }
+      }
+      hn::Store(hn::Add(sum, odd), d, lanes);
+      for (size_t i = 0; i < n; ++i) into[c + i] += static_cast<double>(lanes[i]);
+    }
+  }
+}
 
 template <class T>
 void to_bytes(const T* masks, uint8_t* bytes, size_t n) {
@@ -185,6 +240,10 @@ LoopFn basic_loop_for(Op op, Rep rep, DType compute) {
          : rep == Rep::i32  ? find_row(kInt, op, compute)
                             : nullptr;
 }
+void column_sums_for(const void* x, size_t stride, size_t rows, size_t columns, double* into, DType compute) {
+  if (compute == DType::f64) return column_sums(static_cast<const double*>(x), stride, rows, columns, into);
+  column_sums(static_cast<const float*>(x), stride, rows, columns, into);
+}
 void masks_to_bytes_for(const void* masks, uint8_t* bytes, size_t n, DType compute) {
   if (compute == DType::f64) return to_bytes(static_cast<const double*>(masks), bytes, n);
   to_bytes(static_cast<const float*>(masks), bytes, n);
@@ -200,11 +259,15 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace fovea::tiles {
 HWY_EXPORT(basic_loop_for);
+HWY_EXPORT(column_sums_for);
 HWY_EXPORT(masks_to_bytes_for);
 HWY_EXPORT(bytes_to_masks_for);
 
 LoopFn find_basic_loop(Op op, Rep rep, DType compute) {
   return HWY_DYNAMIC_DISPATCH(basic_loop_for)(op, rep, compute);
+}
+void add_column_sums(const void* x, size_t stride, size_t rows, size_t columns, double* into, DType compute) {
+  HWY_DYNAMIC_DISPATCH(column_sums_for)(x, stride, rows, columns, into, compute);
 }
 void masks_to_bytes(const void* masks, uint8_t* bytes, size_t n, DType compute) {
   HWY_DYNAMIC_DISPATCH(masks_to_bytes_for)(masks, bytes, n, compute);

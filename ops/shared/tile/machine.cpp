@@ -16,10 +16,15 @@
 namespace fovea::tiles {
 namespace {
 
+constexpr int64_t kMostOperands = 64;  // of tiles whose long row is cut
+constexpr size_t kMostResults = 32;
 constexpr unsigned kColumns = 1, kRows = 2, kFull = kColumns | kRows;  // what a value varies with
 
 int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 int64_t align(int64_t bytes) { return round_up(bytes, 64); }
+
+// Registers lie a little apart, so that equal places of several do not fall on the same cache sets.
+int64_t slot_bytes(int64_t capacity, int64_t element) { return align(capacity * element) + 192; }
 
 // Casts between element types of memory, by DType.
 struct Casts {
@@ -60,17 +65,26 @@ void repeat(const void* one, int64_t n, void* to) {
   std::fill_n(static_cast<T*>(to), n, *static_cast<const T*>(one));
 }
 
-// Where a value of the current strip lies.
+// Where a value lies in the current run of columns.
 struct Place {
-  char* data;
-  int64_t row;    // bytes from row to row
-  unsigned step;  // 1: a run of columns, 0: one group
+  char* data;       // of row 0 of the tile where it moves with the rows, else of the current rows
+  int64_t row;      // bytes from row to row
+  int64_t advance;  // bytes by which it moves from one row of the tile to the next; 0: a register
+  unsigned step;    // 1: a run of columns, 0: one group
+};
+
+// A loop made ready for a run of columns: a strip only moves the addresses.
+struct Step {
+  Loop loop;
+  int64_t y, a, b, c;  // advances
+  int64_t width;
+  bool joined;  // rows lie one behind the other: one long row
 };
 
 // Scratch memory: state of the values, their registers, conversion buffers.
 struct Layout {
   int64_t capacity;  // elements of a register
-  int64_t places, varies, real, wide, columns, rows, buffer, bytes;
+  int64_t places, steps, varies, real, wide, columns, rows, buffer, bytes;
   Layout(const Compiled& p, int64_t tile_rows, int64_t tile_columns) {
     const auto n = static_cast<int64_t>(p.nodes.size());
     const int64_t unit = unit_of(p.compute), wide_row = round_up(std::max<int64_t>(tile_columns, 1), unit);
@@ -85,9 +99,10 @@ struct Layout {
       return here;
     };
     places = take(n * static_cast<int64_t>(sizeof(Place)));
+    steps = take(n * static_cast<int64_t>(sizeof(Step)));
     varies = take(n);
-    real = take(p.real_slots * capacity * element);
-    wide = take(p.wide_slots * capacity * 8);
+    real = take(p.real_slots * slot_bytes(capacity, element));
+    wide = take(p.wide_slots * slot_bytes(capacity, 8));
     buffer = take(2 * capacity * 8);
     columns = take(n * capacity * 8);
     rows = take(n * capacity * 8);
@@ -124,6 +139,7 @@ class Run {
         layout_(p, tile.rows, tile.columns),
         scratch_(scratch),
         places_(reinterpret_cast<Place*>(scratch + layout_.places)),
+        steps_(reinterpret_cast<Step*>(scratch + layout_.steps)),
         varies_(reinterpret_cast<uint8_t*>(scratch + layout_.varies)),
         unit_(unit_of(p.compute)) {}
 
@@ -137,8 +153,11 @@ class Run {
       padded_ = round_up(n_, unit_);
       row_ = 0;
       rows_ = 1;
-      for (int32_t v = 0; v < count; ++v)
+      for (int32_t v = 0; v < count; ++v) {
+        place(v);
+        if (p_.nodes[v].loop) prepare(v, p_.nodes[v]);
         if (!(varies_[v] & kRows)) evaluate(v);
+      }
       for (row_ = 0; row_ < tile_.rows; row_ += strip_rows) {
         rows_ = std::min(strip_rows, tile_.rows - row_);
         for (int32_t v = 0; v < count; ++v)
@@ -173,63 +192,92 @@ class Run {
   }
   int64_t axis_of(const Node& n) const { return n.index < 0 ? n.index + tile_.rank : n.index; }
 
-  // The register (or the area of a value that is no full one) of node v for the current strip.
+  // The register (or the area of a value that is no full one) of node v.
   Place own_place(int32_t v) const {
     const Node& n = p_.nodes[v];
     const int64_t element = p_.size(n.rep), capacity = layout_.capacity;
     switch (varies_[v]) {
       case kFull:
-        return {scratch_ + (n.rep == Rep::i64 ? layout_.wide : layout_.real) + n.slot * capacity * element,
-                padded_ * element, 1};
+        return {scratch_ + (n.rep == Rep::i64 ? layout_.wide : layout_.real) +
+                    n.slot * slot_bytes(capacity, element),
+                padded_ * element, 0, 1};
       case kRows:
-        return {scratch_ + layout_.rows + v * capacity * 8, unit_ * element, 0};
+        return {scratch_ + layout_.rows + v * capacity * 8, unit_ * element, 0, 0};
       default:
-        return {scratch_ + layout_.columns + v * capacity * 8, 0, varies_[v] == kColumns ? 1u : 0u};
+        return {scratch_ + layout_.columns + v * capacity * 8, 0, 0, varies_[v] == kColumns ? 1u : 0u};
     }
   }
 
-  void evaluate(int32_t v) {
+  void place(int32_t v) {
     const Node& n = p_.nodes[v];
     if (n.constant >= 0) {
-      places_[v] = {const_cast<char*>(p_.constants.data()) + n.constant, 0, 0};
+      places_[v] = {const_cast<char*>(p_.constants.data()) + n.constant, 0, 0, 0};
       return;
     }
     places_[v] = own_place(v);
-    if (n.op == op_of(Code::input)) return load(v, n);
-    if (n.op == op_of(Code::iota)) return iota(v, n);
-    if (n.op == op_of(Code::random)) return random(v, n);
-    if (varies_[v] == kFull) direct_result(v, n);
-    compute(v, n);
+    if (n.op == op_of(Code::input)) {
+      const Operand& o = tile_.operands[n.index];
+      if (is_stored_as(n.rep, o.dtype) && o.column == 1 && n_ == padded_) {  // used where it lies
+        const int64_t element = size_of(o.dtype);
+        places_[v] = {const_cast<char*>(static_cast<const char*>(o.data)) + column_ * element,
+                      o.row * element, o.row * element, 1};
+      }
+    } else if (varies_[v] == kFull) {
+      direct_result(v, n);
+    }
+  }
+  bool is_stored_as(Rep rep, DType dtype) const {
+    return (rep == Rep::real && dtype == p_.compute) || (rep == Rep::i64 && dtype == DType::i64);
   }
 
-  void compute(int32_t v, const Node& n) {
+  void prepare(int32_t v, const Node& n) {
     const Place& y = places_[v];
-    const int64_t width = y.step ? padded_ : unit_;
-    Loop l;
-    l.y = y.data;
-    l.y_row = y.row;
-    l.rows = varies_[v] & kRows ? rows_ : 1;
-    l.n = width;
+    Step& s = steps_[v];
+    s = {};
+    s.width = y.step ? padded_ : unit_;
+    s.loop.y = y.data;
+    s.loop.y_row = y.row;
+    s.y = y.advance;
     // Rows that lie one behind the other in every operand are one long row.
-    bool joined = l.rows > 1 && y.row == width * p_.size(n.rep);
-    const auto operand = [&](int32_t x, unsigned bit, const char*& data, int64_t& row) {
+    s.joined = y.row == s.width * p_.size(n.rep);
+    const auto operand = [&](int32_t x, unsigned bit, const char*& data, int64_t& row, int64_t& advance) {
       if (x < 0) return;
       const Place& p = places_[x];
       data = p.data;
       row = p.row;
+      advance = p.advance;
       // Where the result is one group a row, groups of the operand are read as they lie.
       const bool steps = p.step || (y.step == 0 && p.row != 0);
-      if (steps) l.steps |= bit;
-      joined = joined && (steps ? p.row == width * p_.size(p_.nodes[x].rep) : p.row == 0);
+      if (steps) s.loop.steps |= bit;
+      s.joined = s.joined && (steps ? p.row == s.width * p_.size(p_.nodes[x].rep) : p.row == 0);
     };
-    operand(n.a, 1, l.a, l.a_row);
-    operand(n.b, 2, l.b, l.b_row);
-    operand(n.c, 4, l.c, l.c_row);
-    if (joined) {
-      l.n *= l.rows;
-      l.rows = 1;
+    operand(n.a, 1, s.loop.a, s.loop.a_row, s.a);
+    operand(n.b, 2, s.loop.b, s.loop.b_row, s.b);
+    operand(n.c, 4, s.loop.c, s.loop.c_row, s.c);
+  }
+
+  void evaluate(int32_t v) {
+    const Node& n = p_.nodes[v];
+    if (n.loop) {
+      const Step& s = steps_[v];
+      Loop l = s.loop;
+      l.y += row_ * s.y;
+      l.a += row_ * s.a;
+      l.b += row_ * s.b;
+      l.c += row_ * s.c;
+      const int64_t rows = varies_[v] & kRows ? rows_ : 1;
+      l.rows = s.joined ? 1 : rows;
+      l.n = s.joined ? s.width * rows : s.width;
+      n.loop(l);
+    } else if (n.constant >= 0) {
+      return;
+    } else if (n.op == op_of(Code::input)) {
+      load(v, n);
+    } else if (n.op == op_of(Code::iota)) {
+      iota(v, n);
+    } else {
+      random(v, n);
     }
-    n.loop(l);
   }
 
   // A full value that is a result goes where it belongs at once, unless an operand that lies there is still
@@ -238,13 +286,11 @@ class Run {
     if (n.rep != Rep::real || n_ != padded_) return;
     for (size_t k = 0; k < p_.results.size(); ++k) {
       if (p_.results[k] != v || type_of(static_cast<int32_t>(k)) != p_.compute) continue;
-      for (size_t x = 0; x < p_.nodes.size(); ++x) {
-        const Node& o = p_.nodes[x];
+      for (const Node& o : p_.nodes)
         if (o.op == op_of(Code::input) && o.last_use > v && tile_.operands[o.index].data == results_[k])
           return;
-      }
       const int64_t element = p_.size(n.rep);
-      places_[v] = {static_cast<char*>(results_[k]) + (row_ * result_row_ + column_) * element,
+      places_[v] = {static_cast<char*>(results_[k]) + column_ * element, result_row_ * element,
                     result_row_ * element, 1};
       return;
     }
@@ -256,13 +302,9 @@ class Run {
     const Operand& o = tile_.operands[n.index];
     const int64_t element = size_of(o.dtype);
     const char* from = static_cast<const char*>(o.data) + (row_ * o.row + column_ * o.column) * element;
-    Place& to = places_[v];
-    const bool same =
-        (n.rep == Rep::real && o.dtype == p_.compute) || (n.rep == Rep::i64 && o.dtype == DType::i64);
-    if (same && o.column == 1 && n_ == padded_) {  // used where it lies
-      to = {const_cast<char*>(from), o.row * element, 1};
-      return;
-    }
+    const Place& to = places_[v];
+    const bool same = is_stored_as(n.rep, o.dtype);
+    if (same && o.column == 1 && n_ == padded_) return;  // used where it lies
     const int64_t rows = varies_[v] & kRows ? rows_ : 1;
     if (same && o.column == 0) return spread(from, o.row * element, element, rows, to);
     for (int64_t r = 0; r < rows; ++r, from += o.row * element) {
@@ -274,7 +316,7 @@ class Run {
         dense = buffer(1);
       }
       convert(n.rep, o.dtype, dense, row, count);
-      if (o.column == 0) spread(row, 0, p_.size(n.rep), 1, {row, 0, 0});
+      if (o.column == 0) spread(row, 0, p_.size(n.rep), 1, {row, 0, 0, 0});
     }
   }
   // One element a row, repeated over a group.
@@ -361,9 +403,10 @@ class Run {
     const DType type = type_of(k);
     const int64_t element = size_of(type);
     char* to = static_cast<char*>(results_[k]) + (row_ * result_row_ + column_) * element;
-    if (from.data == to) return;
+    const char* data = from.data + row_ * from.advance;
+    if (data == to) return;
     for (int64_t r = 0; r < rows_; ++r) {
-      const char* x = from.data + r * from.row;
+      const char* x = data + r * from.row;
       char* y = to + r * result_row_ * element;
       if (!from.step) {
         one_to_row(n.rep, type, x, y);
@@ -425,6 +468,7 @@ class Run {
   const Layout layout_;
   char* const scratch_;
   Place* const places_;
+  Step* const steps_;
   uint8_t* const varies_;
   const int64_t unit_;
   int64_t column_ = 0, row_ = 0, n_ = 0, padded_ = 0, rows_ = 0;  // the strip
@@ -446,6 +490,15 @@ bool is_one_row(const Compiled& p, const Tile& t, int64_t result_row) {
   return true;
 }
 
+// True if a long row may be cut into rows of a strip each: nothing depends on the column itself.
+bool may_cut(const Compiled& p, const Tile& t) {
+  if (t.rows != 1 || t.columns < 2 * p.strip || p.operands > kMostOperands) return false;
+  if (p.results.size() > kMostResults) return false;
+  for (const Node& n : p.nodes)
+    if (n.op == op_of(Code::iota) && (n.index < 0 ? n.index + t.rank : n.index) >= t.rank - 2) return false;
+  return true;
+}
+
 bool needs_large(const Compiled& p, const Tile& t) {
   if (!p.has_iota) return false;
   for (int64_t d = 0; d < t.rank; ++d) {
@@ -453,6 +506,41 @@ bool needs_large(const Compiled& p, const Tile& t) {
     if (t.index[d] > kSmallIndex - extent) return true;
   }
   return false;
+}
+
+// One long row as rows of a strip each, and the rest.
+void run_cut(const Compiled& p, const Casts& casts, Tile t, void* const* results, const DType* types,
+             char* scratch) {
+  const int64_t columns = t.columns, rows = columns / p.strip, rest = columns - rows * p.strip;
+  Operand operands[kMostOperands];
+  const auto count = static_cast<size_t>(p.operands);
+  for (size_t k = 0; k < count; ++k) {
+    operands[k] = t.operands[k];
+    operands[k].row = operands[k].column * p.strip;
+  }
+  t.operands = operands;
+  t.rows = rows;
+  t.columns = p.strip;
+  t.linear_row = static_cast<uint64_t>(p.strip);
+  Run(p, casts, t, results, types, p.strip, scratch).run();
+  if (rest == 0) return;
+  const int64_t done = rows * p.strip;
+  void* behind[kMostResults];
+  for (size_t k = 0; k < p.results.size(); ++k) {
+    const Rep rep = p.nodes[p.results[k]].rep;
+    const DType type = types              ? types[k]
+                       : rep == Rep::real ? p.compute
+                       : rep == Rep::mask ? DType::boolean
+                                          : DType::i64;
+    behind[k] = static_cast<char*>(results[k]) + done * size_of(type);
+  }
+  for (size_t k = 0; k < count; ++k)
+    operands[k].data =
+        static_cast<const char*>(operands[k].data) + done * operands[k].column * size_of(operands[k].dtype);
+  t.rows = 1;
+  t.columns = rest;
+  t.linear += static_cast<uint64_t>(done);
+  Run(p, casts, t, behind, types, rest, scratch).run();
 }
 
 }  // namespace
@@ -477,13 +565,17 @@ void Machine::run(const Tile& tile, void* const* results, const DType* result_ty
   if (tile.rows <= 0 || tile.columns <= 0) return;
   const bool large = needs_large(impl_->small, tile) && !impl_->large.nodes.empty();
   const Compiled& p = large ? impl_->large : impl_->small;
+  char* memory = static_cast<char*>(scratch);
+  Tile flat = tile;
   if (is_one_row(p, tile, result_row)) {
-    Tile flat = tile;
     flat.rows = 1;
     flat.columns = tile.rows * tile.columns;
-    return Run(p, impl_->casts, flat, results, result_types, flat.columns, static_cast<char*>(scratch)).run();
   }
-  Run(p, impl_->casts, tile, results, result_types, result_row, static_cast<char*>(scratch)).run();
+  if (!may_cut(p, flat)) {
+    Run(p, impl_->casts, flat, results, result_types, result_row, memory).run();
+    return;
+  }
+  run_cut(p, impl_->casts, flat, results, result_types, memory);
 }
 
 }  // namespace fovea::tiles
