@@ -211,8 +211,8 @@ FOVEA_OP(conv2d) {
       .gradient([](const GradArgs& a) {
         const Tensor& g = a.grad[0];
         Tensors out(a.in.size());
-        if (a.needs[0]) out[0] = backward_input(g, a.in[1], a.in[0], a.attrs);
         if (a.needs[1]) out[1] = backward_weight(a.in[0], g, a.in[1], a.attrs);
+        if (a.needs[0]) out[0] = backward_input(g, a.in[1], a.in[0], a.attrs);
         if (a.in.size() > 2 && a.needs[2]) out[2] = sum(g, {0, 2, 3});
         return out;
       })

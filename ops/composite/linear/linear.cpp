@@ -33,8 +33,9 @@ Tensor rows_of(const Tensor& x) {
 Tensors gradient(const GradArgs& a) {
   const Tensor g = rows_of(a.grad[0]);
   Tensors out(a.in.size());
-  if (a.needs[0]) out[0] = reshape(matmul(g, a.in[1]), a.in[0].shape());
+  // The weight's first: it is the last to read x, whose memory the gradient of x can then have.
   if (a.needs[1]) out[1] = matmul(transpose(g, 0, 1), rows_of(a.in[0]));
+  if (a.needs[0]) out[0] = reshape(matmul(g, a.in[1]), a.in[0].shape());
   if (a.in.size() > 2 && a.needs[2]) out[2] = sum(g, {0});
   return out;
 }

@@ -29,7 +29,7 @@ Tensor rows_of(const Tensor& x) { return flatten(x, 0, x.rank() - 2); }
 Tensors gradient(const GradArgs& g) {
   const Tensor &a = g.in[0], &b = g.in[1], &y = g.grad[0];
   Tensor da, db;
-  if (g.needs[0]) da = reduce_to(matmul(y, transpose(b, -1, -2)), a);
+  // b's first: where b is a weight, that is the last to read a, whose memory the gradient of a can then have.
   if (g.needs[1]) {
     // A matrix that was shared by a whole batch: one product over all rows instead of one a batch and a sum.
     if (b.rank() == 2 && a.rank() > 2)
@@ -37,6 +37,7 @@ Tensors gradient(const GradArgs& g) {
     else
       db = reduce_to(matmul(transpose(a, -1, -2), y), b);
   }
+  if (g.needs[0]) da = reduce_to(matmul(y, transpose(b, -1, -2)), a);
   return {da, db};
 }
 
