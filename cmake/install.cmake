@@ -4,7 +4,7 @@ include(CMakePackageConfigHelpers)
 # Headers in three tiers: folders with all below them, or patterns. What neither list names is not installed.
 set(FOVEA_PUBLIC_HEADERS  # for authors of models and programs
   frontends/cpp frontends/nn frontends/data frontends/models frontends/import/*.h
-  framework/base framework/tensor graph/build graph/text graph/serial ops/core ops/composite optim/update)
+  framework/base framework/tensor graph/build graph/text graph/serial ops/core ops/composite ops/shared/tile/program.h optim/update)
 set(FOVEA_EXTENSION_HEADERS  # for authors of ops, kernels, passes and backends
   graph/ir framework/backend/*.h framework/runtime/*.h optim/lower/program.h optim/rewrite optim/explain/record.h optim/explain/explain.h)
 

@@ -30,16 +30,16 @@ Contents scan(const Array& array) {
   return c;
 }
 
-// The program's function with every floating value as a result.
+// A function with every floating value as a result.
 struct Instrumented {
   std::shared_ptr<Module> module;
   std::string function;
   std::vector<Value> values;
 };
 
-Instrumented instrument(const Program& program) {
-  Instrumented out{std::make_shared<Module>(*program.module()), "", {}};
-  auto graph = std::make_shared<Graph>(program.graph());
+Instrumented instrument(const Program::Written& written) {
+  Instrumented out{std::make_shared<Module>(*written.module), "", {}};
+  auto graph = std::make_shared<Graph>(*written.graph);
   graph->outputs.clear();
   for (size_t n = 0; n < graph->nodes.size(); ++n) {
     const Node& node = graph->nodes[n];
@@ -127,11 +127,14 @@ NanReport find_nan(const Program& program, std::span<const Array> in, const std:
   if (in.size() != program.graph().inputs.size())
     invalid("find_nan: the program takes " + std::to_string(program.graph().inputs.size()) +
             " arguments, got " + std::to_string(in.size()));
-  const Instrumented all = instrument(program);
-  Search search(program.graph(), *program.module(), in);
+  // The operations as they were written: fused ones would hide which of them went wrong.
+  const Program::Written written = program.as_written();
+  const Instrumented all = instrument(written);
+  Search search(*written.graph, *written.module, in);
   if (!all.values.empty()) {
     CompileOptions options;
     options.backend = backend;
+    options.optimise = false;
     const std::vector<Array> results = Program(all.module, all.function, options).run(in);
     for (size_t i = 0; i < results.size(); ++i) search.add(all.values[i], results[i]);
   }

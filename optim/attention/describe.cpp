@@ -8,6 +8,8 @@
 namespace fovea::match {
 namespace {
 
+constexpr int kDeepest = 24;  // conditions within conditions
+
 std::string number(double x) {
   char text[32];
   const auto end = std::to_chars(text, text + sizeof(text), x).ptr;
@@ -17,7 +19,7 @@ std::string number(double x) {
 // The score of a region in words, from the outside in.
 class Words {
  public:
-  explicit Words(const Region& r) : r_(r), e_(r.e) {}
+  explicit Words(Region& r) : r_(r), e_(r.e) {}
 
   std::string score() {
     int32_t at = r_.score;
@@ -81,8 +83,15 @@ class Words {
       if (e_.at(v).code == Code::input) leaves += (leaves.empty() ? "" : ", ") + name(e_.at(v).index);
     return std::string(tiles::name_of(x.code)) + "(" + leaves + ")";
   }
-  std::string added(int32_t e) const {
-    const Expr& x = e_.at(e);
+  std::string added(int32_t e) {
+    // A small mask is computed outside; what it says is read here.
+    if (e_.at(e).code == Code::input &&
+        r_.e.leaves[static_cast<size_t>(e_.at(e).index)].what == Leaf::What::value) {
+      Reader reader(r_.view, r_.table, r_.e, r_.forms, r_.keys, {}, {}, /*leaves_outside=*/false);
+      const int32_t opened = reader.read(r_.e.leaves[static_cast<size_t>(e_.at(e).index)].ref);
+      if (e_.at(opened).code == Code::select && !e_.at(opened).has_product) e = opened;
+    }
+    const Expr x = e_.at(e);
     if (x.code == Code::select && e_.is_constant(x.b) && e_.is_constant(x.c)) {
       if (e_.is_number(x.b, 0)) return "adds " + value(x.c) + " off " + mask(x.a);
       if (e_.is_number(x.c, 0)) return "adds " + value(x.b) + " on " + mask(x.a);
@@ -109,11 +118,12 @@ class Words {
     if (labels == r_.table.resolve(r_.query)) return {-2, 0, true};
     return {};
   }
-  std::string mask(int32_t e) const {
+  std::string mask(int32_t e, int deep = 0) const {
     const Expr& x = e_.at(e);
-    if (x.code == Code::logical_and) return mask(x.a) + " and " + mask(x.b);
-    if (x.code == Code::logical_or) return "(" + mask(x.a) + " or " + mask(x.b) + ")";
-    if (x.code == Code::logical_not) return "not (" + mask(x.a) + ")";
+    if (deep > kDeepest) return "...";
+    if (x.code == Code::logical_and) return mask(x.a, deep + 1) + " and " + mask(x.b, deep + 1);
+    if (x.code == Code::logical_or) return "(" + mask(x.a, deep + 1) + " or " + mask(x.b, deep + 1) + ")";
+    if (x.code == Code::logical_not) return "not " + mask(x.a, deep + 1);
     if (x.code == Code::input) return "mask " + name(x.index);
     if (x.code == Code::less || x.code == Code::less_equal) {
       const Place a = place(x.a), b = place(x.b);
@@ -129,7 +139,7 @@ class Words {
     return "mask " + value(e);
   }
 
-  const Region& r_;
+  Region& r_;
   const Expressions& e_;
 };
 

@@ -1,6 +1,7 @@
 #include "optim/attention/distribute.h"
 
 #include "graph/build/inline.h"
+#include "ops/composite/einsum/einsum.h"
 
 namespace fovea::match {
 namespace {
@@ -22,6 +23,41 @@ int sum_operand(const View& view, NodeId id) {
     if (view.shape(sum.inputs[0]) == view.shape(v) && view.shape(sum.inputs[1]) == view.shape(v)) return k;
   }
   return -1;
+}
+
+// An operand whose axes another one has multiplies that one first; what is left is decomposed in its order.
+std::vector<Tensor> narrowed(const Node& node, const std::vector<Tensor>& in) {
+  std::string text;
+  for (char c : node.attrs.text("equation"))
+    if (c != ' ') text += c;
+  const size_t arrow = text.find("->");
+  if (arrow == std::string::npos || text.find("...") != std::string::npos)
+    return node.op->decompose_fn()({in, node.attrs});
+  std::vector<Tensor> operands = in;
+  std::vector<std::string> terms(1);
+  for (char c : text.substr(0, arrow)) {
+    if (c == ',')
+      terms.emplace_back();
+    else
+      terms.back() += c;
+  }
+  const auto within = [](const std::string& a, const std::string& b) {
+    return a.find_first_not_of(b) == std::string::npos;
+  };
+  for (size_t i = terms.size(); i-- > 0 && terms.size() > 2;)
+    for (size_t k = 0; k < terms.size(); ++k) {
+      if (k == i || !within(terms[i], terms[k])) continue;
+      operands[k] =
+          einsum(terms[k] + "," + terms[i] + "->" + terms[k], {operands[k], operands[i]}, node.source);
+      operands.erase(operands.begin() + static_cast<std::ptrdiff_t>(i));
+      terms.erase(terms.begin() + static_cast<std::ptrdiff_t>(i));
+      break;
+    }
+  std::string equation;
+  for (const std::string& t : terms) equation += (equation.empty() ? "" : ",") + t;
+  equation += text.substr(arrow);
+  if (terms.size() == 2) return {einsum(equation, operands, node.source)};
+  return node.op->decompose_fn()({operands, {{"equation", equation}}});
 }
 
 std::vector<Tensor> split(Builder& builder, const Node& node, const std::vector<Tensor>& in, int k) {
@@ -54,7 +90,7 @@ std::shared_ptr<Graph> distributed(const View& view, PassContext& context) {
   // Nodes come by address: their place in the graph is their distance from the first.
   const auto replace = [&](const Node& node, const std::vector<Tensor>& in) -> std::vector<Tensor> {
     const auto id = static_cast<NodeId>(&node - view.graph.nodes.data());
-    if (is_wide_einsum(view, id)) return node.op->decompose_fn()({in, node.attrs});
+    if (is_wide_einsum(view, id)) return narrowed(node, in);
     const int k = sum_operand(view, id);
     return k < 0 ? std::vector<Tensor>{} : split(*builder, node, in, k);
   };

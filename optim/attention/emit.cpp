@@ -1,6 +1,7 @@
 #include "optim/attention/emit.h"
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 
 namespace fovea::match {
@@ -39,13 +40,6 @@ bool in_space_order(const Region& r, const Stream& s) {
   return long_labels(r.table, flat(s.ref.layout)) == long_labels(r.table, space);
 }
 
-std::vector<int32_t> results_of(const Region& r) {
-  std::vector<int32_t> out{r.score};
-  if (r.factor >= 0) out.push_back(r.factor);
-  if (r.sink >= 0) out.push_back(r.sink);
-  return out;
-}
-
 // Expressions as a tile program over the node's space.
 class Writer {
  public:
@@ -54,16 +48,74 @@ class Writer {
   tiles::Program write(int32_t root) {
     if (root < 0) return {};
     p_ = {};
-    std::vector<int32_t> value(static_cast<size_t>(root) + 1, -1);
-    for (int32_t e : r_.e.reachable({root})) value[static_cast<size_t>(e)] = instruction(r_.e.at(e), value);
+    name(root);
+    std::vector<int32_t> value(static_cast<size_t>(root) + 1, -1), open{root};
+    while (!open.empty()) {
+      const int32_t e = open.back();
+      if (value[static_cast<size_t>(e)] >= 0) {
+        open.pop_back();
+        continue;
+      }
+      const size_t before = open.size();
+      const std::vector<int32_t> in = operands(e);
+      for (size_t k = in.size(); k-- > 0;)
+        if (value[static_cast<size_t>(in[k])] < 0) open.push_back(in[k]);
+      if (open.size() > before) continue;
+      open.pop_back();
+      value[static_cast<size_t>(e)] = instruction(r_.e.at(e), in, value);
+    }
     p_.results = {value[static_cast<size_t>(root)]};
     p_.compact();
     return std::move(p_);
   }
 
  private:
-  int32_t instruction(const Expr& x, const std::vector<int32_t>& value) {
-    const auto operand = [&](int32_t e) { return value[static_cast<size_t>(e)]; };
+  // Operands in an order that does not depend on how the expression was built.
+  std::vector<int32_t> operands(int32_t e) const {
+    const Expr& x = r_.e.at(e);
+    std::vector<int32_t> in;
+    // The scores and what masks them come first, conditions behind.
+    if (x.code == Code::select) return {x.b, x.a, x.c};
+    for (int32_t y : {x.a, x.b})
+      if (y >= 0) in.push_back(y);
+    if (in.size() == 2 && is_commutative(x.code)) {
+      const auto rank = [&](int32_t y) {
+        return std::make_pair(r_.e.is_constant(y)      ? 2
+                              : r_.e.at(y).has_product ? 0
+                                                       : 1,
+                              names_[static_cast<size_t>(y)]);
+      };
+      if (rank(in[1]) < rank(in[0])) std::swap(in[0], in[1]);
+    }
+    return in;
+  }
+  // Numbers for expressions by what they are: equal ones in any order of building.
+  void name(int32_t root) {
+    names_.assign(static_cast<size_t>(root) + 1, {});
+    for (int32_t e : r_.e.reachable({root})) {
+      const Expr& x = r_.e.at(e);
+      uint64_t h = static_cast<uint64_t>(x.code) * 64 + static_cast<uint64_t>(x.kind);
+      const auto mix = [&h](uint64_t y) { h = (h ^ y) * 0x9E3779B97F4A7C15u + (h >> 29); };
+      if (x.code == Code::constant)
+        mix(std::bit_cast<uint64_t>(x.number)), mix(static_cast<uint64_t>(x.index));
+      if (x.code == Code::input) {
+        const Leaf& leaf = r_.e.leaves[static_cast<size_t>(x.index)];
+        mix(leaf.what == Leaf::What::extent ? 1 : static_cast<uint64_t>(leaf.ref.value.node) + 2);
+      }
+      if (x.code == Code::iota)
+        for (const Labels& axis : axes_)
+          mix(contains_any(r_.table.resolve(r_.e.places[static_cast<size_t>(x.index)].labels), axis));
+      for (int32_t y : operands(e)) mix(names_[static_cast<size_t>(y)]);
+      names_[static_cast<size_t>(e)] = h;
+    }
+  }
+  static bool is_commutative(Code c) {
+    return c == Code::add || c == Code::mul || c == Code::maximum || c == Code::minimum || c == Code::equal ||
+           c == Code::not_equal || c == Code::logical_and || c == Code::logical_or || c == Code::logical_xor;
+  }
+
+  int32_t instruction(const Expr& x, const std::vector<int32_t>& in, const std::vector<int32_t>& value) {
+    const auto operand = [&](size_t k) { return value[static_cast<size_t>(in[k])]; };
     switch (x.code) {
       case Code::input:
         return x.index == r_.scores ? p_.input(0) : p_.input(number(x.index), x.kind);
@@ -79,9 +131,9 @@ class Writer {
         return p_.input(number(-1 - x.index), Kind::integer);
       }
       case Code::select:
-        return p_.select(operand(x.a), operand(x.b), operand(x.c));
+        return p_.select(operand(1), operand(0), operand(2));
       default:
-        return x.b < 0 ? p_.unary(x.code, operand(x.a)) : p_.binary(x.code, operand(x.a), operand(x.b));
+        return in.size() == 1 ? p_.unary(x.code, operand(0)) : p_.binary(x.code, operand(0), operand(1));
     }
   }
   int64_t number(int64_t leaf) {
@@ -134,6 +186,7 @@ class Writer {
   Region& r_;
   std::vector<int64_t>& leaves_;
   std::vector<Labels> axes_;
+  std::vector<uint64_t> names_;
   tiles::Program p_;
 };
 
@@ -346,7 +399,7 @@ std::vector<Value> values_read(const Region& r) {
   std::vector<Value> out{r.v.value};
   for (const Pair& p : r.pairs) out.insert(out.end(), {p.q.value, p.k.value});
   for (const Factor& f : r.row_masks) out.push_back(f.ref.value);
-  for (int32_t e : r.e.reachable(results_of(r))) {
+  for (int32_t e : r.e.reachable(r.results())) {
     const Expr& x = r.e.at(e);
     const auto leaf = [&](int64_t i) {
       const Leaf& l = r.e.leaves[static_cast<size_t>(i)];

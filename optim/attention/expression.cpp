@@ -222,6 +222,25 @@ bool Expressions::constant_branches(int32_t e) const {
   return at(e).code == Code::select && is_constant(at(e).b) && is_constant(at(e).c);
 }
 
+// True where the opposite of a condition is as simple as the condition.
+bool Expressions::inverts(int32_t condition) const {
+  std::vector<int32_t> open{condition};
+  for (size_t steps = 0; !open.empty(); ++steps) {
+    const Expr& x = at(open.back());
+    open.pop_back();
+    if (steps > 64) return false;
+    if (x.code == Code::logical_and || x.code == Code::logical_or) {
+      open.insert(open.end(), {x.a, x.b});
+      continue;
+    }
+    const bool ordered = (x.code == Code::less || x.code == Code::less_equal) && at(x.a).kind != Kind::real;
+    if (!ordered && x.code != Code::equal && x.code != Code::not_equal && x.code != Code::logical_not &&
+        x.code != Code::constant && x.code != Code::input)
+      return false;
+  }
+  return true;
+}
+
 int32_t Expressions::unary(Code code, int32_t a) {
   const Expr x = at(a);
   if (code == Code::logical_not) {
@@ -231,6 +250,9 @@ int32_t Expressions::unary(Code code, int32_t a) {
     if (exact) return binary(x.code == Code::less ? Code::less_equal : Code::less, x.b, x.a);
     if (x.code == Code::equal) return binary(Code::not_equal, x.a, x.b);
     if (x.code == Code::not_equal) return binary(Code::equal, x.a, x.b);
+    if ((x.code == Code::logical_and || x.code == Code::logical_or) && inverts(a))
+      return binary(x.code == Code::logical_and ? Code::logical_or : Code::logical_and,
+                    unary(Code::logical_not, x.a), unary(Code::logical_not, x.b));
   }
   if (code == Code::to_real) {
     if (x.kind == Kind::real) return a;
@@ -351,7 +373,8 @@ int32_t Expressions::select(int32_t condition, int32_t yes, int32_t no) {
   const Expr c = at(condition);
   if (c.code == Code::constant) return c.index ? yes : no;
   if (yes == no) return yes;
-  if (c.code == Code::logical_not) return select(c.a, no, yes);
+  const bool keeps = at(yes).has_product && !at(no).has_product;
+  if (c.code == Code::logical_not && !keeps) return select(c.a, no, yes);
   if (at(yes).kind == Kind::boolean) {
     if (is_constant(yes) && is_constant(no))
       return at(yes).index ? condition : unary(Code::logical_not, condition);
@@ -363,13 +386,17 @@ int32_t Expressions::select(int32_t condition, int32_t yes, int32_t no) {
     if (is_constant(yes)) return binary(Code::logical_and, other, no);
   }
   // The scores first: what is kept, then what masks.
-  const bool turn = !at(yes).has_product && at(no).has_product;
-  const bool can_turn = (c.code == Code::less || c.code == Code::less_equal) && at(c.a).kind != Kind::real;
+  if (!at(yes).has_product && at(no).has_product && inverts(condition)) {
+    const int32_t opposite = unary(Code::logical_not, condition);
+    return keep_if(opposite, no, yes);
+  }
+  return keep_if(condition, yes, no);
+}
+
+int32_t Expressions::keep_if(int32_t condition, int32_t yes, int32_t no) {
   Expr e;
   e.code = Code::select;
   e.kind = at(yes).kind;
-  if (turn && (can_turn || c.code == Code::equal || c.code == Code::not_equal || c.code == Code::logical_not))
-    return select(unary(Code::logical_not, condition), no, yes);
   e.a = condition;
   e.b = yes;
   e.c = no;

@@ -88,6 +88,8 @@ class Expressions {
   std::optional<int32_t> simplify(Code code, int32_t a, int32_t b);
   std::optional<int32_t> branchwise(Code code, int32_t a, int32_t b);
   bool constant_branches(int32_t e) const;
+  bool inverts(int32_t e) const;
+  int32_t keep_if(int32_t condition, int32_t yes, int32_t no);
 
   LabelTable& table_;
   std::vector<Expr> code_;

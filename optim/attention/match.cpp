@@ -8,20 +8,6 @@ namespace fovea::match {
 namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
-constexpr size_t kMostAxes = 7;            // of an attention node's operands
-constexpr size_t kMostLabels = 8;          // of a tensor on the way into the node
-constexpr int64_t kUnknownSize = 1 << 20;  // what a symbol counts as when sizes are compared
-
-// The tensor behind all views, with the layout in which it is read.
-Ref deepest(const View& view, LabelTable& table, Ref ref) {
-  for (int steps = 0; steps < 256; ++steps) {
-    auto behind = behind_view(view, table, ref, false);
-    if (!behind) break;
-    ref = std::move(*behind);
-  }
-  return ref;
-}
-
 class Matcher {
  public:
   Matcher(const View& view, ConstantForms& forms, Verdict& out)
@@ -115,11 +101,10 @@ class Matcher {
   bool match() {
     Reader reader(view_, table_, e_, r_->forms, keys_, without(read_by(probabilities_), read_by(r_->v)),
                   read_by(probabilities_));
-    if (!read_score(reader) || !choose_products() || !read_factors(reader) || !read_sink(reader) ||
-        !independent() || !choose_axes())
+    if (!read_score(reader) || !choose_products(*r_, keys_, out_.why) || !read_factors(reader) ||
+        !read_sink(reader) || !independent() || !choose_axes(*r_, probabilities_, p_.node, keys_, out_.why) ||
+        !worth_it())
       return false;
-    choose_type();
-    choose_order();
     out_.region = std::move(r_);
     return true;
   }
@@ -187,169 +172,6 @@ class Matcher {
     return refuse(Reason::dtype, node, "the scores are not floating-point numbers", "scores in f32");
   }
 
-  // ---- queries and keys
-
-  struct Choice {
-    int64_t leaf;
-    Pair pair;
-    Labels queries;
-  };
-
-  bool is_parameter(const Ref& ref) const {
-    Value v = ref.value;
-    while (view_.role(v) == Role::cast || view_.role(v) == Role::same) v = view_.node(v).inputs[0];
-    return (view_.role(v) == Role::input || view_.role(v) == Role::constant) && view_.shape(v).size() <= 2;
-  }
-
-  // Queries and keys of a contraction, or why it has none.
-  std::optional<Choice> candidate(int64_t leaf) {
-    const Contraction& c = e_.leaves[static_cast<size_t>(leaf)].contraction;
-    Choice choice{leaf, {deepest(view_, table_, c.a), deepest(view_, table_, c.b), c.reduced, 1, c.node}, {}};
-    const Labels inner = table_.resolve(c.reduced), v = read_by(r_->v);
-    const Labels q = without(read_by(choice.pair.q), inner), k = without(read_by(choice.pair.k), inner);
-    const Labels only = without(q, k);
-    choice.queries = without(only, v);
-    if (choice.queries.empty() && !only.empty()) {
-      refuse(Reason::head_mix, c.node,
-             "a contraction between the scores and the softmax mixes heads, or makes a bias: it has no "
-             "queries of its own",
-             "scores of every head from its own queries and keys");
-      return std::nullopt;
-    }
-    const Labels keys = table_.resolve(keys_);
-    const bool batched = !without(without(k, keys), q).empty();
-    if (is_parameter(choice.pair.q) && batched && (c.swapped || !without(only, choice.queries).empty())) {
-      refuse(Reason::cost, c.node,
-             "the softmax runs over a projection by a weight: rows are channels, not queries",
-             "scores from queries and keys");
-      return std::nullopt;
-    }
-    return choice;
-  }
-
-  bool choose_products() {
-    std::vector<Choice> choices;
-    for (int32_t x : e_.reachable({r_->score})) {
-      const Expr& at = e_.at(x);
-      if (at.code != Code::input || e_.leaves[static_cast<size_t>(at.index)].what != Leaf::What::product)
-        continue;
-      if (auto c = candidate(at.index)) choices.push_back(std::move(*c));
-    }
-    if (choices.empty()) return out_.why.reason != Reason::none ? false : no_products();
-    const auto best = std::max_element(choices.begin(), choices.end(),
-                                       [&](const Choice& a, const Choice& b) { return rank(a) < rank(b); });
-    r_->scores = best->leaf;
-    r_->pairs.push_back(best->pair);
-    out_.why = {};
-    for (const Choice& c : choices)
-      if (c.leaf != best->leaf) join(*best, c);
-    // All others are computed outside.
-    const std::vector<int32_t> left = e_.reachable({r_->score});
-    for (size_t i = 0; i < e_.leaves.size(); ++i) {
-      Leaf& leaf = e_.leaves[i];
-      if (leaf.what != Leaf::What::product || static_cast<int64_t>(i) == r_->scores) continue;
-      leaf.what = Leaf::What::value;
-      if (std::any_of(left.begin(), left.end(), [&](int32_t e) {
-            return e_.at(e).code == Code::input && e_.at(e).index == static_cast<int64_t>(i);
-          }))
-        r_->notes.push_back("a second product is computed outside and added as a bias");
-    }
-    return true;
-  }
-
-  // ---- several products in one sum
-
-  struct Summand {
-    int32_t e;
-    double scale;
-  };
-  // The sum e as summands; nodes that are used elsewhere stay whole.
-  std::vector<Summand> summands(int32_t e, const std::vector<int32_t>& uses) const {
-    std::vector<Summand> open{{e, 1}}, out;
-    while (!open.empty()) {
-      const Summand s = open.back();
-      open.pop_back();
-      const Expr& x = e_.at(s.e);
-      const bool own = s.e == e || uses[static_cast<size_t>(s.e)] == 1;
-      if (own && (x.code == Code::add || x.code == Code::sub)) {
-        open.push_back({x.b, x.code == Code::add ? s.scale : -s.scale});
-        open.push_back({x.a, s.scale});
-      } else if (own && x.code == Code::mul && e_.is_constant(x.b)) {
-        open.push_back({x.a, s.scale * e_.at(x.b).number});
-      } else {
-        out.push_back(s);
-      }
-    }
-    return out;
-  }
-
-  // a s + b t becomes one product, over the channels of both.
-  void join(const Choice& best, const Choice& other) {
-    const Labels k = read_by(other.pair.k), inner = table_.resolve(other.pair.inner);
-    const Labels queries = table_.resolve(best.queries);
-    Labels left = queries;
-    for (const Pair& p : r_->pairs) left = without(left, read_by(p.k));
-    if (!queries.empty() && without(left, k).empty()) return;
-    const std::vector<int32_t> reached = e_.reachable({r_->score});
-    std::vector<int32_t> uses(static_cast<size_t>(r_->score) + 1, 0);
-    for (int32_t e : reached)
-      for (int32_t x : {e_.at(e).a, e_.at(e).b, e_.at(e).c})
-        if (x >= 0) ++uses[static_cast<size_t>(x)];
-    for (int32_t e : reached) {
-      if (e_.at(e).code != Code::add && e_.at(e).code != Code::sub) continue;
-      double a = 0, b = 0;
-      int32_t product = -1;
-      std::vector<Summand> rest;
-      for (const Summand& s : summands(e, uses)) {
-        const Expr& x = e_.at(s.e);
-        const bool once = x.code == Code::input && uses[static_cast<size_t>(s.e)] == 1;
-        if (once && x.index == best.leaf)
-          a = s.scale, product = s.e;
-        else if (once && x.index == other.leaf)
-          b = s.scale;
-        else
-          rest.push_back(s);
-      }
-      if (a == 0 || b == 0) continue;
-      int32_t sum = e_.binary(Code::mul, product, e_.constant(a));
-      for (const Summand& s : rest)
-        sum = e_.binary(Code::add, sum, e_.binary(Code::mul, s.e, e_.constant(s.scale)));
-      r_->score = e_.replaced(r_->score, e, sum);
-      r_->pairs.push_back(other.pair);
-      r_->pairs.back().scale = b / a;
-      r_->notes.push_back("two products in one, over the channels of both");
-      return;
-    }
-  }
-
-  int64_t rank(const Choice& c) const {
-    int64_t n = c.queries.empty() ? 0 : 1;
-    for (LabelId l : without(table_.resolve(c.pair.inner), {}))
-      n = n * 2 + (table_.size(l).is_const() ? std::min<int64_t>(table_.size(l).value(), 4096) : 4096);
-    return n;
-  }
-
-  // Why the expression has no scores in it: what stands in the way is among its leaves.
-  bool no_products() {
-    const Labels keys = table_.resolve(keys_);
-    for (int32_t x : e_.reachable({r_->score})) {
-      if (e_.at(x).code != Code::input) continue;
-      const Leaf& leaf = e_.leaves[static_cast<size_t>(e_.at(x).index)];
-      if (leaf.what != Leaf::What::value) continue;
-      const Role role = view_.role(leaf.ref.value);
-      if (role == Role::input || role == Role::constant) continue;
-      const std::string& op = view_.node(leaf.ref.value).op->name();
-      if (role == Role::matmul || role == Role::linear || role == Role::einsum)
-        return refuse(Reason::axis, leaf.ref.value.node,
-                      "the tokens that the softmax sums over are in both or in none of the factors of " + op,
-                      "scores from queries and keys, the keys on one side only");
-      return refuse(Reason::non_pointwise, leaf.ref.value.node,
-                    "between the scores and the softmax stands " + op + ", which is not elementwise",
-                    "elementwise operations between the product of queries and keys and the softmax", op);
-    }
-    return false;
-  }
-
   // ---- factors and sinks
 
   bool read_factors(Reader& reader) {
@@ -383,7 +205,7 @@ class Matcher {
   }
 
   // Conditions that set scores to minus infinity.
-  std::vector<int32_t> score_masks() const {
+  std::vector<int32_t> score_masks() {
     std::vector<int32_t> masks, open{r_->score};
     while (!open.empty()) {
       const Expr x = e_.at(open.back());
@@ -391,6 +213,9 @@ class Matcher {
       if (x.code == Code::select && e_.is_number(x.c, -kInf)) {
         masks.push_back(x.a);
         open.push_back(x.b);
+      } else if (x.code == Code::select && e_.is_number(x.b, -kInf)) {
+        masks.push_back(e_.unary(Code::logical_not, x.a));
+        open.push_back(x.c);
       } else if (x.code == Code::add) {
         open.insert(open.end(), {x.a, x.b});
       }
@@ -465,18 +290,14 @@ class Matcher {
 
   // ---- legality
 
-  bool depends_on_scores(Value v) const { return r_->pairs.empty() || view_.depends({v}, r_->pairs[0].node); }
-
-  std::vector<int32_t> results() const {
-    std::vector<int32_t> out{r_->score};
-    if (r_->factor >= 0) out.push_back(r_->factor);
-    if (r_->sink >= 0) out.push_back(r_->sink);
-    return out;
+  bool depends_on_scores(Value v) const {
+    return std::any_of(r_->pairs.begin(), r_->pairs.end(),
+                       [&](const Pair& p) { return view_.depends({v}, p.node); });
   }
 
   // No leaf may be made of the scores.
   bool independent() {
-    for (int32_t x : e_.reachable(results())) {
+    for (int32_t x : e_.reachable(r_->results())) {
       if (e_.at(x).code != Code::input) continue;
       const Leaf& leaf = e_.leaves[static_cast<size_t>(e_.at(x).index)];
       if (leaf.what != Leaf::What::value || !depends_on_scores(leaf.ref.value)) continue;
@@ -493,148 +314,10 @@ class Matcher {
     return true;
   }
 
-  // ---- axes
-
-  bool choose_axes() {
-    const Pair& pair = r_->pairs[0];
-    r_->keys.clear();
-    // Random numbers are counted in the order of the tensor that they fall on.
-    const std::vector<int32_t> reached = e_.reachable(results());
-    Labels order = read_by(probabilities_);
-    for (int32_t x : reached)
-      if (e_.at(x).code == Code::random) order = read_by(e_.streams[static_cast<size_t>(e_.at(x).index)].ref);
-    for (LabelId l : read_by(probabilities_))
-      if (!contains(order, l)) order.insert(order.begin(), l);
-    const Labels keys = table_.resolve(keys_);
-    for (LabelId l : order)
-      if (contains(keys, l)) r_->keys.push_back(l);
-    for (LabelId l : keys)
-      if (!contains(r_->keys, l)) r_->keys.push_back(l);
-    Labels used;
-    const auto add = [&used](const Labels& labels) {
-      for (LabelId l : labels)
-        if (!contains(used, l)) used.push_back(l);
-    };
-    for (int32_t x : reached) {
-      const Expr& at = e_.at(x);
-      if (at.code == Code::input) add(read_by(e_.leaves[static_cast<size_t>(at.index)].ref));
-      if (at.code == Code::iota) add(table_.resolve(e_.places[static_cast<size_t>(at.index)].labels));
-      if (at.code == Code::random) add(read_by(e_.streams[static_cast<size_t>(at.index)].ref));
-    }
-    const Labels v = read_by(r_->v);
-    Labels rows, k;
-    for (const Pair& p : r_->pairs) {
-      const Labels own = read_by(p.k), channels = table_.resolve(p.inner);
-      k.insert(k.end(), own.begin(), own.end());
-      add(without(read_by(p.q), channels));
-      add(without(own, channels));
-    }
-    for (LabelId l : order)
-      if (contains(used, l) && !contains(keys, l)) rows.push_back(l);
-    for (LabelId l : used)
-      if (!contains(rows, l) && !contains(keys, l))
-        return refuse(Reason::axis, pair.node, "the scores have an axis that the probabilities lack",
-                      "scores and probabilities over the same axes");
-    // The query axis: the longest that neither keys nor values have, the last of several.
-    LabelId query = -1;
-    int64_t longest = -1;
-    for (LabelId l : rows) {
-      if (contains(k, l) || contains(v, l)) continue;
-      const int64_t n = table_.size(l).is_const() ? table_.size(l).value() : kUnknownSize;
-      if (n >= longest) query = l, longest = n;
-    }
-    if (query >= 0) r_->query = whole_query(query, rows, k, v, reached);
-    r_->batch = without(rows, r_->query);
-    r_->channels = without(without(v, rows), r_->keys);
-    size_t most = std::max(r_->query.size(), r_->keys.size()) + r_->channels.size();
-    for (const Pair& p : r_->pairs)
-      most = std::max(most, std::max(r_->query.size(), r_->keys.size()) + table_.resolve(p.inner).size());
-    most = std::max(most, r_->query.size() + r_->keys.size());
-    if (r_->batch.size() + 2 > kMostAxes || r_->batch.size() + most > kMostLabels)
-      return refuse(Reason::backend, pair.node,
-                    std::to_string(r_->batch.size()) + " batch axes are more than the " +
-                        std::to_string(kMostAxes - 2) + " that attention takes",
-                    "fewer batch axes", "too many batch axes");
-    return true;
-  }
-
-  // The query axis may have been cut by a leaf that is coarser than it (a table of blocks). Put together
-  // again where nobody needs the finer part alone.
-  Labels whole_query(LabelId query, const Labels& rows, const Labels& k, const Labels& v,
-                     const std::vector<int32_t>& reached) {
-    const Labels group = table_.resolve(Labels{table_.root(query)});
-    if (group.size() < 2 || group.back() != query || !contains_all(rows, group) || contains_any(k, group) ||
-        contains_any(v, group))
-      return {query};
-    const auto keeps = [&](const Labels& labels) {
-      if (!contains(labels, query)) return true;
-      const auto at = std::search(labels.begin(), labels.end(), group.begin(), group.end());
-      return at != labels.end();
-    };
-    bool whole = keeps(read_by(r_->root)) && keeps(rows);
-    for (const Pair& p : r_->pairs) whole = whole && keeps(read_by(p.q));
-    for (int32_t x : reached) {
-      const Expr& at = e_.at(x);
-      if (at.code == Code::input)
-        whole = whole && keeps(read_by(e_.leaves[static_cast<size_t>(at.index)].ref));
-      if (at.code == Code::iota)
-        whole = whole && keeps(table_.resolve(e_.places[static_cast<size_t>(at.index)].labels));
-      if (at.code == Code::random)
-        whole = whole && keeps(read_by(e_.streams[static_cast<size_t>(at.index)].ref));
-    }
-    return whole ? group : Labels{query};
-  }
-
-  // ---- element types and memory order
-
-  bool has_wide_step() const {
-    for (NodeId id : {p_.node, r_->pairs[0].node})
-      if (view_.graph.nodes[static_cast<size_t>(id)].outputs[0].dtype == DType::f64) return true;
-    return view_.dtype(probabilities_.value) == DType::f64;
-  }
-  // Products of half types are exact in f32, so widening before them says nothing.
-  void narrow(Ref& ref, DType type) const {
-    if (view_.role(ref.value) != Role::cast) return;
-    const Value in = view_.node(ref.value).inputs[0];
-    if (view_.dtype(in) == type && view_.dtype(ref.value) == DType::f32) {
-      ref.value = in;
-      ref = deepest(view_, r_->table, ref);
-    }
-  }
-  void choose_type() {
-    Pair& pair = r_->pairs[0];
-    const DType v = view_.dtype(r_->v.value);
-    if (v == DType::f16 || v == DType::bf16) {
-      Ref q = pair.q, k = pair.k;
-      narrow(q, v);
-      narrow(k, v);
-      if (view_.dtype(q.value) == v && view_.dtype(k.value) == v) pair.q = q, pair.k = k;
-    }
-    r_->dtype = v;
-    for (const Pair& p : r_->pairs)
-      r_->dtype = promote(r_->dtype, promote(view_.dtype(p.q.value), view_.dtype(p.k.value)));
-    if (has_wide_step()) r_->dtype = DType::f64;
-  }
-
-  // The order of the result that makes what follows free: up to the next reshape.
-  void choose_order() {
-    Layout layout = r_->root.layout;
-    NodeId at = r_->root.value.node;
-    for (int steps = 0; steps < 16; ++steps) {
-      const auto& uses = view_.uses(at);
-      if (uses.size() != 1) break;
-      const Role role = view_.role(uses[0]);
-      if (role == Role::permute) {
-        Layout next;
-        for (int64_t a : view_.graph.nodes[static_cast<size_t>(uses[0])].attrs.ints("axes"))
-          next.push_back(layout[static_cast<size_t>(a)]);
-        layout = std::move(next);
-      } else if (role != Role::same && role != Role::cast) {
-        break;
-      }
-      at = uses[0];
-    }
-    r_->result_order = resolved(layout);
+  // A mere sum of weighted probabilities that are used elsewhere is part of something else.
+  bool worth_it() const {
+    return view_.role(r_->root.value) != Role::sum || !r_->channels.empty() ||
+           view_.uses(probabilities_.value.node).size() == 1;
   }
 
   const View& view_;
@@ -650,6 +333,15 @@ class Matcher {
 };
 
 }  // namespace
+
+Ref deepest(const View& view, LabelTable& table, Ref ref) {
+  for (int steps = 0; steps < 256; ++steps) {
+    auto behind = behind_view(view, table, ref, false);
+    if (!behind) break;
+    ref = std::move(*behind);
+  }
+  return ref;
+}
 
 Verdict match(const View& view, ConstantForms& forms, Value root, int side) {
   Verdict out;

@@ -26,6 +26,14 @@ struct Region {
   /// The leaf that holds this size as an integer.
   int64_t extent_leaf(const Dim& size) { return e.at(e.extent(size)).index; }
 
+  /// Score, factor and sink, as far as there are any.
+  std::vector<int32_t> results() const {
+    std::vector<int32_t> out;
+    for (int32_t e : {score, factor, sink})
+      if (e >= 0) out.push_back(e);
+    return out;
+  }
+
   const View& view;
   ConstantForms& forms;
   LabelTable table;
@@ -52,6 +60,16 @@ struct Verdict {
   NodeId softmax = -1;
   Value scores;  ///< the probabilities, as large as the scores
 };
+
+/// The tensor behind all views, with the layout in which it is read.
+Ref deepest(const View& view, LabelTable& table, Ref ref);
+
+// The steps behind the score; each says why not where it returns false.
+
+/// Finds queries and keys among the contractions that the score reads; joins several, or makes them leaves.
+bool choose_products(Region& region, const Labels& keys, Refusal& why);
+/// Chooses batch, query, key and channel axes, the element type, and the order of the result.
+bool choose_axes(Region& region, const Ref& probabilities, NodeId softmax, const Labels& keys, Refusal& why);
 
 /// Tries to see `root` as attention; operand `side` of the contraction holds the probabilities.
 Verdict match(const View& view, ConstantForms& forms, Value root, int side);

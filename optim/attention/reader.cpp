@@ -51,7 +51,7 @@ bool Reader::belongs_outside(const Ref& ref, int32_t e) const {
     const bool shared = !contains_all(table_.resolve(flat(ref.layout)), table_.resolve(space_));
     return is_costly(x.code) && shared && !x.has_random;
   }
-  if (x.has_place) return false;
+  if (x.has_place || (x.code == Code::logical_not && e_.at(x.a).code == Code::input)) return false;
   return x.has_value && !(x.has_index && x.kind != Kind::real);
 }
 
@@ -171,6 +171,7 @@ std::optional<int32_t> Reader::open(Frame& f) {
     case Role::log_softmax:
     case Role::logsumexp:
     case Role::max:
+    case Role::shift:
     case Role::concat:
     case Role::other:
     case Role::input:

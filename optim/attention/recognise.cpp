@@ -33,6 +33,7 @@ class Search {
   /// Writes the records and hands the regions over.
   std::vector<std::unique_ptr<Region>> take(PassContext& context) {
     std::vector<std::unique_ptr<Region>> regions;
+    drop_unread();
     for (Verdict& v : verdicts_) {
       if (context.records) context.records->push_back(match::record_of(view_, v));
       if (v.region) regions.push_back(std::move(v.region));
@@ -100,6 +101,24 @@ class Search {
     // An exponential that is part of a fused one elsewhere says nothing of its own.
     std::erase_if(verdicts_, [this](const Verdict& v) {
       return !v.region && v.why.reason == Reason::denominator && softmaxes_.count(v.softmax);
+    });
+  }
+
+  // Regions that nobody reads once all others stand in the place of their operations are none.
+  void drop_unread() {
+    std::vector<const Region*> at(view_.graph.nodes.size(), nullptr);
+    for (const Verdict& v : verdicts_)
+      if (v.region) at[static_cast<size_t>(v.region->root.value.node)] = v.region.get();
+    std::vector<bool> live(view_.graph.nodes.size(), false);
+    for (const Value& v : view_.graph.outputs) live[static_cast<size_t>(v.node)] = true;
+    for (size_t id = live.size(); id-- > 0;) {
+      const Node& n = view_.graph.nodes[id];
+      if (!live[id] && !n.op->has_side_effect()) continue;
+      for (const Value& v : at[id] ? match::values_read(*at[id]) : n.inputs)
+        live[static_cast<size_t>(v.node)] = true;
+    }
+    std::erase_if(verdicts_, [&](const Verdict& v) {
+      return v.region && !live[static_cast<size_t>(v.region->root.value.node)];
     });
   }
 

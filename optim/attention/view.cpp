@@ -26,6 +26,8 @@ const std::unordered_map<const OpDecl*, Role>& known_roles() {
         {"einsum", Role::einsum},
         {"sum", Role::sum},
         {"max", Role::max},
+        {"min", Role::shift},
+        {"mean", Role::shift},
         {"softmax", Role::softmax},
         {"log_softmax", Role::log_softmax},
         {"logsumexp", Role::logsumexp},
@@ -66,6 +68,7 @@ bool passes_taint(Role r) {
     case Role::linear:
     case Role::einsum:
     case Role::max:
+    case Role::shift:
     case Role::softmax:
     case Role::log_softmax:
     case Role::iota:
@@ -100,6 +103,33 @@ bool passes_weight(Role r) {
   }
 }
 
+bool passes_shift(Role r) {
+  switch (r) {
+    case Role::reshape:
+    case Role::permute:
+    case Role::broadcast:
+    case Role::slice:
+    case Role::same:
+    case Role::stop_gradient:
+    case Role::cast:
+    case Role::add:
+    case Role::sub:
+    case Role::mul:
+    case Role::div:
+    case Role::neg:
+    case Role::where:
+    case Role::maximum:
+    case Role::clip:
+      return true;
+    default:
+      return false;
+  }
+}
+bool makes_shift(Role r) {
+  return r == Role::max || r == Role::shift || r == Role::sum || r == Role::logsumexp ||
+         r == Role::log_softmax || r == Role::log || r == Role::concat;
+}
+
 uint64_t mix(uint64_t h, uint64_t x) { return (h ^ x) * 0x9E3779B97F4A7C15u + (h >> 31); }
 
 }  // namespace
@@ -130,6 +160,7 @@ void View::prepare() {
   number_values();
   tainted_.assign(graph.nodes.size(), false);
   weighted_.assign(graph.nodes.size(), false);
+  shifted_.assign(graph.nodes.size(), false);
   uses_.assign(graph.nodes.size(), {});
   for (size_t id = 0; id < graph.nodes.size(); ++id) {
     bool taint = is_exponential(roles_[id]);
@@ -140,6 +171,9 @@ void View::prepare() {
     }
     tainted_[id] = taint;
     const Role r = roles_[id];
+    shifted_[id] = makes_shift(r);
+    for (const Value& v : graph.nodes[id].inputs)
+      if (passes_shift(r) && shifted_[v.node]) shifted_[id] = true;
     const bool product = r == Role::matmul || r == Role::linear || r == Role::einsum || r == Role::sum;
     for (const Value& v : graph.nodes[id].inputs)
       if ((product && tainted_[v.node]) || (passes_weight(r) && weighted_[v.node])) weighted_[id] = true;
@@ -265,178 +299,6 @@ Layout fresh_layout(LabelTable& table, const Shape& shape) {
   Layout layout;
   for (const Dim& d : shape) layout.push_back({table.axis(d), 0, 1});
   return layout;
-}
-
-namespace {
-
-Layout batch_of(const Layout& layout) { return Layout(layout.begin(), layout.end() - 2); }
-
-// The layout of an operand's batch axes, broadcast as in NumPy.
-Layout operand_batch(const Shape& in, const Shape& out, const Layout& layout) {
-  return before_broadcast(Shape(in.begin(), in.end() - 2), Shape(out.begin(), out.end() - 2),
-                          batch_of(layout));
-}
-
-Contraction matmul_at(const View& view, LabelTable& table, const Ref& ref) {
-  const Node& n = view.node(ref.value);
-  const Shape& out = view.shape(ref.value);
-  const LabelId k = table.add(view.shape(n.inputs[0]).back());
-  Contraction c;
-  c.a = {n.inputs[0], operand_batch(view.shape(n.inputs[0]), out, ref.layout)};
-  c.a.layout.push_back(ref.layout[out.size() - 2]);
-  c.a.layout.push_back({{k}, 0, 1});
-  c.b = {n.inputs[1], operand_batch(view.shape(n.inputs[1]), out, ref.layout)};
-  c.b.layout.push_back({{k}, 0, 1});
-  c.b.layout.push_back(ref.layout.back());
-  c.reduced = {k};
-  return c;
-}
-
-Contraction linear_at(const View& view, LabelTable& table, const Ref& ref) {
-  const Node& n = view.node(ref.value);
-  const LabelId k = table.add(view.shape(n.inputs[0]).back());
-  Contraction c;
-  c.a = {n.inputs[0], ref.layout};
-  c.a.layout.back() = {{k}, 0, 1};
-  c.b = {n.inputs[1], {ref.layout.back(), {{k}, 0, 1}}};
-  c.reduced = {k};
-  return c;
-}
-
-// Letters of the terms of an einsum; axes of the ellipsis count from -1, the last one.
-struct Letters {
-  std::vector<std::vector<int>> in;
-  std::vector<int> out;
-};
-
-std::vector<int> letters_of(const std::string& term, int64_t rank, int open) {
-  const size_t dots = term.find("...");
-  if (rank >= 0 && dots != std::string::npos)
-    open = static_cast<int>(rank - static_cast<int64_t>(term.size() - 3));
-  std::vector<int> out;
-  for (size_t i = 0; i < term.size(); ++i) {
-    if (i == dots) {
-      for (int k = open; k > 0; --k) out.push_back(-k);
-      i += 2;
-    } else {
-      out.push_back(term[i]);
-    }
-  }
-  return out;
-}
-
-Letters parse_equation(const std::string& text, const std::vector<int64_t>& ranks) {
-  std::string compact;
-  for (char c : text)
-    if (c != ' ') compact += c;
-  const size_t arrow = compact.find("->");
-  std::string left = compact.substr(0, arrow) + ",";
-  Letters e;
-  std::unordered_map<int, int> count;
-  int open = 0;
-  for (size_t at = 0, i = 0; i < ranks.size(); ++i) {
-    const size_t comma = left.find(',', at);
-    e.in.push_back(letters_of(left.substr(at, comma - at), ranks[i], 0));
-    for (int l : e.in.back()) ++count[l], open = std::max(open, -l);
-    at = comma + 1;
-  }
-  if (arrow != std::string::npos) {
-    e.out = letters_of(compact.substr(arrow + 2), -1, open);
-    return e;
-  }
-  for (const auto& [l, n] : count)
-    if (l < 0 || n == 1) e.out.push_back(l);
-  std::sort(e.out.begin(), e.out.end());
-  return e;
-}
-
-std::optional<Contraction> einsum_at(const View& view, LabelTable& table, const Ref& ref) {
-  const Node& n = view.node(ref.value);
-  if (n.inputs.size() != 2) return std::nullopt;
-  std::vector<int64_t> ranks;
-  for (const Value& v : n.inputs) ranks.push_back(static_cast<int64_t>(view.shape(v).size()));
-  const Letters e = parse_equation(n.attrs.text("equation"), ranks);
-  std::unordered_map<int, AxisMap> map;
-  for (size_t d = 0; d < e.out.size(); ++d) map[e.out[d]] = ref.layout[d];
-  Contraction c;
-  Ref* operands[] = {&c.a, &c.b};
-  for (size_t i : {size_t{0}, size_t{1}}) {
-    const Shape& shape = view.shape(n.inputs[i]);
-    operands[i]->value = n.inputs[i];
-    for (size_t d = 0; d < shape.size(); ++d) {
-      const int l = e.in[i][d];
-      if (!map.count(l)) {
-        if (std::find(e.in[1 - i].begin(), e.in[1 - i].end(), l) == e.in[1 - i].end()) return std::nullopt;
-        map[l] = {{table.add(shape[d])}, 0, 1};
-        c.reduced.push_back(map[l].labels[0]);
-      }
-      const bool repeated =
-          l < 0 && shape[d] == Dim(1) && !map[l].labels.empty() && table.size(map[l].labels) != Dim(1);
-      operands[i]->layout.push_back(repeated ? AxisMap{} : map[l]);
-    }
-  }
-  return c;
-}
-
-// sum(a * b) over axes that both have.
-std::optional<Contraction> sum_of_products(const View& view, LabelTable& table, const Ref& ref) {
-  Ref at = before_sum(view, table, ref);
-  Labels reduced;
-  for (int64_t axis : view.node(ref.value).attrs.ints("axes")) reduced.push_back(at.layout[axis].labels[0]);
-  for (int steps = 0; steps < 16 && view.role(at.value) != Role::mul; ++steps) {
-    if (view.role(at.value) == Role::cast && is_floating(view.dtype(view.node(at.value).inputs[0]))) {
-      at.value = view.node(at.value).inputs[0];
-      continue;
-    }
-    auto behind = behind_view(view, table, at, false);
-    if (!behind) return std::nullopt;
-    at = std::move(*behind);
-  }
-  if (view.role(at.value) != Role::mul) return std::nullopt;
-  Contraction c;
-  c.a = operand(view, at, 0);
-  c.b = operand(view, at, 1);
-  c.reduced = table.resolve(reduced);
-  return c;
-}
-
-}  // namespace
-
-Ref before_sum(const View& view, LabelTable& table, const Ref& ref) {
-  const Node& n = view.node(ref.value);
-  const Shape& in = view.shape(n.inputs[0]);
-  const Ints& axes = n.attrs.ints("axes");
-  const bool keep = n.attrs.flag("keepdims");
-  Layout before;
-  size_t next = 0;
-  for (size_t d = 0; d < in.size(); ++d) {
-    const bool reduced = std::find(axes.begin(), axes.end(), static_cast<int64_t>(d)) != axes.end();
-    before.push_back(reduced ? AxisMap{{table.add(in[d])}, 0, 1} : ref.layout[next]);
-    if (!reduced || keep) ++next;
-  }
-  return {n.inputs[0], before};
-}
-
-std::optional<Contraction> contraction_at(const View& view, LabelTable& table, const Ref& ref) {
-  std::optional<Contraction> c;
-  switch (view.role(ref.value)) {
-    case Role::matmul:
-      c = matmul_at(view, table, ref);
-      break;
-    case Role::linear:
-      if (view.node(ref.value).inputs.size() == 2) c = linear_at(view, table, ref);
-      break;
-    case Role::einsum:
-      c = einsum_at(view, table, ref);
-      break;
-    case Role::sum:
-      c = sum_of_products(view, table, ref);
-      break;
-    default:
-      break;
-  }
-  if (c) c->node = ref.value.node;
-  return c;
 }
 
 }  // namespace fovea::match

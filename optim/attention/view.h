@@ -29,6 +29,7 @@ enum class Role : uint8_t {
   einsum,
   sum,
   max,
+  shift,  ///< min, mean: other reductions that may stand for a maximum
   softmax,
   log_softmax,
   logsumexp,
@@ -76,6 +77,9 @@ class View {
   bool tainted(Value v) const { return tainted_[v.node]; }
   /// True where the value is a product with a tainted operand, perhaps scaled, divided or moved since.
   bool weighted(Value v) const { return weighted_[v.node]; }
+  /// True where sums, differences and multiples of it may hold what cancels in a softmax: a row's maximum, a
+  /// log-sum-exp, a column of another concatenated tensor.
+  bool shifted(Value v) const { return shifted_[v.node]; }
   /// Nodes that read any output of `id`.
   const std::vector<NodeId>& uses(NodeId id) const { return uses_[id]; }
   /// The value of a constant whose elements are all equal (through views and casts).
@@ -88,7 +92,7 @@ class View {
 
   std::vector<Role> roles_;
   std::vector<NodeId> canonical_;
-  std::vector<bool> tainted_, weighted_;
+  std::vector<bool> tainted_, weighted_, shifted_;
   std::vector<std::vector<NodeId>> uses_;
   mutable std::unordered_map<int64_t, std::optional<double>> numbers_;
   bool has_exponential_ = false;

@@ -15,7 +15,7 @@ Lowering::Lowering(std::shared_ptr<Module> module, const CompileOptions& options
       backend_(find_backend(options.backend)),
       verbose_(dispatch_is_verbose()) {}
 
-std::shared_ptr<const Plan> Lowering::run(const Graph& graph, const std::vector<PlanOperand>& in) {
+std::shared_ptr<Plan> Lowering::run(const Graph& graph, const std::vector<PlanOperand>& in, int64_t budget) {
   const Bindings bindings = bind_symbols(graph, in);
   input_count_ = in.size();
   output_count_ = graph.outputs.size();
@@ -37,6 +37,7 @@ std::shared_ptr<const Plan> Lowering::run(const Graph& graph, const std::vector<
   Ids results;
   emit_graph(*module_, graph, args, bindings, true, results);
   bind_outputs(results);
+  if (budget > 0) fit_budget(budget, results);
   find_lifetimes();
   reuse_in_place();
   copy_rest(results);
@@ -193,7 +194,7 @@ PlanRef Lowering::ref(int32_t view) const {
   return {1 + inputs + outputs + s.index, offset};
 }
 
-std::shared_ptr<const Plan> Lowering::finish(const Ids& results, const std::vector<PlanOperand>& in) {
+std::shared_ptr<Plan> Lowering::finish(const Ids& results, const std::vector<PlanOperand>& in) {
   auto plan = std::make_shared<Plan>();
   std::vector<Lifetime> blocks;
   std::vector<int32_t> block_of(storages_.size(), -1), workspace_of(launches_.size(), -1);
@@ -243,12 +244,8 @@ std::shared_ptr<const Plan> Lowering::finish(const Ids& results, const std::vect
     if (output_source_[o] >= 0) plan->inputs[output_source_[o]].donated_to = static_cast<int32_t>(o);
   }
   plan->constants = std::move(constants_);
+  plan->recomputed = recomputed_;
   return plan;
-}
-
-std::shared_ptr<const Plan> lower(const std::shared_ptr<Module>& module, const Graph& graph,
-                                  const std::vector<PlanOperand>& in, const CompileOptions& options) {
-  return Lowering(module, options).run(graph, in);
 }
 
 }  // namespace fovea

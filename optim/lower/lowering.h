@@ -47,6 +47,9 @@ struct Launch {
   Source source;
 };
 
+struct RematLaunch;
+struct RematSchedule;
+
 /// What was found out about one op with fixed attributes and operand layouts.
 struct KnownOp {
   std::shared_ptr<const PreparedOp> prepared;
@@ -61,7 +64,8 @@ struct KnownOp {
 class Lowering {
  public:
   Lowering(std::shared_ptr<Module> module, const CompileOptions& options);
-  std::shared_ptr<const Plan> run(const Graph& graph, const std::vector<PlanOperand>& in);
+  /// `budget`: bytes to fit into as far as that goes, by computing values again; 0: any number.
+  std::shared_ptr<Plan> run(const Graph& graph, const std::vector<PlanOperand>& in, int64_t budget);
 
  private:
   using Ids = std::vector<int32_t>;
@@ -98,6 +102,10 @@ class Lowering {
   IdSpan outputs(const Launch& l) const {
     return {operands_.data() + l.first_operand + l.inputs, static_cast<size_t>(l.outputs)};
   }
+  // budget.cpp: launches that compute values again
+  void fit_budget(int64_t budget, const Ids& results);
+  RematLaunch remat_launch(const Launch& launch) const;
+  void take_schedule(const RematSchedule& schedule, std::vector<int32_t> storage_of);
   // finish.cpp: from launches to a plan
   int32_t root(int32_t storage) const;
   bool whole(int32_t view) const;
@@ -107,7 +115,7 @@ class Lowering {
   bool may_take_over(const Launch& launch, int32_t step, size_t output, size_t input) const;
   void copy_rest(Ids results);
   int32_t copy_for_output(int32_t view);
-  std::shared_ptr<const Plan> finish(const Ids& results, const std::vector<PlanOperand>& in);
+  std::shared_ptr<Plan> finish(const Ids& results, const std::vector<PlanOperand>& in);
   PlanRef ref(int32_t view) const;
 
   std::shared_ptr<Module> module_;
@@ -126,6 +134,7 @@ class Lowering {
   Dims shape_;          // of the value being looked up
   Ids output_source_;   ///< donated input for output o, or -1
   Ids donated_output_;  ///< the output that input i was donated to, or -1
+  Recomputed recomputed_;
   int32_t current_node_ = -1;
   int depth_ = 0;
   size_t input_count_ = 0, output_count_ = 0;

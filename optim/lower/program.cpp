@@ -49,7 +49,10 @@ std::vector<PlanOperand> operands(std::span<const Array> in) {
 }  // namespace
 
 Program::Program(std::shared_ptr<Module> module, const std::string& function, CompileOptions options)
-    : module_(std::make_shared<Module>(*module)), options_(std::move(options)) {
+    : source_(std::make_shared<Module>(*module)),
+      function_(function),
+      module_(std::make_shared<Module>(*module)),
+      options_(std::move(options)) {
   if (options_.numerics != "default" && options_.numerics != "strict")
     invalid("numerics is '" + options_.numerics + "', it can be default or strict");
   differentiates_ = asks_for_gradient(*module_, function);
@@ -90,6 +93,12 @@ std::shared_ptr<const Plan> Program::plan(std::span<const Array> in) {
     recent_.erase(oldest);
   }
   return plan;
+}
+
+Program::Written Program::as_written() const {
+  auto module = std::make_shared<Module>(*source_);
+  auto graph = expand_functions(module, module->function(function_));
+  return {std::move(module), std::move(graph)};
 }
 
 std::shared_ptr<const Plan> Program::last_plan() const {

@@ -54,6 +54,13 @@ class Program {
   /// What will run, and the module it belongs to: neither is the one the program was made from.
   const Graph& graph() const { return *graph_; }
   const std::shared_ptr<Module>& module() const { return module_; }
+  /// The function as it was written, with calls and gradients expanded and no pass run (node sources and
+  /// scopes are the user's own), and the module that its constants are in. Made anew with every call.
+  struct Written {
+    std::shared_ptr<Module> module;
+    std::shared_ptr<const Graph> graph;
+  };
+  Written as_written() const;
   /// What was fused, and what was not and why.
   const std::vector<FusionRecord>& records() const { return records_; }
   /// True where the function asks for a gradient.
@@ -61,6 +68,8 @@ class Program {
   size_t plans() const;
 
  private:
+  std::shared_ptr<const Module> source_;
+  std::string function_;
   std::shared_ptr<Module> module_;
   std::shared_ptr<const Graph> graph_;
   std::vector<FusionRecord> records_;

@@ -13,6 +13,7 @@
 
 namespace fovea {
 
+/// When a pass runs.
 enum class Stage {
   forward,   ///< on every function, before gradients are expanded
   expanded,  ///< on the whole graph, gradients expanded
@@ -32,6 +33,7 @@ struct PassContext {
 /// Returns the new graph, or nullptr where nothing changed. Must not change the graph it is given.
 using PassFn = std::shared_ptr<Graph> (*)(const Graph& graph, PassContext& context);
 
+/// A pass and what is known of it.
 struct Pass {
   const char* name;
   Stage stage;

@@ -12,6 +12,7 @@
 
 namespace fovea {
 
+/// One walk over a graph that replaces values.
 class Rewriter {
  public:
   Rewriter(const Graph& graph, PassContext& context) : context_(context), old_(graph) {}

@@ -105,7 +105,7 @@ TEST(AttentionPass, DenseConstantsSayWhatTheyMean) {
             "scale 1, causal(0) and window(-2), fill -inf");
   EXPECT_EQ(with(constant([](int64_t, int64_t c) { return c < 4; })), "scale 1, keys below 4, fill -inf");
   EXPECT_EQ(with(constant([](int64_t r, int64_t c) { return c < 2 || c <= r; })),
-            "scale 1, (keys below 2 or causal(0)), fill -inf");
+            "scale 1, (causal(0) or keys below 2), fill -inf");
 }
 
 TEST(AttentionPass, SinkGuardAndFactor) {

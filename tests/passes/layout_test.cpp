@@ -2,6 +2,8 @@
 #include "optim/passes/layout.h"
 
 #include "frontends/cpp/fovea.h"
+#include "graph/autodiff/vjp.h"
+#include "ops/composite/attention/attention.h"
 #include "tests/passes/pass_test_util.h"
 
 namespace fovea::test {
@@ -86,6 +88,85 @@ TEST(Layout, GradientsOfPackedProjections) {
     EXPECT_EQ(pads, 0);
     EXPECT_EQ(concats, 1);
   }
+}
+
+// Scores as they are; axes named batch, head, row, channel.
+Tensor plain_attention(const std::vector<Tensor>& in) {
+  AttentionSpec spec;
+  spec.score.results = {spec.score.input(0)};
+  return attention(in[0], in[1], in[2], {}, spec).y;
+}
+
+const std::vector<Spec> kHeads = {
+    {DType::f32, {2, 3, 4, 5}}, {DType::f32, {2, 3, 6, 5}}, {DType::f32, {2, 3, 6, 2}}};
+
+std::vector<Array> heads() {
+  std::vector<Array> out;
+  for (const Spec& s : kHeads) {
+    Array a(DType::f32, evaluate(s.type.shape, {}));
+    for (int64_t i = 0; i < a.size(); ++i) a.set_flat(i, std::sin(static_cast<double>(i + a.size())));
+    out.push_back(a);
+  }
+  return out;
+}
+
+TEST(Layout, AttentionWritesInTheOrderInWhichItIsRead) {
+  const int64_t times = rule_counts()["attention_order"];
+  const auto before = trace(
+      [](const std::vector<Tensor>& in) {
+        return std::vector<Tensor>{plain_attention(in).permute({0, 2, 1, 3}).reshape({2, 4, 6})};
+      },
+      kHeads, "main");
+  const auto after = after_pass(before, "layout", Stage::forward);
+  EXPECT_EQ(ops_of(*after), "attention reshape");
+  EXPECT_EQ(bits_differ(run_untouched(before, heads()), run_untouched(after, heads())), "");
+  EXPECT_EQ(rule_counts()["attention_order"], times + 1);
+}
+
+TEST(Layout, OrdersOfAttentionAddUp) {
+  const auto before = trace(
+      [](const std::vector<Tensor>& in) {
+        return std::vector<Tensor>{plain_attention(in).permute({0, 2, 1, 3}).permute({3, 0, 1, 2})};
+      },
+      kHeads, "main");
+  const auto once = after_pass(before, "layout", Stage::forward);
+  EXPECT_EQ(ops_of(*once), "attention permute");
+  const auto twice = after_pass(once, "layout", Stage::forward);
+  EXPECT_EQ(ops_of(*twice), "attention");
+  EXPECT_EQ(bits_differ(run_untouched(before, heads()), run_untouched(twice, heads())), "");
+}
+
+TEST(Layout, AttentionThatIsReadElsewhereStays) {
+  const auto both = trace(
+      [](const std::vector<Tensor>& in) {
+        const Tensor y = plain_attention(in);
+        return std::vector<Tensor>{y.permute({0, 2, 1, 3}), exp(y)};
+      },
+      kHeads, "main");
+  EXPECT_EQ(ops_of(*after_pass(both, "layout", Stage::forward)), "attention exp permute");
+  const auto result = trace(
+      [](const std::vector<Tensor>& in) { return std::vector<Tensor>{plain_attention(in)}; }, kHeads, "main");
+  EXPECT_EQ(ops_of(*after_pass(result, "layout", Stage::forward)), "attention");
+}
+
+TEST(Layout, GradientsOfAttentionToo) {
+  const Function loss = [](const std::vector<Tensor>& in) {
+    const Tensor y = plain_attention(in);
+    return std::vector<Tensor>{sum(y * y)};
+  };
+  const auto module = trace(
+      [&](const std::vector<Tensor>& in) {
+        const auto g = grad(loss, {0, 1, 2})(in);
+        return std::vector<Tensor>{g[0].permute({2, 0, 1, 3}), g[1], g[2].permute({3, 2, 1, 0})};
+      },
+      kHeads, "main");
+  auto before = std::make_shared<Module>(*module);
+  before->functions["main"] = expand_functions(before, before->function("main"));
+  const auto after = after_pass(before, "layout");
+  int permutes = 0;
+  for (const Node& n : after->function("main").nodes) permutes += n.op->name() == "permute";
+  EXPECT_EQ(permutes, 0) << print(*after);
+  EXPECT_EQ(bits_differ(run_untouched(before, heads()), run_untouched(after, heads())), "");
 }
 
 }  // namespace

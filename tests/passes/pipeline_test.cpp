@@ -26,6 +26,7 @@ func @main(%0: f32[4]) -> (%6) {
 })";
 
 std::string compiled(CompileOptions options = {}) {
+  options.numerics = options.numerics == "default" ? "strict" : options.numerics;  // what is left is not regrouped
   const Program program(parse(kText), "main", std::move(options));
   Module module = *program.module();
   module.functions["main"] = std::make_shared<Graph>(program.graph());

@@ -108,6 +108,7 @@ inline std::vector<AttentionCase> attention_cases() {
   add(make_case("a few blocks, many keys", qkv({}, 120, 4500, 16, 16), window(200, 3000, -kInf)));
   add(make_case("one key", qkv({3}, 9, 1, 16, 16), scaled_score(0.25)));
   add(make_case("long", qkv({2}, 300, 400, 16, 16), scaled_score(0.25)));
+  add(make_case("long, many heads", qkv({5, 7}, 150, 140, 8, 8), causal_score(0.25)));
   add(make_case("large scores", qkv({1}, 30, 40, 16, 16, 40), scaled_score(1)));
   add(make_case("negative scale", qkv({2}, 20, 30, 8, 8), scaled_score(-0.7)));
   for (int64_t offset : {0, 5, -3, 200})

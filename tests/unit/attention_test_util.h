@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "ops/composite/attention/attention.h"
-#include "ops/composite/attention/spec.h"
+#include "ops/composite/attention/spec_internal.h"
 #include "tests/unit/ops_test_util.h"
 
 namespace fovea::test {

@@ -171,18 +171,25 @@ TEST(ExpectFused, TrainingCountsTheBackwardPassToo) {
             std::string::npos);
 }
 
+// A kernel that is asked first and takes next to nothing.
+FOVEA_KERNEL(cpu, exp, picky) {
+  kernel.priority(1000)
+      .when([](const KernelRequest& r) { return r.in[0].rank() == 7; }, "x must have seven axes")
+      .prepare([](const KernelRequest&) { return make_prepared([](const KernelArgs&) {}); });
+}
+
 TEST(Dispatch, KernelsThatRefuseAreToldWithTheirSentence) {
-  const auto request = [](DType dtype) {
-    const auto operand = [&](Dims shape) { return OperandSpec{dtype, shape, contiguous_strides(shape)}; };
-    return KernelRequest{"matmul", {}, {operand({2, 3}), operand({3, 4})}, {operand({2, 4})}};
+  register_kernel("cpu", "exp", "picky", fovea_kernel_cpu_exp_picky);
+  const auto request = [](const Dims& shape) {
+    const OperandSpec x{DType::f32, shape, contiguous_strides(shape)};
+    return KernelRequest{"exp", {}, {x}, {x}};
   };
-  const std::string f32 = dispatch_text(request(DType::f32), "cpu", "onednn", {"model.cpp", 7});
-  EXPECT_EQ(f32, "matmul f32[2, 3], f32[3, 4] -> f32[2, 4] at model.cpp:7: kernel onednn\n");
-  const std::string f64 = dispatch_text(request(DType::f64), "cpu", "eigen", {});
-  EXPECT_NE(f64.find("\n  passed over onednn: "), std::string::npos) << f64;
-  EXPECT_NE(f64.find("f64"), std::string::npos) << f64;
-  // The reference backend has nothing but its own kernels to pass over.
-  EXPECT_EQ(refusals("reference", request(DType::f64)), std::vector<std::string>{});
+  EXPECT_EQ(dispatch_text(request({2, 3}), "cpu", "simd", {"model.cpp", 7}),
+            "exp f32[2, 3] -> f32[2, 3] at model.cpp:7: kernel simd\n"
+            "  passed over picky: x must have seven axes\n");
+  const Dims seven(7, 1);
+  EXPECT_EQ(refusals("cpu", request(seven)), std::vector<std::string>{});  // it is the one that runs
+  EXPECT_EQ(refusals("reference", request({2, 3})), std::vector<std::string>{});
 }
 
 TEST(Explain, LaunchesInsideLoopsCount) {

@@ -380,7 +380,13 @@ TEST_F(OnnxNetworkOps, LstmRunsBothWaysOverSequencesOfTheirOwnLengths) {
                   {text_attribute("direction", "bidirectional"), int_attribute("hidden_size", hidden)},
                   14,
                   {},
-                  {{"T", "N", "3"}},
+                  {{"T", "N", "3"},
+                   {"2", "8", "3"},
+                   {"2", "8", "2"},
+                   {"2", "16"},
+                   {"N"},
+                   {"2", "N", "2"},
+                   {"2", "N", "2"}},
                   3};
   const auto got = run(n);
   expect_close(got[0], y, 1e-12);

@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "graph/build/builder.h"
-#include "ops/composite/attention/spec.h"
+#include "ops/composite/attention/spec_internal.h"
 #include "ops/composite/is_finite/is_finite.h"
 #include "ops/composite/is_nan/is_nan.h"
 #include "ops/core/cast/cast.h"

@@ -7,8 +7,8 @@
 #include <cmath>
 
 #include "framework/backend/cpu/onednn/scratch.h"
-#include "ops/composite/attention/score_tiles.h"
-#include "ops/composite/attention/spec.h"
+#include "ops/composite/attention/score_tiles_internal.h"
+#include "ops/composite/attention/spec_internal.h"
 #include "ops/shared/blocks.h"
 #include "ops/shared/rows.h"
 
@@ -17,6 +17,7 @@ namespace attend {
 namespace {
 
 constexpr int64_t kRowsOfBlock = 96, kRowsOfOneBlock = 144, kKeysOfBlock = 256;
+constexpr int64_t kManyHeads = 32;
 constexpr int64_t kFewRows = 4;                                       // so few rows read K as it is
 constexpr int64_t kFewItems = 8, kMostParts = 8, kKeysOfPart = 2048;  // few blocks of rows split the keys
 constexpr int64_t kChunk = 512;                                       // keys packed by one piece of work
@@ -61,7 +62,6 @@ class Forward final : public PreparedKernel {
         simd_(simd::attention_kernels<T>()),
         k_heads_(p_, request.in[1].shape),
         v_heads_(p_, request.in[2].shape) {
-    padded_d_ = p_.d;
     padded_e_ = up_to(p_.e, simd_.lanes);
     padded_keys_ = up_to(p_.keys, simd_.panel);
     k_in_place_ = p_.queries <= kFewRows && readable<T>(p_.k);
@@ -155,11 +155,14 @@ class Forward final : public PreparedKernel {
     keys_of_part_ = up_to(block_count(std::max<int64_t>(p_.keys, 1), parts_), kKeysOfBlock);
     parts_ = block_count(std::max<int64_t>(p_.keys, 1), keys_of_part_);
     const int64_t items = rows * parts_;
-    pack_in_task_ = blocks_ == 1 && k_heads_.count == p_.batches && v_heads_.count == p_.batches;
+    // With many heads a task takes whole ones, so that packed keys stay in its cache and memory stays small.
+    pack_in_task_ = (blocks_ == 1 || p_.batches >= kManyHeads) && k_heads_.count == p_.batches &&
+                    v_heads_.count == p_.batches;
     const double work = static_cast<double>(rows_) * static_cast<double>(p_.keys) *
                         static_cast<double>(p_.d + p_.e) / static_cast<double>(parts_);
     items_of_task_ = std::max<int64_t>(1, static_cast<int64_t>(kWorkOfTask / std::max(work, 1.0)));
     items_of_task_ = std::max<int64_t>(1, std::min(items_of_task_, items / 16));
+    if (pack_in_task_) items_of_task_ = up_to(items_of_task_, blocks_);
     tasks_ = block_count(items, items_of_task_);
     Arena arena(nullptr);
     Memory sizes(*this, arena);
@@ -224,7 +227,7 @@ class Forward final : public PreparedKernel {
       b.rows = row_block(args, i / parts_);
       b.key_begin = i % parts_ * keys_of_part_;
       b.key_end = std::min(p_.keys, b.key_begin + keys_of_part_);
-      if (pack_in_task_) {
+      if (pack_in_task_ && (b.rows.first == 0 || parts_ > 1)) {
         if (!k_in_place_) pack_keys(args, b.rows.at, b.key_begin, b.key_end, memory.packed.k, rows);
         if (!v_in_place_) pack_values(args, b.rows.at, b.key_begin, b.key_end, memory.packed.v);
       }
@@ -457,7 +460,7 @@ class Forward final : public PreparedKernel {
   const ScoreTiles<T> tiles_;
   const simd::AttentionKernels<T>& simd_;
   const Heads k_heads_, v_heads_;
-  int64_t padded_d_ = 0, padded_e_ = 0, padded_keys_ = 0;
+  int64_t padded_e_ = 0, padded_keys_ = 0;
   bool k_in_place_ = false, v_in_place_ = false, pack_in_task_ = false;
   int64_t parts_ = 1, keys_of_part_ = 1;
   int64_t blocks_ = 1, rows_ = 1, items_of_task_ = 1, tasks_ = 1, scratch_bytes_ = 0;

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "ops/composite/attention/spec.h"
+#include "ops/composite/attention/spec_internal.h"
 #include "ops/composite/is_nan/is_nan.h"
 #include "ops/core/cast/cast.h"
 #include "ops/core/equal/equal.h"

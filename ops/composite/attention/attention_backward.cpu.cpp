@@ -10,9 +10,9 @@
 #include <cmath>
 
 #include "framework/backend/cpu/onednn/scratch.h"
-#include "ops/composite/attention/gradients_out.h"
-#include "ops/composite/attention/score_tiles.h"
-#include "ops/composite/attention/spec.h"
+#include "ops/composite/attention/gradients_out_internal.h"
+#include "ops/composite/attention/score_tiles_internal.h"
+#include "ops/composite/attention/spec_internal.h"
 #include "ops/shared/blocks.h"
 #include "ops/shared/rows.h"
 
@@ -20,8 +20,8 @@ namespace fovea {
 namespace attend {
 namespace {
 
-constexpr int64_t kRowsOfBlock = 72, kKeysOfBlock = 128;
-constexpr int64_t kTasks = 16;         // parts of the keys are made until there are so many tasks
+constexpr int64_t kRowsOfBlock = 96, kKeysOfBlock = 128;
+constexpr int64_t kTasks = 8;          // parts of the keys are made until there are so many tasks
 constexpr double kWorkOfTask = 4e6;    // multiply-adds that make a piece of work worth handing out
 constexpr int64_t kLineElements = 16;  // rows of a tile begin a cache line apart from a power of two
 

@@ -1,9 +1,9 @@
-#include "ops/composite/attention/gradients_out.h"
+#include "ops/composite/attention/gradients_out_internal.h"
 
 #include <algorithm>
 #include <cstring>
 
-#include "ops/composite/attention/spec.h"
+#include "ops/composite/attention/spec_internal.h"
 #include "ops/shared/blocks.h"
 
 namespace fovea::attend {

@@ -1,10 +1,10 @@
-#include "ops/composite/attention/problem.h"
+#include "ops/composite/attention/problem_internal.h"
 
 #include <algorithm>
 #include <cstring>
 
 #include "framework/backend/cpu/onednn/convert.h"
-#include "ops/composite/attention/spec.h"
+#include "ops/composite/attention/spec_internal.h"
 
 namespace fovea::attend {
 namespace {

@@ -1,4 +1,4 @@
-#include "ops/composite/attention/score_form.h"
+#include "ops/composite/attention/score_form_internal.h"
 
 #include <algorithm>
 #include <cmath>

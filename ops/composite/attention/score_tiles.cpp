@@ -1,11 +1,11 @@
-#include "ops/composite/attention/score_tiles.h"
+#include "ops/composite/attention/score_tiles_internal.h"
 
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
 #include <cstring>
 
-#include "ops/composite/attention/spec.h"
+#include "ops/composite/attention/spec_internal.h"
 #include "ops/shared/random_scope.h"
 #include "ops/shared/widen.h"
 

@@ -1,4 +1,4 @@
-#include "ops/composite/attention/spec.h"
+#include "ops/composite/attention/spec_internal.h"
 
 #include <algorithm>
 

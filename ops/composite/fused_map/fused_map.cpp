@@ -189,6 +189,7 @@ FOVEA_OP(fused_map) {
               c.same(c.shape(k)[0], 2, "a key must have 2 elements (key, step), got {a}");
               continue;
             }
+            if (!reads.value[k]) continue;
             const size_t lead = s.space.size() - std::min(s.space.size(), c.shape(k).size());
             bool fits = c.shape(k).size() <= s.space.size();
             for (size_t d = 0; fits && d < c.shape(k).size(); ++d)

@@ -204,13 +204,16 @@ using Check = __m512;
 HWY_INLINE Check no_check() { return _mm512_setzero_ps(); }
 HWY_INLINE bool is_finite(Check c) { return _mm512_cmp_ps_mask(c, c, _CMP_ORD_Q) == 0xFFFF; }
 
-// Transposes kBlock x kBlock floats; rows of `from` are `row` apart, rows of `to` are `to_row` apart. Adds 0
+// Transposes kBlock x kBlock floats, those behind the first `rows` rows being 0; rows of `from` are `row`
+// apart, rows of `to` are `to_row` apart. Adds 0
 // * x to `check`, which stays 0 for finite values.
-HWY_INLINE void transpose_block(const float* from, int64_t row, float* to, int64_t to_row, Check& check) {
+HWY_INLINE void transpose_block(const float* from, int64_t row, int64_t rows, float* to, int64_t to_row,
+                                Check& check) {
+  alignas(64) static const float zeros[kBlock] = {};
   __m512 x[16], y[16];
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) {
-    x[i] = _mm512_loadu_ps(from + i * row);
+    x[i] = _mm512_loadu_ps(i < rows ? from + i * row : zeros);
     check = _mm512_fmadd_ps(x[i], _mm512_setzero_ps(), check);
   }
 #pragma GCC unroll 8
@@ -244,11 +247,13 @@ using Check = __m256;
 HWY_INLINE Check no_check() { return _mm256_setzero_ps(); }
 HWY_INLINE bool is_finite(Check c) { return _mm256_movemask_ps(_mm256_cmp_ps(c, c, _CMP_ORD_Q)) == 0xFF; }
 
-HWY_INLINE void transpose_block(const float* from, int64_t row, float* to, int64_t to_row, Check& check) {
+HWY_INLINE void transpose_block(const float* from, int64_t row, int64_t rows, float* to, int64_t to_row,
+                                Check& check) {
+  alignas(64) static const float zeros[kBlock] = {};
   __m256 x[8], y[8];
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) {
-    x[i] = _mm256_loadu_ps(from + i * row);
+    x[i] = _mm256_loadu_ps(i < rows ? from + i * row : zeros);
     check = _mm256_fmadd_ps(x[i], _mm256_setzero_ps(), check);
   }
 #pragma GCC unroll 4
@@ -272,39 +277,35 @@ HWY_INLINE void transpose_block(const float* from, int64_t row, float* to, int64
 }
 #endif
 
-// One panel: to[d * panel + j] = from[j * row + d * column] for j in [0, keys).
+// One panel: to[d * panel + j] = from[j * row + d * column] for j in [0, keys), 0 behind.
 template <class T>
 bool pack_panel(const T* from, int64_t row, int64_t column, int64_t keys, int64_t depth, int64_t panel,
                 T* to) {
-  int64_t done_keys = 0, done_depth = 0;
+  int64_t done = 0;  // channels
   bool finite = true;
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
   if constexpr (sizeof(T) == 4) {
     if (column == 1) {
-      done_keys = keys / kBlock * kBlock, done_depth = depth / kBlock * kBlock;
+      done = depth / kBlock * kBlock;
       Check check = no_check();
-      for (int64_t j = 0; j < done_keys; j += kBlock)
-        for (int64_t c = 0; c < done_depth; c += kBlock)
-          transpose_block(from + j * row + c, row, to + c * panel + j, panel, check);
+      for (int64_t j = 0; j < panel; j += kBlock)
+        for (int64_t c = 0; c < done; c += kBlock)
+          transpose_block(from + j * row + c, row, std::min(kBlock, keys - j), to + c * panel + j, panel,
+                          check);
       finite = is_finite(check);
     }
   }
 #endif
-  const auto rest = [&](int64_t j0, int64_t c0, int64_t c1) {
-    T check = 0;
-    for (int64_t c = c0; c < c1; ++c)
-      for (int64_t j = j0; j < keys; ++j) {
-        const T x = from[j * row + c * column];
-        check += x * T(0);
-        to[c * panel + j] = x;
-      }
-    finite = finite && check == 0;
-  };
-  rest(done_keys, 0, done_depth);
-  rest(0, done_depth, depth);
-  if (keys < panel)
-    for (int64_t c = 0; c < depth; ++c) std::fill(to + c * panel + keys, to + (c + 1) * panel, T(0));
-  return finite;
+  T check = 0;
+  for (int64_t c = done; c < depth; ++c) {
+    for (int64_t j = 0; j < keys; ++j) {
+      const T x = from[j * row + c * column];
+      check += x * T(0);
+      to[c * panel + j] = x;
+    }
+    std::fill(to + c * panel + keys, to + (c + 1) * panel, T(0));
+  }
+  return finite && check == 0;
 }
 
 template <class T>

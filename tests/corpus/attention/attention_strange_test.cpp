@@ -24,6 +24,11 @@ const Form kForms[] = {
        const Tensor s = scaled(x), e = pow(2.0, (s - top(s)) * 1.4426950408889634);
        return Ts{matmul(e / total(e), x[2])};
      }},
+    {"MeanSubtracted", 1, qkv,
+     [](const Ts& x) {
+       const Tensor s = scaled(x);
+       return Ts{matmul(softmax(s - mean(s, {-1}, true), -1), x[2])};
+     }},
     {"NormalisedByL1", 1, qkv,
      [](const Ts& x) {
        const Tensor s = scaled(x), e = exp(s - top(s));
@@ -158,7 +163,8 @@ const Form kForms[] = {
        s = s + unsqueeze(bias, 0);
        s = reshape(s, {-1, 2, 3, 4, 4}) + unsqueeze(unsqueeze(x[3], 1), 0);
        return Ts{matmul(softmax(reshape(s, {-1, 3, 4, 4}), -1), x[2])};
-     }},
+     },
+     false},
     {"AlongOneAxis", 1,
      [](const Sizes& s) {
        return Specs{
@@ -197,8 +203,6 @@ const Form kForms[] = {
        return Ts{matmul(p, x[2])};
      },
      false},
-    {"FlippedKeys", 1, qkv,
-     [](const Ts& x) { return Ts{matmul(flip(softmax(scaled(x), -1), {-1}), flip(x[2], {2}))}; }, false},
     {"TopKeys", 0, qkv,
      [](const Ts& x) {
        const Tensor s = scaled(x), least = slice(top_k(s, 2).values, -1, 1, 2);

@@ -117,10 +117,9 @@ std::vector<Tensor> recurrent(Context& c, int64_t gates, std::vector<std::string
   if (batch_first) x = transpose(x, 0, 1);
   const Dim hidden = c.in(2).dim(2);
   const size_t each = names.size();
-  if (const auto given = c.texts("activations"); !given.empty())
-    names = given;
-  else if (directions == 2)
-    names.insert(names.end(), names.begin(), names.begin() + static_cast<int64_t>(each));
+  const std::vector<std::string> usual = names, given = c.texts("activations");
+  if (directions == 2) names.insert(names.end(), usual.begin(), usual.end());
+  if (!given.empty()) names = given;
   check_count(c, "activations", names.size(), directions * static_cast<int64_t>(each));
 
   Tensors ys, hs, cs;

@@ -2,12 +2,13 @@
 // products into scores while a tile is in the cache.
 #pragma once
 
+#include <cmath>
 #include <memory>
 
 #include "framework/base/checked.h"
 
-#include "ops/composite/attention/problem.h"
-#include "ops/composite/attention/score_form.h"
+#include "ops/composite/attention/problem_internal.h"
+#include "ops/composite/attention/score_form_internal.h"
 #include "ops/shared/simd/attention.h"
 #include "ops/shared/tile/machine.h"
 
@@ -85,7 +86,7 @@ class ScoreTiles {
   };
 
   /// Bounds cannot stand for the mask: its fill is finite, and this block has rows where it may count.
-  bool has_finite_fill() const { return !form_.bounds.empty() && form_.fill > -1e300; }
+  bool has_finite_fill() const { return !form_.bounds.empty() && std::isfinite(form_.fill); }
   double fill() const { return form_.fill; }
   bool has_factor() const { return factor_ != nullptr; }
   bool has_sink() const { return sink_ != nullptr; }

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "ops/composite/attention/score_tiles.h"
+#include "ops/composite/attention/score_tiles_internal.h"
 
 namespace fovea::attend {
 

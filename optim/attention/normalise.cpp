@@ -1,0 +1,287 @@
+#include "optim/attention/probability.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace fovea::match {
+namespace {
+
+class Normaliser {
+ public:
+  Normaliser(const View& view, LabelTable& table, Product& p, const Labels& keys, Refusal& why)
+      : view_(view), table_(table), p_(p), keys_(keys), why_(why) {}
+
+  bool run(Probability& out) {
+    if (p_.blocked >= 0) return blocked();
+    if (!pull_out()) return false;
+    cancel();
+    return assemble(out);
+  }
+
+ private:
+  bool refuse(Reason reason, NodeId node, std::string sentence, std::string nearest,
+              std::string detail = "") {
+    why_ = {reason, node, std::move(detail), std::move(sentence), std::move(nearest)};
+    return false;
+  }
+  bool blocked() {
+    const std::string& op = view_.graph.nodes[static_cast<size_t>(p_.blocked)].op->name();
+    return refuse(Reason::non_pointwise, p_.blocked,
+                  "between the softmax and the product with the values stands " + op +
+                      ", which does not multiply the probabilities",
+                  "softmax(scores) * factor, then the product with the values", op);
+  }
+
+  std::string key(const Ref& r) const { return key_of(table_, view_.canonical(r.value), r.layout); }
+  bool reads(const Ref& r, const Labels& labels) const {
+    return contains_any(table_.resolve(flat(r.layout)), table_.resolve(labels));
+  }
+
+  // Makes the labels of a sum those over which the same exponential is contracted.
+  bool unify(const Addend& main) {
+    const Labels keys = table_.resolve(keys_);
+    bool elsewhere = false;
+    for (const Term& t : main.product.terms)
+      for (const Term& u : p_.terms) {
+        if (view_.canonical(t.ref.value) != view_.canonical(u.ref.value)) continue;
+        const Labels over = table_.resolve(main.over);
+        Labels ours;
+        bool same = true, summed = false;
+        for (size_t d = 0; d < t.ref.layout.size(); ++d) {
+          const Labels a = table_.resolve(t.ref.layout[d].labels), b = table_.resolve(u.ref.layout[d].labels);
+          const AxisMap &x = t.ref.layout[d], &y = u.ref.layout[d];
+          const bool here = contains_any(a, over);
+          summed = summed || here;
+          same = same && x.start == y.start && x.step == y.step && (here || a == b);
+          if (here) ours.insert(ours.end(), b.begin(), b.end());
+        }
+        if (!summed || !same) continue;
+        if (contains_all(keys, ours) && contains_all(ours, keys))
+          return table_.unify(main.over, ours) || refuse_sum(main.node);
+        elsewhere = true;
+      }
+    if (!elsewhere) return refuse_sum(main.node);
+    if (is_weight(p_.values.value))
+      return refuse(Reason::head_mix, p_.contraction.node,
+                    "the product behind the softmax mixes heads: it sums over another axis than the softmax",
+                    "the values summed over the keys before heads are mixed");
+    return refuse(Reason::axis, main.node,
+                  "the softmax runs over other tokens than the product with the values",
+                  "softmax over the keys, and the values summed over the same keys");
+  }
+  // True for a matrix that the function is given.
+  bool is_weight(Value v) const {
+    while (view_.role(v) == Role::cast || view_.role(v) == Role::same || view_.role(v) == Role::permute)
+      v = view_.node(v).inputs[0];
+    return (view_.role(v) == Role::input || view_.role(v) == Role::constant) && view_.shape(v).size() <= 2;
+  }
+  bool refuse_sum(NodeId node) {
+    return refuse(Reason::denominator, node, "what divides is not the sum of the exponentials over the keys",
+                  "exp(scores) / sum(exp(scores)) over the keys");
+  }
+
+  // Free factors of a sum stand before it.
+  bool pull_out() {
+    for (size_t k = 0; k < p_.sums.size(); ++k) {
+      if (p_.sums.size() > 16) return refuse_sum(p_.sums[k].first->node);
+      const auto sum = p_.sums[k].first;
+      const int sign = p_.sums[k].second;
+      const auto main = std::find_if(sum->addends.begin(), sum->addends.end(),
+                                     [](const Addend& a) { return !a.over.empty(); });
+      const auto others = std::count_if(sum->addends.begin(), sum->addends.end(),
+                                        [](const Addend& a) { return !a.over.empty(); });
+      if (main == sum->addends.end() || others != 1 || main->product.blocked >= 0 ||
+          !main->product.has_exponential || main->product.contraction.node >= 0)
+        return refuse_sum(sum->node);
+      std::iter_swap(sum->addends.begin(), main);
+      if (!unify(sum->addends[0])) return false;
+      Product& m = sum->addends[0].product;
+      Product pulled;
+      const auto split = [&](auto& from, auto& to) {
+        const auto free = std::stable_partition(from.begin(), from.end(),
+                                                [&](const auto& x) { return reads(x.ref, keys_); });
+        to.insert(to.end(), std::make_move_iterator(free), std::make_move_iterator(from.end()));
+        from.erase(free, from.end());
+      };
+      split(m.terms, pulled.terms);
+      split(m.factors, pulled.factors);
+      pulled.sums = std::move(m.sums);
+      m.sums.clear();
+      sum->shift = pulled.terms;
+      for (const Term& t : pulled.terms)
+        sum->reaches_one = sum->reaches_one || is_row_maximum({t.ref, -t.scale}, m);
+      multiply(p_, pulled, sign);
+      for (size_t a = 1; a < sum->addends.size(); ++a) multiply(sum->addends[a].product, pulled, -1);
+    }
+    return true;
+  }
+
+  static void multiply(Product& p, const Product& by, int sign) {
+    for (const Term& t : by.terms) p.terms.push_back({t.ref, t.scale * sign});
+    for (const Factor& f : by.factors) p.factors.push_back({f.what, f.ref, f.sign * sign});
+    for (const auto& [sum, s] : by.sums) p.sums.emplace_back(sum, s * sign);
+  }
+
+  // Names of a sum's main addend and of the whole; equal names, equal sums.
+  std::string key(const Denominator& d) const {
+    std::vector<std::string> parts;
+    const auto add = [&](const Product& p, const std::string& mark) {
+      for (const Term& t : p.terms) parts.push_back(mark + "t" + std::to_string(t.scale) + key(t.ref));
+      for (const Factor& f : p.factors)
+        parts.push_back(mark + "f" + std::to_string(f.sign) + std::to_string(static_cast<int>(f.what)) +
+                        key(f.ref));
+    };
+    for (size_t a = 0; a < d.addends.size(); ++a) add(d.addends[a].product, a == 0 ? "" : "+");
+    std::sort(parts.begin(), parts.end());
+    std::string out;
+    for (const std::string& p : parts) out += p + ";";
+    return out;
+  }
+
+  template <class List, class Same>
+  static void cancel(List& list, Same same) {
+    for (size_t i = 0; i < list.size(); ++i)
+      for (size_t j = i + 1; j < list.size(); ++j) {
+        if (!same(list[i], list[j])) continue;
+        list.erase(list.begin() + static_cast<std::ptrdiff_t>(j));
+        list.erase(list.begin() + static_cast<std::ptrdiff_t>(i));
+        --i;
+        break;
+      }
+  }
+  void cancel(Product& p) {
+    cancel(p.terms,
+           [this](const Term& a, const Term& b) { return a.scale == -b.scale && key(a.ref) == key(b.ref); });
+    cancel(p.factors, [this](const Factor& a, const Factor& b) {
+      return a.sign == -b.sign && a.what == b.what && key(a.ref) == key(b.ref);
+    });
+    cancel(p.sums, [this](const auto& a, const auto& b) {
+      return a.second == -b.second && (a.first == b.first || key(*a.first) == key(*b.first));
+    });
+  }
+  void cancel() {
+    cancel(p_);
+    for (auto& [sum, sign] : p_.sums)
+      for (Addend& a : sum->addends) cancel(a.product);
+  }
+
+  bool assemble(Probability& out) {
+    if (p_.sums.size() != 1 || p_.sums[0].second != -1) {
+      const NodeId node = p_.sums.empty() ? p_.contraction.node : p_.sums[0].first->node;
+      return refuse_sum(node);
+    }
+    const Denominator& d = *p_.sums[0].first;
+    const Product& m = d.addends[0].product;
+    // The exponents agree, and what weighs the sum weighs the numerator, too.
+    std::vector<Term> rest = p_.terms;
+    for (const Term& t : m.terms)
+      if (!take(rest, t)) return refuse_sum(d.node);
+    if (!rest.empty()) return refuse_sum(d.node);
+    out.factors = p_.factors;
+    for (const Factor& f : m.factors) {
+      if (!take(out.factors, f)) return refuse_sum(d.node);
+      out.weights.push_back(f);
+    }
+    out.terms = m.terms;
+    out.shift = d.shift;
+    out.zero_guard = d.zero_guard;
+    out.nan_guard = p_.nan_guard;
+    out.node = d.addends[0].node;
+    for (size_t a = 1; a < d.addends.size(); ++a)
+      if (!addend(d.addends[a], m, out)) return false;
+    if (d.floor > 0 && !floor(d, out)) return false;
+    return true;
+  }
+  bool take(std::vector<Term>& list, const Term& t) {
+    for (size_t i = 0; i < list.size(); ++i)
+      if (list[i].scale == t.scale && key(list[i].ref) == key(t.ref)) {
+        list.erase(list.begin() + static_cast<std::ptrdiff_t>(i));
+        return true;
+      }
+    return false;
+  }
+  bool take(std::vector<Factor>& list, const Factor& f) {
+    for (size_t i = 0; i < list.size(); ++i)
+      if (list[i].sign == f.sign && list[i].what == f.what && key(list[i].ref) == key(f.ref)) {
+        list.erase(list.begin() + static_cast<std::ptrdiff_t>(i));
+        return true;
+      }
+    return false;
+  }
+
+  // The number that a product is, but for the terms of its exponent.
+  std::optional<double> number(const Product& p) const {
+    double x = 1;
+    for (const Factor& f : p.factors) {
+      const auto n = f.what == Factor::What::plain ? view_.number(f.ref.value) : std::nullopt;
+      if (!n) return std::nullopt;
+      x = f.sign > 0 ? x * *n : x / *n;
+    }
+    return x;
+  }
+  // True where the term is the largest of the scores themselves, so that exp(scores - term) reaches 1.
+  bool is_row_maximum(const Term& t, const Product& main) const {
+    Value v = t.ref.value;
+    while (view_.role(v) == Role::stop_gradient || view_.role(v) == Role::same ||
+           view_.role(v) == Role::reshape || view_.role(v) == Role::broadcast)
+      v = view_.node(v).inputs[0];
+    if (t.scale < 0 || view_.role(v) != Role::max) return false;
+    const Value of = view_.node(v).inputs[0];
+    std::vector<Value> a, b;
+    for (const Term& u : exponent_terms(view_, table_, {of, fresh_layout(table_, view_.shape(of))}))
+      a.push_back(view_.canonical(u.ref.value));
+    for (const Term& u : main.terms) b.push_back(view_.canonical(u.ref.value));
+    // What is free of the keys was pulled out of the sum and shifts the maximum by as much.
+    return std::all_of(b.begin(), b.end(),
+                       [&](Value u) { return std::find(a.begin(), a.end(), u) != a.end(); });
+  }
+
+  bool addend(const Addend& a, const Product& main, Probability& out) {
+    const Product& t = a.product;
+    if (t.blocked >= 0 || t.contraction.node >= 0) return refuse_sum(a.node);
+    const auto n = number(t);
+    // epsilon * sum exp: weights that are never 0.
+    if (t.sums.size() == 1 && t.sums[0].second == 1 && t.terms.empty() && n && *n > 0) {
+      const Denominator& s = *t.sums[0].first;
+      std::vector<Term> rest = s.addends[0].product.terms;
+      bool equal = s.addends.size() == 1 && s.addends[0].product.factors.empty();
+      for (const Term& u : main.terms) equal = equal && take(rest, u);
+      if (!equal || !rest.empty() || out.epsilon != 0) return refuse_sum(a.node);
+      out.epsilon = *n;
+      return true;
+    }
+    if (!t.sums.empty()) return refuse_sum(a.node);
+    // A guard against division by 0 that is lost beside the sum, which is at least 1.
+    if (n && *n == 0) return true;
+    const double lost = is_wide() ? 1e-14 : 1e-7;
+    if (n && t.terms.size() == 1 && *n > 0 && *n <= lost && is_row_maximum(t.terms[0], main)) {
+      out.zero_guard = true;
+      return true;
+    }
+    out.sinks.push_back(t);
+    return true;
+  }
+  bool is_wide() const { return view_.dtype(p_.probabilities.value) == DType::f64; }
+
+  // max(sum, floor) where the sum is at least 1 or 0.
+  bool floor(const Denominator& d, Probability& out) {
+    if (d.floor > 1 || d.addends.size() != 1 || !d.reaches_one) return refuse_sum(d.node);
+    out.zero_guard = true;
+    return true;
+  }
+
+  const View& view_;
+  LabelTable& table_;
+  Product& p_;
+  Labels keys_;
+  Refusal& why_;
+};
+
+}  // namespace
+
+bool normalise(const View& view, LabelTable& table, Product product, const Labels& keys, Probability& out,
+               Refusal& why) {
+  return Normaliser(view, table, product, keys, why).run(out);
+}
+
+}  // namespace fovea::match
