@@ -38,8 +38,8 @@ const std::vector<Pass>& all_passes() {
       {"algebra", Stage::expanded, algebra, algebra_rules()},
       {"layout", Stage::expanded, layout, kLayoutRules, true},
       {"cse", Stage::expanded, common_subexpressions, kCommonSubexpressionRules},
-      {"regions", Stage::expanded, fuse_regions, kRegionRules, true},
       {"pack", Stage::expanded, pack_weights, kPackWeightsRules, true},
+      {"regions", Stage::expanded, fuse_regions, kRegionRules, true},
   };
   return *passes;
 }

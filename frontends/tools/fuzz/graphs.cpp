@@ -408,22 +408,10 @@ class GraphMaker {
     const Known a = *k;
     const Dims shape = dims_of(a.x);
     const int64_t m = shape[shape.size() - 2], n = shape.back();
-    if (r_.one_in(3)) return layer(a, n);
     if (r_.one_in(2))
       return keep(matmul(a.x, transpose(a.x, -1, -2)), a.bound * a.bound * static_cast<double>(n));
     const Tensor w = constant(a.x.dtype(), {m, 2});
     keep(matmul(transpose(a.x, -1, -2), w), 3 * a.bound * static_cast<double>(m));
-  }
-
-  // A layer with constant weights, wide enough to be packed, and what rides on it.
-  void layer(const Known& a, int64_t features) {
-    constexpr int64_t kColumns = 40;
-    Tensor y = matmul(a.x, constant(a.x.dtype(), {features, kColumns}));
-    double bound = 3 * a.bound * static_cast<double>(features);
-    if (r_.one_in(2)) y = y + constant(a.x.dtype(), {kColumns}), bound += 3;
-    if (r_.one_in(2)) y = relu(y);
-    if (r_.one_in(2)) y = y + constant(a.x.dtype(), dims_of(y)), bound += 3;
-    keep(y, bound);
   }
 
   // Chains of casts. Special numbers do not fit everywhere: they saturate, wrap around or round.
