@@ -34,6 +34,7 @@ const std::map<std::string, Tolerance> kAccuracy = {
     {"cross_entropy_backward", kCancelling},
     {"ema_update", kCancelling},
     {"embedding_backward", {32, 1, 1}},  // one rounding an addend
+    {"fused_map", {32, 1, 1}},  // sums over the rows one by one
     {"gelu", kCancelling},
     {"gelu_backward", kCancelling},
     {"global_norm", {8, 0}},
@@ -42,6 +43,7 @@ const std::map<std::string, Tolerance> kAccuracy = {
     {"layer_norm", {8, 1, 2000}},         // as batch_norm_train
     {"layer_norm_backward", {32, 1, 1}},  // sums over the rows one by one
     {"linear", {32, 1, 1}},
+    {"linear_cross_entropy", {32, 1, 1}},
     {"log_softmax", kCancelling},
     {"log_softmax_backward", kCancelling},
     {"logsumexp", kCancelling},

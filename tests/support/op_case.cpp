@@ -227,6 +227,7 @@ std::unique_ptr<Program> program_of(const OpCase& c, const std::string& backend,
   builder->finish();
   CompileOptions options;
   options.backend = backend;
+  options.optimise = false;  // the op itself, not what passes make of it
   options.donate = std::move(donate);
   return std::make_unique<Program>(module, "f", options);
 }

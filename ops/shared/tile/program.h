@@ -71,6 +71,7 @@ enum class Code : uint8_t {
   select,
 };
 
+/// One instruction: what it computes, from which earlier values.
 struct Instr {
   Code code = Code::constant;
   Kind kind = Kind::real;          ///< of the result
