@@ -71,7 +71,8 @@ TEST(AdditiveScoresPass, LeavesATanhThatIsReadElsewhere) {
   EXPECT_EQ(record_of(text).reason, Reason::escape_s);
   const std::string twice = step(
       "  %6 = linear(%5, %2)\n  %7 = mul(%5, %5)\n  %8 = sum(%7) {axes = [2], keepdims = true}\n"
-      "  %9 = add(%6, %8)\n");
+      "  %9 = add(%6, %8)\n",
+      "f32[1, 16]", "%9");
   EXPECT_EQ(after(twice), "add*2 linear mul sum tanh");
   EXPECT_EQ(record_of(twice).reason, Reason::escape_s);
 }
