@@ -17,7 +17,7 @@ struct Kind {
 constexpr Kind kKinds[] = {
     {"io", {"input", "output"}},
     {"attention", {"*attention*", "attention*"}},
-    {"fused", {"fused*", "residual_norm*", "linear_cross_entropy*", "*region*"}},
+    {"fused", {"fused*", "residual_norm*", "linear_cross_entropy*", "additive_scores*", "*region*"}},
     {"product", {"matmul", "linear", "einsum", "conv1d", "conv2d", "conv3d", "conv_transpose2d", "contract"}},
     {"update", {"*_update", "global_norm", "*_sweep"}},
     {"norm", {"softmax", "log_softmax", "logsumexp", "*_norm", "batch_norm*"}},

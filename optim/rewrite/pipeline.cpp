@@ -8,6 +8,7 @@
 #include "graph/ir/op.h"
 #include "graph/text/text.h"
 #include "optim/attention/recognise.h"
+#include "optim/passes/additive_scores.h"
 #include "optim/passes/algebra.h"
 #include "optim/passes/cse.h"
 #include "optim/passes/dce.h"
@@ -30,6 +31,7 @@ const std::vector<Pass>& all_passes() {
       {"algebra", Stage::forward, algebra, algebra_rules()},
       {"cse", Stage::forward, common_subexpressions, kCommonSubexpressionRules, true},
       {"linear_cross_entropy", Stage::forward, fuse_linear_cross_entropy, kLinearCrossEntropyRules, true},
+      {"additive_scores", Stage::forward, fuse_additive_scores, kAdditiveScoresRules, true},
       {"attention", Stage::forward, recognise_attention, kAttentionRules, true},
       {"layout", Stage::forward, attention_layout, kAttentionLayoutRules, true},
       {"dce", Stage::expanded, dead_code, kDeadCodeRules},

@@ -19,6 +19,8 @@ namespace {
 constexpr Tolerance kElementwise{2, 0}, kCancelling{4, 1, 1};
 const std::map<std::string, Tolerance> kAccuracy = {
     {"adam_update", kCancelling},
+    {"additive_scores", {16, 1, 1}},
+    {"additive_scores_backward", {32, 1, 1}},  // sums over the rows one by one
     {"attention", {32, 1, 64}},  // its third result is what rounding took from the second
     {"attention_backward", {64, 1, 1}},  // five products after one another
     {"avg_pool2d", kCancelling},
