@@ -1,6 +1,7 @@
 #include "optim/explain/explain.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "framework/backend/backend.h"
@@ -60,6 +61,8 @@ class Launches {
   std::vector<Open> open_;
 };
 
+std::string node_of(const Explanation& e) { return e.record.function + "/" + e.record.node; }
+
 void match(const Program& program, const Plan& plan, const std::string& region,
            std::vector<Explanation>& all) {
   for (const bool backward : {false, true}) {
@@ -71,9 +74,18 @@ void match(const Program& program, const Plan& plan, const std::string& region,
       step = launches.claim(e.record);
       if (!step) left.push_back(&e);
     }
-    // What has neither a module nor a line is matched by its order.
-    if (left.size() != launches.size()) continue;
-    for (Explanation* e : left) (backward ? e->backward : e->forward) = launches.claim_first();
+    // What has neither a module nor a line is matched by its order; candidates around one node may have
+    // become one, and then share its launch.
+    std::set<std::string> nodes;
+    for (const Explanation* e : left) nodes.insert(node_of(*e));
+    const bool one_each = left.size() == launches.size(), one_a_node = nodes.size() == launches.size();
+    if (!one_each && !one_a_node) continue;
+    std::map<std::string, const PlanStep*> shared;
+    for (Explanation* e : left) {
+      const PlanStep*& step = shared[node_of(*e)];
+      if (one_each || !step) step = launches.claim_first();
+      (backward ? e->backward : e->forward) = step;
+    }
   }
 }
 

@@ -282,7 +282,6 @@ class RegionWriter {
 
   void report(const Region& r, const MapSpec& spec, NodeId node) {
     context_.fired("fuse_map");
-    if (spec.reduces()) context_.fired("fuse_map_sum");
     if (!context_.records) return;
     FusionRecord record;
     record.region = "map";

@@ -12,6 +12,6 @@ namespace fovea {
 std::shared_ptr<Graph> fuse_regions(const Graph& graph, PassContext& context);
 /// The same, with every group of at least two nodes, whether it pays or not.
 std::shared_ptr<Graph> fuse_all_regions(const Graph& graph, PassContext& context);
-inline const std::vector<const char*> kRegionRules = {"fuse_map", "fuse_map_sum"};
+inline const std::vector<const char*> kRegionRules = {"fuse_map"};
 
 }  // namespace fovea

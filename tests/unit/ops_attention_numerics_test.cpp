@@ -2,6 +2,7 @@
 // user's own operations in the same type, plus four units in the last place of the largest value.
 #include <gtest/gtest.h>
 
+#include "tests/support/numerics.h"
 #include "tests/unit/attention_cases.h"
 #include "tests/unit/simd_test_util.h"
 
@@ -56,26 +57,6 @@ class Unfused {
   std::vector<TensorType> out_;
 };
 
-struct Errors {
-  double most = 0, squares = 0, largest = 0;
-  int64_t count = 0;
-};
-
-// Elements that are finite in both the exact and the unfused result count.
-Errors errors(const Array& got, const Array& exact, const Array& unfused) {
-  Errors e;
-  for (int64_t i = 0; i < exact.size(); ++i) {
-    const double want = exact.get_flat(i);
-    if (!std::isfinite(want) || !std::isfinite(unfused.get_flat(i))) continue;
-    const double off = std::abs(got.get_flat(i) - want);
-    e.most = off <= e.most ? e.most : off;  // NaN stays
-    e.squares += off * off;
-    e.largest = std::max(e.largest, std::abs(want));
-    ++e.count;
-  }
-  return e;
-}
-
 TEST(AttentionNumerics, ErrorIsAtMostTwiceThatOfTheOperations) {
   for (AttentionCase c : attention_cases()) {
     c.in = in_type(in_type(c.in, DType::f32), DType::f64);
@@ -88,14 +69,7 @@ TEST(AttentionNumerics, ErrorIsAtMostTwiceThatOfTheOperations) {
     ASSERT_EQ(got.size(), exact.size());
     for (size_t i = 0; i < got.size(); ++i) {
       if (i == 2) continue;  // what rounding left of lse
-      const Errors ours = errors(got[i], exact[i], plain[i]), theirs = errors(plain[i], exact[i], plain[i]);
-      const double ulps = 4 * 0x1p-23 * ours.largest;
-      EXPECT_LE(ours.most, 2 * theirs.most + ulps)
-          << c.name << ", result " << i << ", largest " << ours.largest;
-      const auto mean = [](const Errors& e) {
-        return std::sqrt(e.squares / std::max<double>(1, static_cast<double>(e.count)));
-      };
-      EXPECT_LE(mean(ours), 2 * mean(theirs) + ulps) << c.name << ", result " << i;
+      expect_contract(got[i], exact[i], plain[i], std::string(c.name) + ", result " + std::to_string(i));
     }
   }
 }

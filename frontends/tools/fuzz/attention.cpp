@@ -366,6 +366,11 @@ class AttentionMaker {
         builder_->output("weights", p);
       }
       y = weigh(p);
+      // The same probabilities weigh other values too.
+      if (r_.one_in(8)) {
+        v_ = argument(evaluate(v_.shape(), {}));
+        builder_->output("other", weigh(p));
+      }
     }
     if (merge_) y = y.transpose(1, 2).reshape({batch_, queries_, heads_ * value_channels_});
     builder_->output("y", r_.one_in(3) ? y * 2.0 : y);

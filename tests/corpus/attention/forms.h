@@ -4,9 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,6 +16,9 @@
 #include "graph/build/builder.h"
 #include "graph/text/text.h"
 #include "optim/attention/recognise.h"
+#include "optim/explain/explain.h"
+#include "optim/explain/launches.h"
+#include "tests/support/numerics.h"
 
 namespace fovea::corpus {
 
@@ -114,6 +119,28 @@ inline std::vector<Array> run_reference(const std::shared_ptr<Module>& module, c
   return Program(module, "main", options).run(in);
 }
 
+/// The module with f64 everywhere made f32, attributes and constants included.
+inline std::shared_ptr<Module> narrowed(const std::shared_ptr<Module>& module) {
+  auto out = std::make_shared<Module>(*module);
+  const auto narrow = [](DType t) { return t == DType::f64 ? DType::f32 : t; };
+  for (Array& c : out->constants) c = c.cast(narrow(c.dtype()));
+  for (auto& [name, graph] : out->functions) {
+    graph = std::make_shared<Graph>(*graph);
+    for (Node& n : graph->nodes) {
+      for (TensorType& t : n.outputs) t.dtype = narrow(t.dtype);
+      if (const AttrValue* d = n.attrs.find("dtype"); d && std::holds_alternative<DType>(*d))
+        n.attrs.set("dtype", narrow(std::get<DType>(*d)));
+    }
+  }
+  verify(*out);
+  return out;
+}
+inline std::vector<Array> cast_all(const std::vector<Array>& in, DType from, DType to) {
+  std::vector<Array> out;
+  for (const Array& a : in) out.push_back(a.dtype() == from ? a.cast(to) : a);
+  return out;
+}
+
 /// Random inputs: numbers in [-1, 1), masks that are mostly true, small integers, keys.
 inline std::vector<Array> random_inputs(const Module& module, const Bindings& sizes, uint32_t seed) {
   const auto next = [&seed] {
@@ -164,7 +191,101 @@ inline void expect_close(const std::vector<Array>& expected, const std::vector<A
   }
 }
 
-/// Traces, counts, and compares results and gradients.
+/// Every candidate says what became of it, and why.
+inline void expect_explained(const std::vector<FusionRecord>& records) {
+  for (const FusionRecord& r : records) {
+    if (r.region != "attention") continue;
+    EXPECT_FALSE(r.sentence.empty()) << r.node;
+    EXPECT_FALSE(r.node.empty()) << r.sentence;
+    EXPECT_EQ(r.fused, code_of(r).empty()) << r.node << ": " << r.sentence;
+    EXPECT_EQ(r.fused, !r.score.empty()) << r.node;
+  }
+}
+
+/// The launches of the plan that ran last: `count` of attention, and in training as many of its backward
+/// pass, each of which some candidate claims.
+inline void expect_launches(const Program& program, int count) {
+  expect_explained(program.records());
+  const auto plan = program.last_plan();
+  ASSERT_TRUE(plan);
+  try {
+    expect_fused(program, "attention", count);
+  } catch (const Error& e) {
+    ADD_FAILURE() << e.what();
+    return;
+  }
+  if (count == 0) {
+    EXPECT_EQ(count_launches(*plan, forward_ops("attention")), 0) << explain(program, plan.get());
+    return;
+  }
+  // Products of equal weights share a launch.
+  std::set<const PlanStep*> forward, backward;
+  for (const Explanation& e : explanations(program, plan.get())) {
+    if (e.record.region != "attention") continue;
+    EXPECT_EQ(e.record.fused, e.forward != nullptr) << e.record.sentence;
+    EXPECT_EQ(e.record.fused && program.differentiates(), e.backward != nullptr) << e.record.sentence;
+    if (e.forward) forward.insert(e.forward);
+    if (e.backward) backward.insert(e.backward);
+  }
+  EXPECT_EQ(static_cast<int>(forward.size()), count) << explain(program, plan.get());
+  EXPECT_EQ(static_cast<int>(backward.size()), program.differentiates() ? count : 0)
+      << explain(program, plan.get());
+}
+
+/// A softmax over one key (rows that see one key only included) is the number 1, and the gradient of its
+/// score 0, in the user's operations without any rounding. The fused backward pass makes both anew from
+/// scores of up to 10, four of whose units in the last place these are.
+inline constexpr double kOneKey = 10 * 4 * 0x1p-23;
+
+/// Compiles a form in f32 for the cpu, with and without gradients, and looks at the plans that run. `exact`:
+/// results and gradients of the untouched trace in f64 for the inputs `in`, which f32 holds.
+class Compiled {
+ public:
+  Compiled(const std::shared_ptr<Module>& before, int attentions)
+      : attentions_(attentions),
+        narrow_(narrowed(before)),
+        own_(before->function("main").inputs.size()),
+        forward_(narrow_, "main"),
+        training_(with_gradients(narrow_), "main"),
+        unfused_(with_gradients(narrow_), "main", unfused_options()) {}
+
+  void check(const std::vector<Array>& in, const std::vector<Array>& exact, bool one_key,
+             const std::string& what) {
+    const std::vector<Array> args = cast_all(in, DType::f64, DType::f32);
+    const std::vector<Array> y = forward_.run(std::span(args).first(own_));
+    expect_launches(forward_, attentions_);
+    const std::vector<Array> all = training_.run(args);
+    expect_launches(training_, attentions_);
+    const std::vector<Array> plain = unfused_.run(args);
+    ASSERT_EQ(count_launches(*unfused_.last_plan(), forward_ops("attention")), 0);
+    ASSERT_EQ(all.size(), exact.size());
+    for (size_t i = 0; i < all.size(); ++i) {
+      const double noise = one_key || is_zero(exact[i]) ? kOneKey : 0;
+      const std::string which = what + ", result " + std::to_string(i);
+      test::expect_contract(all[i], exact[i], plain[i], which + " in training", noise);
+      if (i < y.size()) test::expect_contract(y[i], exact[i], plain[i], which, noise);
+    }
+  }
+
+ private:
+  static bool is_zero(const Array& a) {
+    for (int64_t i = 0; i < a.size(); ++i)
+      if (std::fabs(a.get_flat(i)) > 1e-12) return false;
+    return true;
+  }
+  static CompileOptions unfused_options() {
+    CompileOptions options;
+    options.optimise = false;
+    return options;
+  }
+
+  int attentions_;
+  std::shared_ptr<Module> narrow_;
+  size_t own_;
+  Program forward_, training_, unfused_;
+};
+
+/// Traces, counts, and compares results and gradients; then the same of the plans of the cpu in f32.
 inline void check_traced(const Form& form, const Sizes& sizes, const std::vector<Bindings>& bindings,
                          const std::string& how) {
   SCOPED_TRACE(std::string(form.name) + ", " + how);
@@ -177,6 +298,7 @@ inline void check_traced(const Form& form, const Sizes& sizes, const std::vector
   EXPECT_EQ(count_of(after->function("main"), "attention"), form.attentions) << said << print(*after);
   if (::testing::Test::HasFailure() && form.attentions > 0) return;
   const auto before_gradients = with_gradients(before), after_gradients = with_gradients(after);
+  Compiled compiled(before, form.attentions);
   uint32_t seed = 17;
   for (const Bindings& b : bindings) {
     std::vector<Array> in = random_inputs(*before_gradients, b, seed++);
@@ -184,8 +306,12 @@ inline void check_traced(const Form& form, const Sizes& sizes, const std::vector
     std::vector<Array> arguments(in.begin(), in.begin() + static_cast<std::ptrdiff_t>(own));
     if (form.prepare) form.prepare(arguments);
     std::copy(arguments.begin(), arguments.end(), in.begin());
-    expect_close(run_reference(before_gradients, in), run_reference(after_gradients, in), 1e-9,
+    in = cast_all(cast_all(in, DType::f64, DType::f32), DType::f32, DType::f64);
+    const std::vector<Array> exact = run_reference(before_gradients, in);
+    expect_close(exact, run_reference(after_gradients, in), 1e-9,
                  std::string(form.name) + " with results and gradients, " + how);
+    const bool one_key = std::find(b.begin(), b.end(), std::pair<std::string, int64_t>("Lk", 1)) != b.end();
+    compiled.check(in, exact, one_key, std::string(form.name) + " in f32, " + how);
   }
 }
 
