@@ -198,7 +198,9 @@ class Emitter {
 
   Value run() {
     Programs p = programs_of(r_);
-    std::vector<Value> in{queries(), keys(), typed(arranged(moved_(r_.v.value), r_.v.layout, value_axes()))};
+    // Values that are equal for all keys are repeated: the node counts keys in both.
+    std::vector<Value> in{queries(), keys(),
+                          typed(arranged(moved_(r_.v.value), r_.v.layout, value_axes(), r_.keys))};
     for (int64_t leaf : p.leaves) in.push_back(leaf_tensor(leaf));
     const auto text = [](const tiles::Program& q) { return q.empty() ? std::string() : q.str(); };
     const Ints order = memory_order();

@@ -135,11 +135,13 @@ std::vector<bool> key_operands(const tiles::Program& p, size_t count) {
 std::vector<Axis> merged(const KernelRequest& r, const MapSpec& spec, std::vector<int64_t>& where) {
   const Dims space = evaluate(spec.space, {});
   const auto rank = static_cast<int64_t>(space.size());
-  const std::vector<bool> pinned = pinned_axes(spec.program, rank),
-                          key = key_operands(spec.program, r.in.size());
+  const std::vector<bool> pinned = pinned_axes(spec.program, rank);
+  std::vector<bool> read(r.in.size(), false);  // others, and keys, need not broadcast
+  for (const Instr& i : spec.program.code)
+    if (i.code == Code::input) read[i.index] = true;
   std::vector<Dims> strides;
   for (size_t k = 0; k < r.in.size(); ++k)
-    strides.push_back(key[k] ? Dims(space.size(), 0) : broadcast_strides(r.in[k], space));
+    strides.push_back(read[k] ? broadcast_strides(r.in[k], space) : Dims(space.size(), 0));
   std::vector<Axis> axes;
   where.assign(space.size(), -1);
   bool may_merge = false;

@@ -29,6 +29,11 @@ const Form kForms[] = {
        const Tensor s = scaled(x);
        return Ts{matmul(softmax(s - mean(s, {-1}, true), -1), x[2])};
      }},
+    {"ValuesEqualForAllKeys", 1, qkv,
+     [](const Ts& x) {
+       const Tensor v = broadcast_to(max(x[2], {2}, true), x[2].shape());
+       return Ts{matmul(softmax(scaled(x), -1), v)};
+     }},
     {"NormalisedByL1", 1, qkv,
      [](const Ts& x) {
        const Tensor s = scaled(x), e = exp(s - top(s));
