@@ -14,6 +14,8 @@ struct Scores {
   const char* rule = nullptr;
   Value tanh = {}, k = {}, q = {}, w = {}, bias = {};
   bool has_bias = false;
+  Value shift = {};  ///< a row that is added to q
+  bool has_shift = false;
   std::vector<NodeId> between = {};  ///< from the tanh to the operand of the sum
 };
 
@@ -95,7 +97,23 @@ class Search {
     s.q = graph_.nodes[total.node].inputs[1];
     for (const Value operand : {s.k, s.q})
       if (shape(operand).empty() || !(shape(operand).back() == shape(total).back())) return {};
+    take_shift(s);
     return s;
+  }
+  // (k + q) + row as k + (q + row), with the smaller one as q.
+  void take_shift(Scores& s) const {
+    if (shape(s.k).size() == 1) std::swap(s.k, s.q);
+    if (shape(s.q).size() != 1 || name(s.k) != "add") return;
+    const Shape& whole = shape(s.k);
+    Value k = graph_.nodes[s.k.node].inputs[0], q = graph_.nodes[s.k.node].inputs[1];
+    if (shape(q) == whole) std::swap(k, q);
+    for (const Value v : {k, q})
+      if (shape(v).size() < 2 || !(shape(v).back() == whole.back())) return;
+    if (shape(q) == whole) return;
+    s.shift = s.q;
+    s.has_shift = true;
+    s.k = k;
+    s.q = q;
   }
 
   const Graph& graph_;
@@ -146,7 +164,8 @@ Value fuse(Rewriter& r, NodeId id, const Scores& s) {
     return r.type(v).shape == to ? v : r.add(reshape, {v}, {{"shape", to}}, id);
   };
   const Value w = shaped(s.w, {r.type(s.k).shape.back()});
-  const Value scores = shaped(r.add(fused, {s.k, s.q, w}, {}, id), shape);
+  const Value q = s.has_shift ? r.add(add, {s.q, s.shift}, {}, id) : s.q;
+  const Value scores = shaped(r.add(fused, {s.k, q, w}, {}, id), shape);
   return s.has_bias ? r.add(add, {scores, s.bias}, {}, id) : scores;
 }
 

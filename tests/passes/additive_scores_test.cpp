@@ -55,6 +55,14 @@ TEST(AdditiveScoresPass, FindsProductsAndSums) {
       "additive_scores reshape*2");
 }
 
+TEST(AdditiveScoresPass, CountsEachSpelling) {
+  auto before = rule_counts();
+  after(step("  %6 = linear(%5, %2)\n", "f32[1, 16]", "%6"));
+  after(step("  %6 = matmul(%5, %2)\n", "f32[16, 1]", "%6"));
+  after(step("  %6 = mul(%5, %2)\n  %7 = sum(%6) {axes = [2]}\n", "f32[16]", "%7"));
+  for (const char* rule : kAdditiveScoresRules) EXPECT_EQ(rule_counts()[rule], before[rule] + 1) << rule;
+}
+
 TEST(AdditiveScoresPass, LooksThroughReshapes) {
   EXPECT_EQ(
       after(step("  %6 = reshape(%5) {shape = <B*L, 16>}\n  %7 = matmul(%6, %2)\n", "f32[16, 1]", "%7")),
@@ -63,6 +71,31 @@ TEST(AdditiveScoresPass, LooksThroughReshapes) {
   const std::string torn =
       step("  %6 = reshape(%5) {shape = <2*B*L, 8>}\n  %7 = matmul(%6, %2)\n", "f32[8, 1]", "%7");
   EXPECT_EQ(after(torn), "add matmul reshape tanh");
+}
+
+TEST(AdditiveScoresPass, MovesABiasToTheSmallerSummand) {
+  for (const char* sums :
+       {"  %4 = add(%0, %1)\n  %5 = add(%4, %2)\n", "  %4 = add(%1, %0)\n  %5 = add(%2, %4)\n"}) {
+    const auto module = after_pass(parse(std::string(R"(
+func @main(%0: f32[B, L, 16], %1: f32[B, 1, 16], %2: f32[16], %3: f32[1, 16]) -> (%7) {
+)") + sums + "  %6 = tanh(%5)\n  %7 = linear(%6, %3)\n}"),
+                                   "additive_scores", Stage::forward);
+    EXPECT_EQ(ops_of(*module), "add additive_scores reshape*2");
+    for (const Node& n : module->function("main").nodes) {
+      if (n.op->name() != "add") continue;
+      EXPECT_EQ(to_string(n.outputs[0].shape), "[B, 1, 16]");
+    }
+  }
+  // Both summands are as large as the tanh: one of the sums would exist in its place.
+  const std::string large = R"(
+func @main(%0: f32[B, L, 16], %1: f32[B, L, 16], %2: f32[16], %3: f32[1, 16]) -> (%7) {
+  %4 = add(%0, %1)
+  %5 = add(%4, %2)
+  %6 = tanh(%5)
+  %7 = linear(%6, %3)
+})";
+  EXPECT_EQ(after(large), "add*2 linear tanh");
+  EXPECT_EQ(record_of(large).reason, Reason::cost);
 }
 
 TEST(AdditiveScoresPass, LeavesATanhThatIsReadElsewhere) {
@@ -197,17 +230,18 @@ TEST(AdditiveScoresPass, TrainsAsTheOperationsDo) {
         2);
 }
 
-// All queries at once: k and q are both repeated.
+// All queries at once: k and q are both repeated; a bias inside the tanh.
 TEST(AdditiveScoresPass, TrainsWithManyQueries) {
   const Function loss = [](const std::vector<Tensor>& in) {
-    const Tensor t = tanh(unsqueeze(in[0], 1) + unsqueeze(in[1], 2));  // [B, I, J, D]
+    const Tensor t = tanh(unsqueeze(in[0], 1) + unsqueeze(in[1], 2) + in[4]);  // [B, I, J, D]
     const Tensor scores = sum(t * in[2], {-1});
     return std::vector<Tensor>{sum(scores * in[3])};
   };
   for (const int64_t batch : {1, 20})
-    expect_same_training(
-        loss, {noise({batch, 9, 70}, 1), noise({batch, 7, 70}, 2), noise({70}, 3), noise({batch, 7, 9}, 4)},
-        1);
+    expect_same_training(loss,
+                         {noise({batch, 9, 70}, 1), noise({batch, 7, 70}, 2), noise({70}, 3),
+                          noise({batch, 7, 9}, 4), noise({70}, 5)},
+                         1);
 }
 
 }  // namespace
