@@ -208,15 +208,12 @@ class Matcher {
 
   // The product of two factors; what selects 0 does so even where the other is infinite.
   int32_t times(int32_t a, int32_t b) {
-    const auto selects_zero = [&](const Expr& x) {
-      return x.code == Code::select && e_.is_constant(x.b) && e_.is_constant(x.c) &&
-             (e_.is_number(x.b, 0) || e_.is_number(x.c, 0));
-    };
     for (const auto& [choice, other] : {std::pair(b, a), std::pair(a, b)}) {
       const Expr x = e_.at(choice);
-      if (!selects_zero(x) || e_.is_constant(other) || selects_zero(e_.at(other))) continue;
-      const auto branch = [&](int32_t c) { return e_.is_number(c, 0) ? c : e_.binary(Code::mul, other, c); };
-      return e_.select(x.a, branch(x.b), branch(x.c));
+      if (x.code != Code::select || (!e_.is_number(x.b, 0) && !e_.is_number(x.c, 0))) continue;
+      const auto branch = [&](int32_t c) { return e_.is_number(c, 0) ? c : times(other, c); };
+      const int32_t yes = branch(x.b), no = branch(x.c);
+      return e_.select(x.a, yes, no);
     }
     return e_.binary(Code::mul, a, b);
   }

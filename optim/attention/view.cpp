@@ -173,11 +173,13 @@ void View::prepare() {
     tainted_[id] = taint;
     const Role r = roles_[id];
     const bool product = r == Role::matmul || r == Role::linear || r == Role::einsum || r == Role::sum;
-    scored[id] = product;
-    for (const Value& v : graph.nodes[id].inputs)
-      if (scored[v.node]) scored[id] = true;
-    // The maximum or mean of a bias alone belongs to the bias: taken out of it, large numbers would cancel.
-    shifted_[id] = makes_shift(r) && (scored[id] || (r != Role::max && r != Role::shift));
+    bool below_product = false;
+    for (const Value& v : graph.nodes[id].inputs) below_product = below_product || scored[v.node];
+    scored[id] = product || below_product;
+    // Shifts of a bias alone, and masks put together, stay as they are: taken apart, large numbers would
+    // cancel.
+    const bool logarithm = r == Role::log || r == Role::log_softmax || r == Role::logsumexp;
+    shifted_[id] = makes_shift(r) && (below_product || logarithm);
     for (const Value& v : graph.nodes[id].inputs)
       if (passes_shift(r) && shifted_[v.node]) shifted_[id] = true;
     for (const Value& v : graph.nodes[id].inputs)

@@ -170,6 +170,13 @@ const Form kProbabilities[] = {
        const Tensor bias = where(x[3], 0.0, -1e12);
        return Ts{matmul(softmax(scaled(x) + (bias - mean(bias, {2}, true)), -1), x[2])};
      }},
+    {"MaskPutTogether", 1, qkv_and([](const Sizes& s) {
+       return Specs{{DType::boolean, {s.b, 1, s.q, 1}}, {DType::boolean, {s.b, 1, s.q, s.k}}};
+     }),
+     [](const Ts& x) {
+       const Tensor m = cast(concat({x[3], slice(x[4], -1, 1, x[4].dim(3))}, -1), DType::f64);
+       return Ts{matmul(softmax(scaled(x) + (1.0 - m) * -1e12, -1), x[2])};
+     }},
     {"MeanOfMasked", 0, kKeepKeys,
      [](const Ts& x) {
        const Tensor s = where(x[3], scaled(x), -1e12);
