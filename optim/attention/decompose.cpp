@@ -306,7 +306,7 @@ class Decomposer {
     if (i.sign > 0 && zero_else != zero_then) {
       const size_t kept = zero_else ? 1 : 2;
       open.push_back({input(i, kept), 1, false});
-      if (tests_nan(n.inputs[0], n.inputs[kept], zero_then)) {
+      if (tests_nan(input(i, 0), input(i, kept), zero_then)) {
         p.nan_guard = true;
         return true;
       }
@@ -316,15 +316,31 @@ class Decomposer {
     return denominator(i, p, depth);
   }
   // True where the condition says that x is NaN (`nan`), or that it is not.
-  bool tests_nan(Value condition, Value x, bool nan) const {
-    condition = unwrapped(condition);
-    const std::string& name = view_.node(condition).op->name();
-    if (name == "logical_not") return tests_nan(view_.node(condition).inputs[0], x, !nan);
+  bool tests_nan(Ref condition, const Ref& x, bool nan) {
+    condition = behind(std::move(condition));
+    for (; view_.node(condition.value).op->name() == "logical_not"; nan = !nan)
+      condition = behind(operand(view_, condition, 0));
+    const std::string& name = view_.node(condition.value).op->name();
     const auto reads_x = [&](size_t k) {
-      return view_.canonical(unwrapped(view_.node(condition).inputs[k])) == view_.canonical(unwrapped(x));
+      const Ref a = behind(operand(view_, condition, k)), b = behind(x);
+      return key_of(table_, view_.canonical(a.value), a.layout) ==
+             key_of(table_, view_.canonical(b.value), b.layout);
     };
     if (nan) return (name == "is_nan" && reads_x(0)) || (name == "not_equal" && reads_x(0) && reads_x(1));
     return (name == "is_finite" && reads_x(0)) || (name == "equal" && reads_x(0) && reads_x(1));
+  }
+  // What lies behind views and casts.
+  Ref behind(Ref ref) {
+    for (size_t steps = 0; steps < kMostItems; ++steps) {
+      if (floating_cast({ref, 1, false})) {
+        ref.value = view_.node(ref.value).inputs[0];
+        continue;
+      }
+      auto next = behind_view(view_, table_, ref);
+      if (!next) break;
+      ref = std::move(*next);
+    }
+    return ref;
   }
   Value unwrapped(Value v) const {
     while (view_.role(v) == Role::same || floating_cast({{v, {}}, 1, false})) v = view_.node(v).inputs[0];

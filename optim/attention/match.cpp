@@ -8,6 +8,8 @@ namespace fovea::match {
 namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kLowFill = -80;  // exp of lower numbers is 0, or nearly
+
 class Matcher {
  public:
   Matcher(const View& view, ConstantForms& forms, Verdict& out)
@@ -187,13 +189,13 @@ class Matcher {
       const auto x = read_factor(reader, f, masks);
       if (!x) return false;
       if (*x < 0) continue;
-      g = g < 0 ? *x : e_.binary(Code::mul, g, *x);
+      g = g < 0 ? *x : times(g, *x);
     }
     if (weight_ >= 0 && p_.epsilon > 0) {
       // The numerator has the weight, the sum weight + epsilon.
       const int32_t share =
           e_.binary(Code::div, weight_, e_.binary(Code::add, weight_, e_.constant(p_.epsilon)));
-      g = g < 0 ? share : e_.binary(Code::mul, g, share);
+      g = g < 0 ? share : times(g, share);
     }
     if (g >= 0 && e_.at(g).has_product)
       return refuse(Reason::non_pointwise, p_.node, "a factor of the probabilities depends on the scores",
@@ -202,6 +204,18 @@ class Matcher {
     if (p_.zero_guard) r_->guard = "empty";
     if (p_.nan_guard) r_->guard = "nan";
     return true;
+  }
+
+  // The product of two factors; what selects 0 does so even where the other is infinite.
+  int32_t times(int32_t a, int32_t b) {
+    for (const auto& [choice, other] : {std::pair(b, a), std::pair(a, b)}) {
+      const Expr x = e_.at(choice);
+      if (x.code != Code::select || (!e_.is_number(x.b, 0) && !e_.is_number(x.c, 0))) continue;
+      const auto branch = [&](int32_t c) { return e_.is_number(c, 0) ? c : times(other, c); };
+      const int32_t yes = branch(x.b), no = branch(x.c);
+      return e_.select(x.a, yes, no);
+    }
+    return e_.binary(Code::mul, a, b);
   }
 
   // Conditions that set scores to minus infinity.
@@ -251,12 +265,16 @@ class Matcher {
   bool read_sink(Reader& reader) {
     // Terms free of the keys cancel; with a sink, or where they are masks of rows, they count.
     std::vector<int32_t> kept;
+    bool all_kept = !p_.divided;
     for (const Term& t : p_.shift) {
       const auto n = view_.number(t.ref.value);
       if (n && std::isfinite(*n)) continue;
-      if (depends_on_scores(t.ref.value)) continue;
-      const int32_t x = reader.read(t.ref);
-      if (e_.at(x).has_product || e_.at(x).kind != Kind::real) continue;
+      const bool own = depends_on_scores(t.ref.value);
+      const int32_t x = own ? -1 : reader.read(t.ref);
+      if (own || e_.at(x).has_product || e_.at(x).kind != Kind::real) {
+        all_kept = false;
+        continue;
+      }
       kept.push_back(e_.binary(Code::mul, x, e_.constant(t.scale)));
     }
     for (int32_t x : kept) r_->score = e_.binary(Code::add, r_->score, x);
@@ -280,7 +298,48 @@ class Matcher {
                               : e_.unary(Code::log, e_.binary(Code::add, e_.unary(Code::exp, r_->sink),
                                                               e_.unary(Code::exp, a)));
     }
+    return keep_underflow(all_kept);
+  }
+
+  // exp(scores) without a maximum is 0 for a row of low scores (a large negative fill), and a guard gives 0
+  // for such a row. A sink as small as the least exponential does the same and is lost beside other sums.
+  bool keep_underflow(bool all_kept) {
+    if (has_low_fill())
+      for (const Term& t : p_.shift)
+        if (shift_role(t.ref.value) == Role::shift && depends_on_scores(t.ref.value))
+          return refuse(
+              Reason::empty_row, t.ref.value.node,
+              "the mean or minimum that is subtracted holds masked scores, beside which others are lost",
+              "softmax of the scores, or of the scores minus their maximum");
+    if (!p_.may_underflow || r_->sink >= 0 || !(p_.nan_guard || p_.zero_guard)) return true;
+    if (all_kept)
+      r_->sink = e_.constant(least_exponent());
+    else if (has_low_fill())
+      return refuse(Reason::empty_row, p_.node,
+                    "a row whose scores are all masked sums to 0, which a guard behind it makes 0",
+                    "minus infinity for masked scores, or their maximum subtracted");
     return true;
+  }
+  Role shift_role(Value v) const {
+    Role r = view_.role(v);
+    for (; r == Role::stop_gradient || r == Role::same || r == Role::reshape || r == Role::broadcast ||
+           r == Role::permute || r == Role::cast;
+         r = view_.role(v))
+      v = view_.node(v).inputs[0];
+    return r;
+  }
+  // True where masked scores become a finite number that leaves others behind.
+  bool has_low_fill() const {
+    const auto low = [&](int32_t x) {
+      return e_.is_constant(x) && std::isfinite(e_.at(x).number) && e_.at(x).number < kLowFill;
+    };
+    const std::vector<int32_t> all = e_.reachable({r_->score});
+    return std::any_of(all.begin(), all.end(), [&](int32_t x) {
+      return e_.at(x).code == Code::select && (low(e_.at(x).b) || low(e_.at(x).c));
+    });
+  }
+  double least_exponent() const {
+    return view_.graph.nodes[static_cast<size_t>(p_.node)].outputs[0].dtype == DType::f64 ? -744 : -103;
   }
   bool refuse_sink(NodeId node) {
     return refuse(Reason::denominator, node,

@@ -105,11 +105,16 @@ class Normaliser {
       };
       split(m.terms, pulled.terms);
       split(m.factors, pulled.factors);
+      sum->divided = !m.sums.empty();
       pulled.sums = std::move(m.sums);
       m.sums.clear();
       sum->shift = pulled.terms;
       for (const Term& t : pulled.terms)
         sum->reaches_one = sum->reaches_one || is_row_maximum({t.ref, -t.scale}, m);
+      // Another shift may take the maximum back.
+      for (const Term& t : pulled.terms)
+        sum->reaches_one =
+            sum->reaches_one && (view_.number(t.ref.value) || is_row_maximum({t.ref, -t.scale}, m));
       multiply(p_, pulled, sign);
       for (size_t a = 1; a < sum->addends.size(); ++a) multiply(sum->addends[a].product, pulled, -1);
     }
@@ -187,6 +192,10 @@ class Normaliser {
     out.zero_guard = d.zero_guard;
     out.nan_guard = p_.nan_guard;
     out.node = d.addends[0].node;
+    const Role made_by = view_.role(out.node);
+    out.divided = d.divided;
+    out.may_underflow = !out.weights.empty() || (!d.reaches_one && made_by != Role::softmax &&
+                                                 made_by != Role::log_softmax && made_by != Role::logsumexp);
     for (size_t a = 1; a < d.addends.size(); ++a)
       if (!addend(d.addends[a], m, out)) return false;
     if (d.floor > 0 && !floor(d, out)) return false;

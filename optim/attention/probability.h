@@ -56,6 +56,7 @@ struct Denominator {
   bool zero_guard = false;   ///< where(sum == 0, 1, sum)
   double floor = 0;          ///< max(sum, floor)
   bool reaches_one = false;  ///< the scores' maximum was subtracted
+  bool divided = false;      ///< what is summed was divided by another sum before
   std::vector<Term> shift;   ///< terms free of the keys, the same in sum and numerator
   NodeId node = -1;
 };
@@ -77,7 +78,9 @@ struct Probability {
   double epsilon = 0;           ///< weight + epsilon in the sum
   bool zero_guard = false;      ///< rows whose sum is 0 give 0
   bool nan_guard = false;
-  NodeId node = -1;  ///< the node that makes the probabilities: softmax, exp
+  bool may_underflow = false;  ///< nothing keeps the sum from being 0 in a row of low scores
+  bool divided = false;        ///< what is summed was divided by another sum before
+  NodeId node = -1;            ///< the node that makes the probabilities: softmax, exp
 };
 
 /// Why a product is no probability.

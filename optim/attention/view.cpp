@@ -162,6 +162,7 @@ void View::prepare() {
   weighted_.assign(graph.nodes.size(), false);
   shifted_.assign(graph.nodes.size(), false);
   uses_.assign(graph.nodes.size(), {});
+  std::vector<bool> scored(graph.nodes.size(), false);  // a product lies above
   for (size_t id = 0; id < graph.nodes.size(); ++id) {
     bool taint = is_exponential(roles_[id]);
     for (const Value& v : graph.nodes[id].inputs) {
@@ -171,10 +172,16 @@ void View::prepare() {
     }
     tainted_[id] = taint;
     const Role r = roles_[id];
-    shifted_[id] = makes_shift(r);
+    const bool product = r == Role::matmul || r == Role::linear || r == Role::einsum || r == Role::sum;
+    bool below_product = false;
+    for (const Value& v : graph.nodes[id].inputs) below_product = below_product || scored[v.node];
+    scored[id] = product || below_product;
+    // Shifts of a bias alone, and masks put together, stay as they are: taken apart, large numbers would
+    // cancel.
+    const bool logarithm = r == Role::log || r == Role::log_softmax || r == Role::logsumexp;
+    shifted_[id] = makes_shift(r) && (below_product || logarithm);
     for (const Value& v : graph.nodes[id].inputs)
       if (passes_shift(r) && shifted_[v.node]) shifted_[id] = true;
-    const bool product = r == Role::matmul || r == Role::linear || r == Role::einsum || r == Role::sum;
     for (const Value& v : graph.nodes[id].inputs)
       if ((product && tainted_[v.node]) || (passes_weight(r) && weighted_[v.node])) weighted_[id] = true;
   }

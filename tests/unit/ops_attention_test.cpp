@@ -109,6 +109,31 @@ TEST(AttentionKernels, KeepNanOfMaskedKeysOut) {
       }
 }
 
+// Rows without keys: a factor that selects 0 does so though the probabilities are 0 / 0.
+TEST(AttentionKernels, SelectZeroInRowsWithoutKeys) {
+  for (int64_t queries : {3, 100})
+    for (int64_t keys : {5, 300}) {
+      Array keep(DType::boolean, {1, queries, keys}), chosen(DType::boolean, {1, queries, keys});
+      for (int64_t i = 0; i < queries; ++i)
+        for (int64_t j = 0; j < keys; ++j) {
+          keep.set_flat(i * keys + j, i % 3 != 1);
+          chosen.set_flat(i * keys + j, i % 3 == 0 || (i % 3 == 2 && j == keys - 1));
+        }
+      auto c = make_case("selected", qkv({2}, queries, keys, 4, 4), kept(-kInf), {keep, chosen});
+      Formula f;
+      c.spec.factor = f.done(f.p.select(f.leaf(1, tiles::Kind::boolean), f.number(2), f.number(0)));
+      const AttentionRun run(c, DType::f32);
+      const auto w = cotangents(run, 7);
+      const auto y = run.forward("cpu")[0];
+      for (int64_t i = 0; i < y.size(); ++i) {
+        ASSERT_TRUE(std::isfinite(y.get_flat(i))) << i;
+        if (i / 4 % queries % 3 == 1) ASSERT_EQ(y.get_flat(i), 0);
+      }
+      const Array dv = run.backward("cpu", w)[2];
+      for (int64_t i = 0; i < dv.size(); ++i) ASSERT_TRUE(std::isfinite(dv.get_flat(i))) << i;
+    }
+}
+
 // Workspace of the fused kernels for one head of this length.
 std::pair<int64_t, int64_t> workspaces(int64_t length) {
   const Array x(DType::f32, {1, length, 16});

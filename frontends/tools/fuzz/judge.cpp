@@ -112,7 +112,7 @@ Errors errors_of(const Array& got, const Array& exact) {
 }
 
 // Tensors of a handful of numbers may be all cancellation: what is added to four units in the last place.
-constexpr double kNoise = 2e-6;
+constexpr double kNoise = 4e-6;
 
 // A row whose keys are all masked by a finite number has scores of that size, and their last place tells its
 // probabilities: 1e4 leaves three digits, and luck decides whose error is twice the other's.

@@ -64,7 +64,7 @@ Tensors decompose(const OpArgs& a) {
   Tensor p = e / total;
   if (spec.guard == "nan") p = where(is_nan(p), 0.0, p);
   if (spec.guard == "empty") p = where(empty, 0.0, p);
-  if (x.factor.defined()) p = p * x.factor;
+  if (x.factor.defined()) p = attend::weighted(p, x.factor);
   const Tensor y = cast(matmul(p, to_row_type(v)), v.dtype());
   const Shape rows(x.space.begin(), x.space.end() - 1);
   const Tensor lse = log(total) + shift;

@@ -418,11 +418,16 @@ class Forward final : public PreparedKernel {
     T* scale = m.correction;
     std::fill(scale, scale + rows, T(1));
     if (tiles_.has_sink()) add_sink(b, m, scale);
+    // An infinite score leaves nothing for the finite ones.
+    for (int64_t r = 0; r < rows; ++r)
+      if (std::isinf(m.top[r]) && m.top[r] > 0)
+        m.total[r] = std::numeric_limits<double>::infinity(), scale[r] = 1;
     const int64_t row = b.batch * p_.queries + b.first;
     simd_.log_sum(rows, m.top, m.total, args.output<T>(1) + row, args.output<T>(2) + row);
     for (int64_t r = 0; r < rows; ++r) scale[r] = static_cast<T>(static_cast<double>(scale[r]) / m.total[r]);
-    for (int64_t r = 0; r < rows && (guard_ != "none" || p_.keys == 0); ++r)
-      if (cleared(m.top[r], m.total[r])) {
+    const bool may_clear = guard_ != "none" || p_.keys == 0 || tiles_.has_factor();
+    for (int64_t r = 0; r < rows && may_clear; ++r)
+      if (cleared(m.top[r], m.total[r]) || (!(m.total[r] > 0) && no_factor(b, r, m))) {
         std::fill(m.o + r * padded_e_, m.o + (r + 1) * padded_e_, T(0));
         scale[r] = 1;
       }
@@ -438,6 +443,20 @@ class Forward final : public PreparedKernel {
   bool cleared(T top, double total) const {
     if (guard_ == "nan" && !(total > 0)) return true;
     return p_.keys == 0 || (guard_ == "empty" && std::isinf(top) && top < 0);
+  }
+
+  // True where the factors of a row without probabilities are all 0: they select 0.
+  bool no_factor(const RowBlock& b, int64_t row, Memory& m) const {
+    if (!tiles_.has_factor()) return false;
+    RowBlock one = b;
+    one.first += row;
+    one.rows = 1;
+    for (int64_t key = 0; key < p_.keys; key += kKeysOfBlock) {
+      const int64_t keys = std::min(kKeysOfBlock, p_.keys - key);
+      tiles_.factor(one, key, keys, m.factor, m.s_row, m.tiles);
+      if (std::any_of(m.factor, m.factor + keys, [](T f) { return f != 0; })) return false;
+    }
+    return true;
   }
 
   // Another score without a value; o has to be multiplied by `scale`.

@@ -14,6 +14,7 @@ namespace fovea {
 /// What an attention node computes besides its products. Programs run over the space [batch..., query, key];
 /// operand 0 is s = sum_d q k, operand n >= 1 is leaf n - 1.
 ///   o[b,i,e] = sum_j factor * p[b,i,j] * v[b,j,e],  p = exp(score) / (sum_j exp(score) + exp(sink))
+/// Where the factor is 0, factor * p is 0 even if p is NaN.
 struct AttentionSpec {
   tiles::Program score;   ///< one real result, a function of s and leaves: scale, softcap, biases, masks
   tiles::Program factor;  ///< empty, or one real result free of s: dropout, gates

@@ -115,7 +115,7 @@ Pass make_pass(const AttentionSpec& spec, const OpArgs& a, size_t leaf) {
   if (leaf == 8) b.row_term = b.row_term - unsqueeze(a.in[7], -1);
   b.dweighted = matmul(dy, transpose(to_row_type(a.in[2]), -1, -2));
   const Tensor dp = b.x.factor.defined() ? b.x.factor * b.dweighted : b.dweighted;
-  b.weighted_p = b.x.factor.defined() ? b.x.factor * b.p : b.p;
+  b.weighted_p = b.x.factor.defined() ? attend::weighted(b.p, b.x.factor) : b.p;
   b.df = b.p * (dp - b.row_term);
   return b;
 }

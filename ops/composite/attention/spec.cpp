@@ -2,9 +2,14 @@
 
 #include <algorithm>
 
+#include "ops/composite/is_nan/is_nan.h"
 #include "ops/core/broadcast_to/broadcast_to.h"
+#include "ops/core/equal/equal.h"
+#include "ops/core/logical_and/logical_and.h"
 #include "ops/core/matmul/matmul.h"
+#include "ops/core/mul/mul.h"
 #include "ops/core/permute/permute.h"
+#include "ops/core/where/where.h"
 #include "ops/shared/norms.h"
 #include "ops/shared/rows.h"
 
@@ -224,6 +229,10 @@ std::vector<Tensor> build_over(const Program& program, const Tensor& s, std::spa
   for (Tensor& t : out)
     if (t.shape() != space) t = broadcast_to(t, space);
   return out;
+}
+
+Tensor weighted(const Tensor& p, const Tensor& factor) {
+  return where(logical_and(is_nan(p), equal(factor, 0.0)), 0.0, p * factor);
 }
 
 Scores scores_of(const AttentionSpec& spec, const Tensor& q, const Tensor& k, const Tensor& v,

@@ -157,8 +157,10 @@ void softmax_rows(KeyRanges ranges, int64_t rows, int64_t keys, T scale, const S
         x.each(d, [&](int64_t i, auto v) HWY_ATTR {
           const auto p = exp_of_score(d, v);
           sum = hn::Add(sum, p);
-          const auto weighted = hn::Mul(p, hn::LoadU(d, factors + i));
-          hn::StoreU(hn::IfThenZeroElse(hn::Eq(p, hn::Zero(d)), weighted), d, row + i);
+          // A factor of 0 selects 0, whatever p is.
+          const auto f = hn::LoadU(d, factors + i);
+          const auto absent = hn::Or(hn::Eq(p, hn::Zero(d)), hn::Eq(f, hn::Zero(d)));
+          hn::StoreU(hn::IfThenZeroElse(absent, hn::Mul(p, f)), d, row + i);
         });
       }
       if (ranges.begin != nullptr) {
@@ -200,7 +202,7 @@ HWY_INLINE void gradient_vector(D d, hn::Vec<D> x, hn::Vec<D> rest, hn::Vec<D> t
   auto weighted = p;
   if (factor != nullptr) {
     const auto f = hn::LoadU(d, factor);
-    weighted = hn::IfThenZeroElse(absent, hn::Mul(p, f));
+    weighted = hn::IfThenZeroElse(hn::Or(absent, hn::Eq(f, zero)), hn::Mul(p, f));
     gradient = hn::Mul(gradient, f);
   }
   hn::StoreU(weighted, d, row);

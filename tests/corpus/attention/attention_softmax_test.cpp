@@ -128,6 +128,60 @@ const Form kProbabilities[] = {
        const Tensor p = softmax(where(x[3], scaled(x), -kInf), -1);
        return Ts{matmul(where(equal(p, p), p, 0.0), x[2])};
      }},
+    {"SelectedAfterEmptyRows", 1, qkv_and([](const Sizes& s) {
+       return Specs{{DType::boolean, {s.b, 1, s.q, 1}}, {DType::boolean, {s.b, 1, 1, s.k}}};
+     }),
+     [](const Ts& x) {
+       const Tensor rows = broadcast_to(x[3], {x[3].dim(0), 1, x[3].dim(2), x[4].dim(3)});
+       const Tensor p = softmax(where(rows, scaled(x), -kInf), -1);
+       return Ts{matmul(where(logical_and(rows, x[4]), p, 0.0), x[2])};
+     }},
+    {"GuardWithoutMaximum", 1, qkv_and([](const Sizes& s) {
+       return Specs{{DType::boolean, {s.b, 1, s.q, 1}}, {DType::boolean, {s.b, 1, 1, s.k}}};
+     }),
+     [](const Ts& x) {
+       const Tensor e = exp(where(logical_and(x[3], x[4]), scaled(x), -1e4)), p = e / total(e);
+       return Ts{matmul(where(is_nan(p), 0.0, p), x[2])};
+     }},
+    {"ZeroSumWithoutMaximum", 1, qkv_and([](const Sizes& s) {
+       return Specs{{DType::boolean, {s.b, 1, s.q, 1}}, {DType::boolean, {s.b, 1, 1, s.k}}};
+     }),
+     [](const Ts& x) {
+       const Tensor e = exp(where(logical_and(x[3], x[4]), scaled(x), -1e4)), t = total(e);
+       return Ts{matmul(e / where(equal(t, 0.0), 1.0, t), x[2])};
+     }},
+    {"RenormalisedLowScores", 1, kKeepKeys,
+     [](const Ts& x) {
+       const Tensor p = softmax(scaled(x) - 2000.0, -1) * cast(x[3], DType::f64), r = p / total(p);
+       return Ts{matmul(where(is_nan(r), 0.0, r), x[2])};
+     }},
+    {"GuardBehindReshape", 1, kKeepKeys,
+     [](const Ts& x) {
+       const Tensor p = softmax(where(x[3], scaled(x), -kInf), -1);
+       const Tensor again = reshape(reshape(p, {product(p.shape())}), p.shape());
+       return Ts{matmul(where(logical_not(is_nan(p)), again, 0.0), x[2])};
+     }},
+    {"BiasLessItsMean", 1,
+     with(DType::boolean,
+          [](const Sizes& s) {
+            return Shape{s.b, 1, 1, s.k};
+          }),
+     [](const Ts& x) {
+       const Tensor bias = where(x[3], 0.0, -1e12);
+       return Ts{matmul(softmax(scaled(x) + (bias - mean(bias, {2}, true)), -1), x[2])};
+     }},
+    {"MaskPutTogether", 1, qkv_and([](const Sizes& s) {
+       return Specs{{DType::boolean, {s.b, 1, s.q, 1}}, {DType::boolean, {s.b, 1, s.q, s.k}}};
+     }),
+     [](const Ts& x) {
+       const Tensor m = cast(concat({x[3], slice(x[4], -1, 1, x[4].dim(3))}, -1), DType::f64);
+       return Ts{matmul(softmax(scaled(x) + (1.0 - m) * -1e12, -1), x[2])};
+     }},
+    {"MeanOfMasked", 0, kKeepKeys,
+     [](const Ts& x) {
+       const Tensor s = where(x[3], scaled(x), -1e12);
+       return Ts{matmul(softmax(s - mean(s, {-1}, true), -1), x[2])};
+     }},
     {"MaskTwice", 1, kKeepKeys,
      [](const Ts& x) {
        const Tensor p = softmax(where(x[3], scaled(x), -kInf), -1);
@@ -313,6 +367,21 @@ TEST_P(Forms, Verdict) { check(GetParam()); }
 INSTANTIATE_TEST_SUITE_P(Softmax, Forms, testing::ValuesIn(kSoftmax), name_of);
 INSTANTIATE_TEST_SUITE_P(Probability, Forms, testing::ValuesIn(kProbabilities), name_of);
 INSTANTIATE_TEST_SUITE_P(Trap, Forms, testing::ValuesIn(kTraps), name_of);
+
+// The gradients of the untouched operations are NaN here, the results are not.
+TEST(Probabilities, WhatSelectsZeroDoesSoBesideInfiniteFactors) {
+  const Sizes sizes;
+  const auto before = trace(
+      [](const Ts& x) {
+        const Tensor p = softmax(scaled(x), -1);
+        return Ts{matmul(where(x[3], p / cast(x[3], DType::f64), 0.0), x[2])};
+      },
+      kKeepKeys(sizes));
+  const auto after = recognised(before);
+  EXPECT_EQ(count_of(after->function("main"), "attention"), 1);
+  const auto in = random_inputs(*before, {}, 3);
+  expect_close(run_reference(before, in), run_reference(after, in), 1e-9, "results");
+}
 
 }  // namespace
 }  // namespace fovea::corpus
