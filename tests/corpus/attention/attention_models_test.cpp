@@ -15,22 +15,20 @@ struct Counted {
   int attentions = 0;
   std::string said;
 };
-// Counts nodes, and looks for as many launches in the plans of the cpu, forward and in training.
+// Counts nodes, and looks for as many launches in the plan of the cpu.
 Counted counted(const Function& fn, const std::vector<Spec>& specs) {
   std::vector<FusionRecord> records;
   const auto traced = trace(fn, specs);
   const auto module = recognised(traced, &records);
   Counted c{count_of(module->function("main"), "attention"), ""};
   const Bindings sizes{{"B", 2}, {"L", 16}, {"S", 7}, {"T", 5}};
-  for (const auto& written : {traced, with_gradients(traced)}) {
-    const Program program(written, "main");
-    try {
-      expect_fused(program, "attention", c.attentions, sizes);
-    } catch (const Error& e) {
-      ADD_FAILURE() << e.what();
-    }
-    expect_explained(program.records());
+  const Program program(traced, "main");
+  try {
+    expect_fused(program, "attention", c.attentions, sizes);
+  } catch (const Error& e) {
+    ADD_FAILURE() << e.what();
   }
+  expect_explained(program.records());
   for (const FusionRecord& r : records)
     c.said += (r.fused ? "fused " + r.score : code_of(r) + " " + r.node + ": " + r.sentence) + "\n";
   return c;
