@@ -523,7 +523,7 @@ class GraphMaker {
     const Known* k = real();
     if (!k || !r_.one_in(3)) return;
     const Known a = *k;
-    switch (r_.below(8)) {
+    switch (r_.below(10)) {
       case 0: {
         const Tensor key = builder_->constant(Array::of(std::vector<int64_t>{r_.below(9), 1}, {2}));
         return keep(dropout(a.x, key, 0.5), 2 * a.bound);
@@ -535,10 +535,13 @@ class GraphMaker {
       case 3:
         return keep(cond(sum(a.x) > 0.0, body(), body(), {a.x})[0], 2 * a.bound + 1);
       case 4:
-        return projected(a);
       case 5:
+        return projected(a);
+      case 6:
         return loss(a);
-      case 6: {
+      case 7:
+        return chain(a);
+      case 8: {
         const Tensor xs = broadcast_to(unsqueeze(a.x, 0), [&] {
           Shape s = a.x.shape();
           s.insert(s.begin(), 2);
@@ -563,6 +566,32 @@ class GraphMaker {
       }
     }
   }
+  // Cheap operations one behind the other over a tensor that is large enough for them to run as one.
+  void chain(const Known& small) {
+    constexpr int64_t kMany = 4096;
+    if (elements(small.x) == 0) return;
+    Shape shape = small.x.shape();
+    shape.insert(shape.begin(), (kMany + elements(small.x) - 1) / elements(small.x));
+    const Known a{broadcast_to(small.x, shape) + cast(iota(shape, 0) < 7, small.x.dtype()), small.bound + 1};
+    Known y = a;
+    for (int64_t i = r_.between(4, 7); i > 0; --i) switch (r_.below(5)) {
+        case 0:
+          y = {y.x + 3.0, y.bound + 3};
+          break;
+        case 1:
+          y = {y.x * 3.0, y.bound * 3};
+          break;
+        case 2:
+          y = {relu(y.x - 1.0), y.bound + 1};
+          break;
+        case 3:
+          y = {minimum(y.x, 5.0), std::max(y.bound, 5.0)};
+          break;
+        default:
+          y = {y.x + a.x, y.bound + a.bound};
+      }
+    keep(select_index(y.x, 0, r_.below(16)), y.bound);
+  }
   // A product with constant weights, wide enough to be packed, and what rides on it.
   void projected(const Known& a) {
     constexpr int64_t kWide = 48;
@@ -573,7 +602,7 @@ class GraphMaker {
                             : matmul(x, constant(DType::f32, {depth, kWide}));
     if (r_.one_in(2)) y = y + constant(DType::f32, {kWide});
     if (r_.one_in(2)) y = relu(y);
-    if (r_.one_in(2)) y = y + constant(DType::f32, dims_of(y));
+    if (!r_.one_in(3)) y = y + constant(DType::f32, dims_of(y));
     const double bound = 3 * a.bound * static_cast<double>(depth) + 6;
     keep(sum(y, {-1}), bound * kWide);
   }

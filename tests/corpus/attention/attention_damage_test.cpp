@@ -151,8 +151,16 @@ TEST(Damaged, ResultsStayTheSame) {
     fused += found;
     const auto gradients = with_gradients(before);
     const auto in = random_inputs(*gradients, {}, seed);
-    expect_close(run_reference(gradients, in), run_reference(with_gradients(after), in), 1e-8,
+    const auto exact = run_reference(gradients, in);
+    expect_close(exact, run_reference(with_gradients(after), in), 1e-8,
                  "graph " + std::to_string(seed) + "\n" + print(*before));
+    // The plan of the cpu has as many launches, forward and backward, and the same numbers.
+    Program program(gradients, "main");
+    expect_close(exact, program.run(in), 1e-8, "on the cpu, graph " + std::to_string(seed));
+    expect_explained(program.records());
+    Program forward(before, "main");
+    forward.run(std::span(in).first(before->function("main").inputs.size()));
+    expect_launches(forward, found);
     if (testing::Test::HasFailure()) return;
   }
   EXPECT_GT(fused, 60);

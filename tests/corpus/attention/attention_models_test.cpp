@@ -13,12 +13,22 @@ using Ts = std::vector<Tensor>;
 
 struct Counted {
   int attentions = 0;
-  std::string said, graph;
+  std::string said;
 };
+// Counts nodes, and looks for as many launches in the plan of the cpu.
 Counted counted(const Function& fn, const std::vector<Spec>& specs) {
   std::vector<FusionRecord> records;
-  const auto module = recognised(trace(fn, specs), &records);
-  Counted c{count_of(module->function("main"), "attention"), "", ""};
+  const auto traced = trace(fn, specs);
+  const auto module = recognised(traced, &records);
+  Counted c{count_of(module->function("main"), "attention"), ""};
+  const Bindings sizes{{"B", 2}, {"L", 16}, {"S", 7}, {"T", 5}};
+  const Program program(traced, "main");
+  try {
+    expect_fused(program, "attention", c.attentions, sizes);
+  } catch (const Error& e) {
+    ADD_FAILURE() << e.what();
+  }
+  expect_explained(program.records());
   for (const FusionRecord& r : records)
     c.said += (r.fused ? "fused " + r.score : code_of(r) + " " + r.node + ": " + r.sentence) + "\n";
   return c;

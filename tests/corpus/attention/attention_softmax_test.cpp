@@ -1,4 +1,6 @@
 // Spellings of softmax, what lies between it and the values, and what must not become attention.
+#include <map>
+
 #include "tests/corpus/attention/forms.h"
 
 namespace fovea::corpus {
@@ -362,6 +364,43 @@ const Form kTraps[] = {
      },
      [](const Ts& x) { return Ts{sum(log(softmax(matmul(x[0], x[1]), -1)), {-1})}; }},
 };
+
+// The codes of what is nearly attention; a softmax without products on both sides is no candidate.
+TEST(Traps, SayWhy) {
+  const std::map<std::string, std::string> expected = {
+      {"QueryAxis", "AXIS"},
+      {"HeadAxis", "AXIS"},
+      {"BatchAxis", "AXIS"},
+      {"ContractsQueries", "AXIS"},
+      {"CumulativeGate", "NON_POINTWISE(cumsum)"},
+      {"ExpOverOnePlusExp", "NON_POINTWISE(add)"},
+      {"NormedScores", "REDUCES_J"},
+      {"JointAxes", "AXIS"},
+      {"TalkingHeadsBefore", "HEAD_MIX"},
+      {"TalkingHeadsAfter", "HEAD_MIX"},
+      {"UnnormalisedExponential", "DENOMINATOR"},
+      {"SumOverQueries", "AXIS"},
+      {"Sorted", "NON_POINTWISE(cumsum)"},
+      {"Sigmoid", ""},
+      {"Relu", ""},
+      {"NoSoftmax", ""},
+      {"Linear", ""},
+  };
+  size_t seen = 0;
+  for (const Form& form : kTraps) {
+    const auto entry = expected.find(form.name);
+    if (entry == expected.end()) continue;
+    ++seen;
+    const Sizes sizes{2, 3, form.same_length ? 7 : 5, 7, 3, 4};
+    const Program program(with_gradients(narrowed(trace(form.body, form.arguments(sizes)))), "main");
+    expect_explained(program.records());
+    std::string codes;
+    for (const FusionRecord& r : program.records())
+      if (r.region == "attention") codes += (codes.empty() ? "" : " ") + code_of(r);
+    EXPECT_EQ(codes, entry->second) << form.name;
+  }
+  EXPECT_EQ(seen, expected.size());
+}
 
 TEST_P(Forms, Verdict) { check(GetParam()); }
 INSTANTIATE_TEST_SUITE_P(Softmax, Forms, testing::ValuesIn(kSoftmax), name_of);
