@@ -41,6 +41,12 @@ TEST_F(Fuzz, AFewCasesAgree) {
     EXPECT_TRUE(has(r.out, part)) << part << "\n" << r.out;
 }
 
+// A rule that no case reaches is either dead or not tested.
+TEST_F(Fuzz, EveryRuleOfEveryPassFires) {
+  const Result r = run("--graphs 6000 --mutants 1500 --seed 5");
+  EXPECT_TRUE(has(r.out, " rules fired, 0 never did\n")) << r.out;
+}
+
 // Cases do not depend on one another, nor on the threads they run on.
 TEST_F(Fuzz, IsTheSameForTheSameSeed) {
   const auto counts = [](const Result& r) { return r.out.substr(r.out.find("  ")); };

@@ -523,7 +523,7 @@ class GraphMaker {
     const Known* k = real();
     if (!k || !r_.one_in(3)) return;
     const Known a = *k;
-    switch (r_.below(10)) {
+    switch (r_.below(11)) {
       case 0: {
         const Tensor key = builder_->constant(Array::of(std::vector<int64_t>{r_.below(9), 1}, {2}));
         return keep(dropout(a.x, key, 0.5), 2 * a.bound);
@@ -541,7 +541,9 @@ class GraphMaker {
         return loss(a);
       case 7:
         return chain(a);
-      case 8: {
+      case 8:
+        return additive(a);
+      case 9: {
         const Tensor xs = broadcast_to(unsqueeze(a.x, 0), [&] {
           Shape s = a.x.shape();
           s.insert(s.begin(), 2);
@@ -607,6 +609,25 @@ class GraphMaker {
     keep(sum(y, {-1}), bound * kWide);
   }
 
+  // Scores of additive attention: real numbers, equal up to rounding.
+  void additive(const Known& a) {
+    if (fuzz_.special || a.bound > 10 || a.x.rank() != 2 || elements(a.x) == 0) return;
+    const Tensor keys = unsqueeze(cast(a.x, DType::f32), 0) * 0.25;
+    const int64_t width = dims_of(a.x)[1];
+    const Tensor t = tanh(keys + constant(DType::f32, {2, 1, width}) * 0.25);
+    switch (r_.below(3)) {
+      case 0:
+        losses_.push_back(linear(t, constant(DType::f32, {1, width})));
+        break;
+      case 1:
+        losses_.push_back(matmul(t, constant(DType::f32, {width, 1})));
+        break;
+      default:
+        losses_.push_back(sum(t * constant(DType::f32, {width}), {-1}));
+    }
+    fuzz_.tolerance = 1e-4;
+  }
+
   // A projection to many classes and its loss: real numbers, equal up to rounding.
   void loss(const Known& a) {
     constexpr int64_t kClasses = 64;
@@ -650,7 +671,7 @@ class GraphMaker {
   DType floating_ = DType::f32;
   std::shared_ptr<Builder> builder_;
   std::vector<Known> pool_;
-  std::vector<Tensor> losses_;
+  std::vector<Tensor> losses_;  // results that are not whole
 };
 
 }  // namespace
