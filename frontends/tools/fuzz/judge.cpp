@@ -125,6 +125,17 @@ double noise_of(const FuzzCase& fuzz) {
   return std::max(kNoise, 2 * 0x1p-23 * fill);
 }
 
+// exp without a softmax and a guard against NaN: disturbed scores may overflow, which the guard makes 0 and
+// what is fused need not.
+bool hides_overflow(const FuzzCase& fuzz) {
+  bool exponential = false, guard = false;
+  for (const Node& n : fuzz.module->function("main").nodes) {
+    exponential = exponential || n.op->name() == "exp";
+    guard = guard || n.op->name() == "is_nan";
+  }
+  return !fuzz.attention && exponential && guard;
+}
+
 std::string contract(const Array& got, const Array& exact, const Array& untouched, double noise) {
   const Errors mine = errors_of(got, exact), theirs = errors_of(untouched, exact);
   if (theirs.lost) return "";
@@ -180,7 +191,7 @@ Judgement judge_attention(const FuzzCase& fuzz) {
   for (size_t i = 0; i < got.out.size(); ++i) {
     if (!is_floating(got.out[i].dtype())) continue;
     ++judged.results;
-    if (contract(got.out[i], exact.out[i], exact.out[i], noise).empty()) continue;
+    if (hides_overflow(fuzz) || contract(got.out[i], exact.out[i], exact.out[i], noise).empty()) continue;
     if (untouched.out.empty()) untouched = run(fuzz.module, function, fuzz.arguments, "cpu", false);
     if (const std::string text = contract(got.out[i], exact.out[i], untouched.out[i], noise); !text.empty())
       return report(fuzz, fmt::format("result {}", i), text);

@@ -441,7 +441,7 @@ class Forward final : public PreparedKernel {
   }
 
   bool cleared(T top, double total) const {
-    if (guard_ == "nan" && !(total > 0)) return true;
+    if (guard_ == "nan" && (!(total > 0) || std::isinf(total))) return true;
     return p_.keys == 0 || (guard_ == "empty" && std::isinf(top) && top < 0);
   }
 

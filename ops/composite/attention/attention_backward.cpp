@@ -111,10 +111,10 @@ Pass make_pass(const AttentionSpec& spec, const OpArgs& a, size_t leaf) {
   if (spec.guard == "empty") b.p = where(equal(lse, -std::numeric_limits<double>::infinity()), 0.0, b.p);
   const Tensor y = to_row_type(attend::out_of_order(a.in[3], spec.order));
   const Tensor dy = to_row_type(attend::out_of_order(a.in[6], spec.order));
-  b.row_term = sum(y * dy, {-1}, true);
+  b.row_term = sum(attend::weighted(dy, y), {-1}, true);
   if (leaf == 8) b.row_term = b.row_term - unsqueeze(a.in[7], -1);
   b.dweighted = matmul(dy, transpose(to_row_type(a.in[2]), -1, -2));
-  const Tensor dp = b.x.factor.defined() ? b.x.factor * b.dweighted : b.dweighted;
+  const Tensor dp = b.x.factor.defined() ? attend::weighted(b.dweighted, b.x.factor) : b.dweighted;
   b.weighted_p = b.x.factor.defined() ? attend::weighted(b.p, b.x.factor) : b.p;
   b.df = b.p * (dp - b.row_term);
   return b;

@@ -213,7 +213,13 @@ class Backward final : public PreparedKernel {
         row = static_cast<const T*>(y) + r * y_.row;
       else
         load_rows(y_, y, r, 1, p_.e, m.y, p_.e);
-      double sum = simd_.dot(row, w.dy.data + r * w.dy.row, p_.e);
+      const T* dy = w.dy.data + r * w.dy.row;
+      double sum = simd_.dot(row, dy, p_.e);
+      if (std::isnan(sum)) {  // a result of 0 that was selected passes no NaN on
+        sum = 0;
+        for (int64_t e = 0; e < p_.e; ++e)
+          if (row[e] != 0) sum += static_cast<double>(row[e]) * static_cast<double>(dy[e]);
+      }
       if (dlse != nullptr) sum -= static_cast<double>(dlse[r * dlse_.row]);
       m.term[r] = static_cast<T>(sum);
     }

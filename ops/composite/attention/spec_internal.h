@@ -46,7 +46,8 @@ struct Scores {
 };
 Scores scores_of(const AttentionSpec& spec, const Tensor& q, const Tensor& k, const Tensor& v,
                  std::span<const Tensor> leaves);
-/// p * factor; a factor of 0 selects 0 where p is NaN (a mask or dropout behind a row without keys).
+/// p * factor; a factor of 0 selects 0 where p is NaN (a mask or dropout behind a row without keys; the same
+/// for gradients).
 Tensor weighted(const Tensor& p, const Tensor& factor);
 /// One program over `space`, operand 0 being s: its results, each of that shape.
 std::vector<Tensor> build_over(const tiles::Program& program, const Tensor& s, std::span<const Tensor> leaves,

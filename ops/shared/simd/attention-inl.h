@@ -202,8 +202,9 @@ HWY_INLINE void gradient_vector(D d, hn::Vec<D> x, hn::Vec<D> rest, hn::Vec<D> t
   auto weighted = p;
   if (factor != nullptr) {
     const auto f = hn::LoadU(d, factor);
-    weighted = hn::IfThenZeroElse(hn::Or(absent, hn::Eq(f, zero)), hn::Mul(p, f));
-    gradient = hn::Mul(gradient, f);
+    const auto none = hn::Eq(f, zero);
+    weighted = hn::IfThenZeroElse(hn::Or(absent, none), hn::Mul(p, f));
+    gradient = hn::IfThenZeroElse(none, hn::Mul(gradient, f));
   }
   hn::StoreU(weighted, d, row);
   hn::StoreU(hn::IfThenZeroElse(absent, hn::Mul(p, hn::Sub(gradient, term))), d, d_row);
