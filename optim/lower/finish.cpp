@@ -94,10 +94,12 @@ bool Lowering::may_take_over(const Launch& launch, int32_t step, size_t o, size_
   if (to.kind == StorageKind::input &&
       (from.last != INT_MAX || donated_output_[to.index] < 0 || from.kind == StorageKind::output))
     return false;
-  for (size_t j = 0; j < in.size(); ++j) {  // another operand may read the same memory in another order
+  // Another operand may read the same memory in another order, or at another time than it is written.
+  for (size_t j = 0; j < in.size(); ++j) {
     const View &v = views_[in[j]], &mine = views_[in[i]];
-    if (j != i && root(v.storage) == target && (v.offset != mine.offset || v.layout != mine.layout))
-      return false;
+    if (j == i || root(v.storage) != target) continue;
+    const bool in_step = j < 64 && (launch.prepared->in_place[o] >> j & 1);
+    if (!in_step || v.offset != mine.offset || v.layout != mine.layout) return false;
   }
   for (size_t p = 0; p < o; ++p)
     if (root(views_[out[p]].storage) == target) return false;

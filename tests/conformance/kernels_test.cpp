@@ -21,8 +21,8 @@ const std::map<std::string, Tolerance> kAccuracy = {
     {"adam_update", kCancelling},
     {"additive_scores", {16, 1, 1}},
     {"additive_scores_backward", {32, 1, 1}},  // sums over the rows one by one
-    {"attention", {32, 1, 64}},  // its third result is what rounding took from the second
-    {"attention_backward", {64, 1, 1}},  // five products after one another
+    {"attention", {32, 1, 64}},                // its third result is what rounding took from the second
+    {"attention_backward", {64, 1, 1}},        // five products after one another
     {"avg_pool2d", kCancelling},
     {"avg_pool2d_backward", kCancelling},
     {"batch_norm_inference", kCancelling},
@@ -36,7 +36,7 @@ const std::map<std::string, Tolerance> kAccuracy = {
     {"cross_entropy_backward", kCancelling},
     {"ema_update", kCancelling},
     {"embedding_backward", {32, 1, 1}},  // one rounding an addend
-    {"fused_map", {32, 1, 1}},  // sums over the rows one by one
+    {"fused_map", {32, 1, 1}},           // sums over the rows one by one
     {"gelu", kCancelling},
     {"gelu_backward", kCancelling},
     {"global_norm", {8, 0}},
@@ -45,7 +45,7 @@ const std::map<std::string, Tolerance> kAccuracy = {
     {"layer_norm", {8, 1, 2000}},         // as batch_norm_train
     {"layer_norm_backward", {32, 1, 1}},  // sums over the rows one by one
     {"linear", {32, 1, 1}},
-    {"linear_cross_entropy", {32, 1, 1}},
+    {"linear_cross_entropy", {32, 1, 16}},  // gradients that cancel to nothing
     {"log_softmax", kCancelling},
     {"log_softmax_backward", kCancelling},
     {"logsumexp", kCancelling},

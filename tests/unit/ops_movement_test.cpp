@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <numeric>
 
+#include "frontends/cpp/trace.h"
 #include "generated/ops.h"
 #include "tests/unit/ops_test_util.h"
 
@@ -488,6 +489,16 @@ const char* const kOps[] = {"copy",
                             "tril",
                             "triu",
                             "debug_print"};
+
+// The result may lie over x only where the updates are something else.
+TEST(Movement, ScatterAddReadsWhatItAddsTo) {
+  const Function twice = compile([](const std::vector<Tensor>& in) {
+    const Tensor y = in[0] + 1.0;
+    return std::vector<Tensor>{scatter_add(y, in[1], y)};
+  });
+  const Tensor out = twice({Array::of<double>({0, 10, 20}, {3}), Array::of<int64_t>({0, 0, 1}, {3})})[0];
+  EXPECT_EQ(out.array().to_vector<double>(), (std::vector<double>{1 + 1 + 11, 11 + 21, 21}));
+}
 
 TEST(Movement, SamplesOnBothBackends) {
   testing::internal::CaptureStderr();

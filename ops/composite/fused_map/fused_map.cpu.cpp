@@ -180,6 +180,7 @@ bool FusedMap::supported(const KernelRequest& r) {
   const auto axes = merged(r, spec, where);
   if (axes.size() > kMaxRank) return false;
   if (!spec.reduces()) return true;
+  if (product(evaluate(spec.space, {})) == 0) return false;
   return std::count_if(axes.begin(), axes.end(), [](const Axis& a) { return a.group == Axis::column; }) == 1;
 }
 
@@ -454,7 +455,7 @@ bool reduces(const KernelRequest& r) { return spec_of(r).reduces(); }
 bool first_is_whole(const KernelRequest& r) { return spec_of(r).results[0] == MapResult::map; }
 
 constexpr const char* kUnsupported =
-    "there are too many operands or results, or the columns do not lie evenly";
+    "there are too many operands or results, the columns do not lie evenly, or there is nothing to reduce";
 
 Kernel& prepared(Kernel& kernel) {
   return kernel.when(FusedMap::supported, kUnsupported)
