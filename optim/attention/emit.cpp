@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
+#include <limits>
 #include <numeric>
 
 namespace fovea::match {
@@ -114,13 +116,20 @@ class Writer {
            c == Code::not_equal || c == Code::logical_and || c == Code::logical_or || c == Code::logical_xor;
   }
 
+  // A mask's fill that was multiplied out may leave the computing type, where the user's row maximum had been
+  // subtracted first: it stays the lowest number, not minus infinity.
+  double representable(double x) const {
+    constexpr double kMost = std::numeric_limits<float>::max();
+    return r_.dtype == DType::f64 || !std::isfinite(x) ? x : std::clamp(x, -kMost, kMost);
+  }
+
   int32_t instruction(const Expr& x, const std::vector<int32_t>& in, const std::vector<int32_t>& value) {
     const auto operand = [&](size_t k) { return value[static_cast<size_t>(in[k])]; };
     switch (x.code) {
       case Code::input:
         return x.index == r_.scores ? p_.input(0) : p_.input(number(x.index), x.kind);
       case Code::constant:
-        return x.kind == Kind::real      ? p_.constant(x.number)
+        return x.kind == Kind::real      ? p_.constant(representable(x.number))
                : x.kind == Kind::integer ? p_.integer(x.index)
                                          : p_.boolean(x.index != 0);
       case Code::iota:
