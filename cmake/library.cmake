@@ -9,6 +9,12 @@ endforeach()
 list(FILTER sources EXCLUDE REGEX "/frontends/tools/|/cuda/|\\.cuda\\.cpp$|/sentencepiece_module\\.cpp$")
 
 add_library(fovea_objects OBJECT ${sources})
+# What runs once (readers, importers, set-up, explanations) is built for size: the library stays under 10 MB.
+set(built_once ${sources})
+list(FILTER built_once INCLUDE REGEX "/(frontends|graph/serial|graph/text|optim/attention|optim/explain)/")
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT FOVEA_SANITIZE)
+  set_source_files_properties(${built_once} PROPERTIES COMPILE_OPTIONS "-Os")
+endif()
 target_include_directories(fovea_objects PRIVATE ${PROJECT_SOURCE_DIR} ${generated}/include)
 target_include_directories(fovea_objects SYSTEM PRIVATE ${FOVEA_INCLUDE_DIRS})
 target_link_libraries(fovea_objects PRIVATE fovea_flags ${FOVEA_LINK_LIBRARIES} ${FOVEA_HEADER_LIBRARIES})
