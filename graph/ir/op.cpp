@@ -42,6 +42,11 @@ OpDecl& OpDecl::sample_error(std::vector<In> in, Attrs attrs, std::string_view p
 
 namespace {
 
+// A variadic operand is the last one that is declared; all that follow carry its name.
+const std::string& operand_name(const OpDecl& op, size_t i) {
+  return op.inputs()[std::min(i, op.inputs().size() - 1)].name;
+}
+
 // All operands but a leading condition share one type; `where` has its condition in front.
 void infer_pointwise(InferContext& c, const DType* result) {
   Shape shape;
@@ -163,7 +168,7 @@ Shape InferContext::broadcast(const Shape& a, const Shape& b) {
 }
 
 void InferContext::same_shape(size_t i, size_t j) {
-  const std::string a = op.inputs()[i].name, b = op.inputs()[j].name;
+  const std::string a = operand_name(op, i), b = operand_name(op, j);
   if (rank(i) != rank(j))
     fail(a + " and " + b + " differ in shape: rank " + std::to_string(rank(i)) + " against " +
          std::to_string(rank(j)));
@@ -174,7 +179,7 @@ void InferContext::same_shape(size_t i, size_t j) {
 
 void InferContext::same_dtype(size_t i, size_t j) {
   if (dtype(i) != dtype(j))
-    fail(op.inputs()[i].name + " is " + std::string(to_string(dtype(i))) + " but " + op.inputs()[j].name +
+    fail(operand_name(op, i) + " is " + std::string(to_string(dtype(i))) + " but " + operand_name(op, j) +
          " is " + std::string(to_string(dtype(j))));
 }
 
