@@ -171,8 +171,8 @@ class OpDecl {
   OpDecl& pointwise(DType result);
   OpDecl& commutative();
   OpDecl& view(ViewFn fn);
-  /// Names the bool attribute that is set where gradients flow through the op: it then has more outputs, which
-  /// its gradient rule reads.
+  /// Names the bool attribute that is set where gradients flow through the op: it then has more outputs,
+  /// which its gradient rule reads.
   OpDecl& keeps(std::string_view flag);
   OpDecl& random();              ///< never folded, never merged
   OpDecl& side_effect();         ///< never removed

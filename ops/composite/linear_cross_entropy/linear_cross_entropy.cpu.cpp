@@ -17,8 +17,8 @@ namespace {
 enum Operand { kX, kWeight, kLabels, kBias };
 enum Result { kLoss, kLse, kGradX, kGradWeight, kGradBias };
 
-// Chunks of this size cost a few percent over one product of all rows; with fewer rows the weight's gradient, which
-// every chunk adds to, is read and written too often.
+// Chunks of this size cost a few percent over one product of all rows; with fewer rows the weight's gradient,
+// which every chunk adds to, is read and written too often.
 constexpr int64_t kChunkBytes = 8 << 20, kLeastRows = 512;
 
 int64_t chunk_rows(int64_t rows, int64_t classes, int64_t bytes) {
