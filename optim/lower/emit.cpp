@@ -220,12 +220,17 @@ KnownOp& Lowering::known_op(const OpDecl& op, const Attrs& attrs, const Bindings
   return known_[key_];  // node-based: the reference stays good
 }
 
-void Lowering::ask_backend(const OpDecl& op, const Attrs& attrs, const Bindings& bindings, IdSpan in,
-                           IdSpan out_layouts, KnownOp& known) {
+KernelRequest Lowering::request_of(const OpDecl& op, const Attrs& attrs, const Bindings& bindings, IdSpan in,
+                                   IdSpan out_layouts) const {
   KernelRequest request{op.name(), for_kernel(concrete(attrs, bindings)), {}, {}};
   for (int32_t v : in) request.in.push_back(layout(v).spec);
   for (int32_t l : out_layouts) request.out.push_back(layouts_[l].spec);
-  PreparedResult prepared = prepare_op(backend_, request);
+  return request;
+}
+
+void Lowering::ask_backend(const OpDecl& op, const Attrs& attrs, const Bindings& bindings, IdSpan in,
+                           IdSpan out_layouts, KnownOp& known) {
+  PreparedResult prepared = prepare_op(backend_, request_of(op, attrs, bindings, in, out_layouts));
   known.prepared = std::move(prepared.op);
   known.contiguous = prepared.contiguous;
   known.reason = std::move(prepared.reason);
@@ -245,12 +250,9 @@ void Lowering::emit_op(const OpDecl& op, const Attrs& attrs, const Bindings& bin
     known = &known_op(op, attrs, bindings, in, out_layouts);
     if (!known->asked) ask_backend(op, attrs, bindings, in, out_layouts, *known);
   }
-  if (verbose_) {
-    KernelRequest request{op.name(), for_kernel(concrete(attrs, bindings)), {}, {}};
-    for (int32_t v : in) request.in.push_back(layout(v).spec);
-    for (int32_t l : out_layouts) request.out.push_back(layouts_[l].spec);
-    report_dispatch(request, backend_.name, known->prepared ? known->prepared->kernel : "", origin.source);
-  }
+  if (verbose_)
+    report_dispatch(request_of(op, attrs, bindings, in, out_layouts), backend_.name,
+                    known->prepared ? known->prepared->kernel : "", origin.source);
   if (known->prepared) return emit_launch(op, *known, in, out_layouts, origin.source, out);
   if (op.decompose_fn()) return emit_decomposition(op, *known, attrs, bindings, in, out_layouts, origin, out);
   std::string text = known->reason + "\n  backend " + backend_.name;

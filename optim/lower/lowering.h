@@ -82,6 +82,8 @@ class Lowering {
                           IdSpan in, IdSpan out_layouts, const Node& origin, Ids& out);
   void emit_control(const Node& node, const Attrs& attrs, IdSpan in, const Bindings& bindings, Ids& out);
   bool emit_view(const Node& node, const Bindings& bindings, int32_t in, int32_t out_layout, Ids& out);
+  KernelRequest request_of(const OpDecl& op, const Attrs& attrs, const Bindings& bindings, IdSpan in,
+                           IdSpan out_layouts) const;
   void ask_backend(const OpDecl& op, const Attrs& attrs, const Bindings& bindings, IdSpan in,
                    IdSpan out_layouts, KnownOp& known);
   KnownOp& known_op(const OpDecl& op, const Attrs& attrs, const Bindings& bindings, IdSpan in,
