@@ -116,11 +116,6 @@ std::string causal_with_bias() {
   p.results = {p.select(seen, s, p.constant(-kInf))};
   return p.str();
 }
-std::string one_leaf(int64_t operand) {
-  Program p;
-  p.results = {p.input(operand)};
-  return p.str();
-}
 
 }  // namespace
 
@@ -146,16 +141,17 @@ FOVEA_OP(attention) {
       .sample({In{5, 3}, In{5, 3}, In{5, 4}, In{1, 5}},
               {{"score", causal_with_bias()}, {"guard", "nan"}, {"order", Ints{1, 0}}})
       .sample({In{2, 2, 4, 3}, In{2, 1, 5, 3}, In{1, 1, 5, 3}, In{1, 2, 1, 1}, In{1, 1, 4, 5}},
-              {{"sink", one_leaf(1)}, {"factor", one_leaf(2)}, {"order", Ints{0, 2, 1, 3}}})
+              {{"sink", attend::one_leaf(1)}, {"factor", attend::one_leaf(2)}, {"order", Ints{0, 2, 1, 3}}})
       .sample_error({In{4, 3}, In{5, 2}, In{5, 3}}, {}, "channels differ: q has 3, k has 2")
       .sample_error({In{4, 3}, In{5, 3}, In{6, 3}}, {}, "lengths differ: k has 5 keys, v has 6")
       .sample_error({In{4}, In{5}, In{6}}, {}, "q has rank 1, 2 to 7 is needed")
       .sample_error({In{4, 3}, In{1, 5, 3}, In{5, 3}}, {}, "k has rank 3, q has rank 2")
       .sample_error({In{4, 3}, In{5, 3}, In{5, 3}, In{3, 5}}, {}, "axis 0 of leaf 0 is 3, 1 or 4 is needed")
-      .sample_error({In{4, 3}, In{5, 3}, In{5, 3}}, {{"score", one_leaf(1)}},
+      .sample_error({In{4, 3}, In{5, 3}, In{5, 3}}, {{"score", attend::one_leaf(1)}},
                     "score reads operand 1, there are 1")
-      .sample_error({In{4, 3}, In{5, 3}, In{5, 3}}, {{"factor", one_leaf(0)}}, "factor reads operand 0")
-      .sample_error({In{4, 3}, In{5, 3}, In{5, 3}, In{1, 5}}, {{"sink", one_leaf(1)}},
+      .sample_error({In{4, 3}, In{5, 3}, In{5, 3}}, {{"factor", attend::one_leaf(0)}},
+                    "factor reads operand 0")
+      .sample_error({In{4, 3}, In{5, 3}, In{5, 3}, In{1, 5}}, {{"sink", attend::one_leaf(1)}},
                     "sink reads leaf 0, whose last axis is 5, 1 is needed")
       .sample_error({In{4, 3}, In{5, 3}, In{5, 3}}, {{"guard", "zero"}}, "guard is \"zero\"")
       .sample_error({In{4, 3}, In{5, 3}, In{5, 3}}, {{"order", Ints{0, 0}}}, "order names axis 0 twice");

@@ -163,11 +163,6 @@ std::string bias_times_scale() {
   p.results = {p.binary(tiles::Code::add, s, p.input(1))};
   return p.str();
 }
-std::string one_leaf(int64_t operand) {
-  Program p;
-  p.results = {p.input(operand)};
-  return p.str();
-}
 
 }  // namespace
 
@@ -200,8 +195,8 @@ FOVEA_OP(attention_backward) {
                In({2, 4}).range(-0.1, 0.1), In{4, 2, 2}, In{2, 4}, In{1, 4, 5}, In{2, 1, 1}, In{2, 4, 1}},
               {{"wanted", Ints{0, 1, 2, 3, 4, 5}},
                {"score", bias_times_scale()},
-               {"sink", one_leaf(3)},
-               {"factor", one_leaf(2)},
+               {"sink", attend::one_leaf(3)},
+               {"factor", attend::one_leaf(2)},
                {"lse_gradient", true},
                {"order", Ints{1, 0, 2}},
                {"q_order", Ints{1, 0, 2}},

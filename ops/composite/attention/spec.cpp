@@ -261,4 +261,10 @@ Scores scores_of(const AttentionSpec& spec, const Tensor& q, const Tensor& k, co
   return x;
 }
 
+std::string one_leaf(int64_t operand) {
+  tiles::Program p;
+  p.results = {p.input(operand)};
+  return p.str();
+}
+
 }  // namespace fovea::attend

@@ -53,4 +53,7 @@ Tensor weighted(const Tensor& p, const Tensor& factor);
 std::vector<Tensor> build_over(const tiles::Program& program, const Tensor& s, std::span<const Tensor> leaves,
                                const Shape& space, const Tensor& extra = {});
 
+/// For samples: the program that is one operand as it is.
+std::string one_leaf(int64_t operand);
+
 }  // namespace fovea::attend
