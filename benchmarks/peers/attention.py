@@ -127,7 +127,7 @@ def main():
         print(variants[-1], flush=True)
     summary = f"Geometric mean: forward {means[0]:.2f}, with gradients {means[1]:.2f} times as fast; the least {min(map(min, ratios)):.2f}.\n"
     with open(args.section, "w") as out:
-        out.write("## Attention beside PyTorch\n\n" + common.made_by(args.threads, f"PyTorch {torch.__version__}") + NOTE +
+        out.write(common.title("Attention beside PyTorch") + common.made_by(args.threads, f"PyTorch {torch.__version__}") + NOTE +
                   common.table(["batch, heads, length, head dim, causal"] + head, rows) + "\n" + summary + VARIANT_NOTE +
                   common.table(["variant"] + head + ["cost"], variants))
     print(summary)

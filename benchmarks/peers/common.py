@@ -23,7 +23,17 @@ def processor():
         lines = info.read().splitlines()
     name = next((l.split(":")[1].strip() for l in lines if l.startswith("model name")), platform.machine())
     flags = next((l for l in lines if l.startswith("flags")), "")
-    return f"{name}, {'AVX-512' if 'avx512f' in flags else 'AVX2' if 'avx2' in flags else 'no AVX2'}"
+    widest = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else "no AVX2"
+    return f"{name}, {widest}" + (", both sides kept to AVX2" if avx2_alone() else "")
+
+
+def avx2_alone():
+    """Whether `run` keeps both sides to AVX2."""
+    return os.environ.get("FOVEA_MAX_ISA") == "avx2"
+
+
+def title(text):
+    return f"## {text}{', AVX2 alone' if avx2_alone() else ''}\n\n"
 
 
 def commit():

@@ -85,7 +85,7 @@ def main():
         rows.append([case, round(min(ours), 2), round(min(theirs), 2), f"{min(theirs) / min(ours):.2f}"])
         print(rows[-1], flush=True)
     with open(args.section, "w") as out:
-        out.write("## Saved graphs beside ONNX Runtime\n\n" + common.made_by(args.threads, f"onnxruntime-{onnxruntime.__version__}") +
+        out.write(common.title("Saved graphs beside ONNX Runtime") + common.made_by(args.threads, f"onnxruntime-{onnxruntime.__version__}") +
                   "Median milliseconds of a call, the best of the rounds.\n\n" +
                   common.table(["model", "ours ms", "ONNX Runtime ms", "times as fast"], rows))
 

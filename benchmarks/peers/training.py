@@ -60,7 +60,7 @@ def main():
         print(rows[-1], flush=True)
     peer = best["eager"]["peer"].removesuffix("-eager")
     with open(args.section, "w") as out:
-        out.write("## Training steps beside PyTorch\n\n" + common.made_by(args.threads, peer) + NOTE + common.table(HEAD, rows) +
+        out.write(common.title("Training steps beside PyTorch") + common.made_by(args.threads, peer) + NOTE + common.table(HEAD, rows) +
                   f"\nGeometric mean: {common.geometric_mean(ratios):.2f} times as fast.\n")
     print(f"geometric mean {common.geometric_mean(ratios):.2f}")
 

@@ -5,6 +5,7 @@
 
 #include "framework/backend/abi.h"
 #include "framework/backend/backend.h"
+#include "framework/backend/cpu/instruction_set.h"
 #include "framework/base/error.h"
 #include "framework/base/version.h"
 
@@ -198,6 +199,8 @@ const fovea_plugin_table* table() {
 }  // namespace
 
 const Backend& find_backend(std::string_view name) {
+  static const bool limited = (apply_instruction_set_limit(), true);  // tried again after an error
+  (void)limited;
   static const Backend cpu{"cpu", table<true>(), nullptr}, reference{"reference", table<false>(), nullptr};
   if (name == "cpu") return cpu;
   if (name == "reference") return reference;
