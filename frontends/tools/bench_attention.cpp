@@ -11,8 +11,18 @@
 #include "framework/base/error.h"
 #include "framework/runtime/thread_pool.h"
 #include "graph/build/builder.h"
-#include "ops/composite/attention/attention.h"
+#include "ops/composite/dropout/dropout.h"
+#include "ops/composite/less_equal/less_equal.h"
+#include "ops/composite/softmax/softmax.h"
 #include "ops/composite/uniform/uniform.h"
+#include "ops/core/add/add.h"
+#include "ops/core/div/div.h"
+#include "ops/core/iota/iota.h"
+#include "ops/core/matmul/matmul.h"
+#include "ops/core/mul/mul.h"
+#include "ops/core/sub/sub.h"
+#include "ops/core/tanh/tanh.h"
+#include "ops/core/where/where.h"
 #include "optim/lower/program.h"
 
 namespace fovea::tools {
@@ -51,39 +61,29 @@ Shape5 parse(const std::string& text) {
   return s;
 }
 
-// The spec of a variant and its leaves behind q, k and v.
-AttentionSpec spec_of(const Shape5& s, std::vector<TensorType>& leaves) {
-  using tiles::Code;
-  AttentionSpec spec;
-  tiles::Program& p = spec.score;
-  int32_t x = p.binary(Code::mul, p.input(0), p.constant(1 / std::sqrt(static_cast<double>(s.dim))));
-  if (s.variant == "softcap") {
-    const int32_t inner = p.binary(Code::mul, x, p.constant(1.0 / 30));
-    x = p.binary(Code::mul, p.unary(Code::tanh, inner), p.constant(30));
-  } else if (s.variant == "alibi") {
-    leaves.push_back({DType::f32, {1, s.heads, 1, 1}});
-    const int32_t distance = p.unary(Code::to_real, p.binary(Code::sub, p.iota(-1), p.iota(-2)));
-    x = p.binary(Code::add, x, p.binary(Code::mul, p.input(1), distance));
-  } else if (s.variant == "bias") {
-    leaves.push_back({DType::f32, {1, s.heads, s.length, s.length}});
-    x = p.binary(Code::add, x, p.input(1));
-  } else if (s.variant == "padding") {
-    leaves.push_back({DType::boolean, {s.batch, 1, 1, s.length}});
-    x = p.select(p.input(1, tiles::Kind::boolean), x, p.constant(-1e9));
-  } else if (s.variant == "dropout") {
-    leaves.push_back({DType::i64, {2}});
-    tiles::Program& f = spec.factor;
-    const int32_t dropped = f.binary(Code::less, f.random(1, 1), f.integer(-1717986918));  // p = 0.1
-    f.results = {f.select(dropped, f.constant(0), f.constant(1 / 0.9))};
-  } else if (s.variant != "plain") {
-    invalid(fmt::format("there is no variant \"{:.40}\": plain, softcap, alibi, bias, padding or dropout",
-                        s.variant));
-  }
-  if (s.causal)
-    x = p.select(p.binary(Code::less_equal, p.iota(-1), p.iota(-2)), x,
-                 p.constant(-std::numeric_limits<double>::infinity()));
-  p.results = {x};
-  return spec;
+// What the variant takes behind q, k and v.
+std::vector<TensorType> leaves_of(const Shape5& s) {
+  if (s.variant == "plain" || s.variant == "softcap") return {};
+  if (s.variant == "alibi") return {{DType::f32, {1, s.heads, 1, 1}}};
+  if (s.variant == "bias") return {{DType::f32, {1, s.heads, s.length, s.length}}};
+  if (s.variant == "padding") return {{DType::boolean, {s.batch, 1, 1, s.length}}};
+  if (s.variant == "dropout") return {{DType::i64, {2}}};
+  invalid(fmt::format("there is no variant \"{:.40}\": plain, softcap, alibi, bias, padding or dropout",
+                      s.variant));
+}
+
+// Attention as a user writes it; what fuses it is the compiler.
+Tensor written(const Shape5& s, const std::vector<Tensor>& x) {
+  Tensor score = matmul(x[0], x[1].transpose(-1, -2)) * (1 / std::sqrt(static_cast<double>(s.dim)));
+  if (s.variant == "softcap") score = 30 * tanh(score / 30);
+  const Tensor query = arange(s.length).reshape({s.length, 1}), key = arange(s.length);
+  if (s.variant == "alibi") score = score + x[3] * (key - query).cast(DType::f32);
+  if (s.variant == "bias") score = score + x[3];
+  if (s.variant == "padding") score = where(x[3], score, -1e9);
+  if (s.causal) score = where(key <= query, score, -std::numeric_limits<double>::infinity());
+  Tensor p = softmax(score, -1);
+  if (s.variant == "dropout") p = dropout(p, x[3], 0.1);
+  return matmul(p, x[2]);
 }
 
 double best_ms(const Plan& plan, const std::vector<Array>& in, int steps) {
@@ -112,8 +112,7 @@ Array random_array(const TensorType& type, int64_t seed) {
 nlohmann::ordered_json measure(const Shape5& s, int steps) {
   const TensorType type{DType::f32, {s.batch, s.heads, s.length, s.dim}};
   std::vector<TensorType> types{type, type, type};
-  std::vector<TensorType> leaves;
-  const AttentionSpec spec = spec_of(s, leaves);
+  const std::vector<TensorType> leaves = leaves_of(s);
   types.insert(types.end(), leaves.begin(), leaves.end());
   std::vector<Array> in;
   for (const TensorType& t : types) in.push_back(random_array(t, static_cast<int64_t>(in.size())));
@@ -127,8 +126,7 @@ nlohmann::ordered_json measure(const Shape5& s, int steps) {
   auto f = Builder::make(module, "f");
   {
     TraceScope scope(f);
-    const auto x = arguments(*f, types);
-    f->output("y", attention(x[0], x[1], x[2], {x.begin() + 3, x.end()}, spec).y);
+    f->output("y", written(s, arguments(*f, types)));
   }
   f->finish();
   auto g = Builder::make(module, "g");
@@ -141,15 +139,19 @@ nlohmann::ordered_json measure(const Shape5& s, int steps) {
     g->output("", y);
   g->finish();
 
-  const double forward = best_ms(*Program(module, "f").plan(in), in, steps);
+  Program once(module, "f"), with_gradients(module, "g");
+  const double forward = best_ms(*once.plan(in), in, steps);
   in.push_back(random_array(type, 99));
-  const double both = best_ms(*Program(module, "g").plan(in), in, steps);
+  const double both = best_ms(*with_gradients.plan(in), in, steps);
   const double flops =
       4.0 * static_cast<double>(s.batch * s.heads * s.length * s.length * s.dim) * (s.causal ? 0.5 : 1);
   const auto rounded = [](double x) { return std::stod(fmt::format("{:.3f}", x)); };
   return {{"variant", s.variant},
           {"shape", {s.batch, s.heads, s.length, s.dim, s.causal ? 1 : 0}},
           {"threads", num_threads()},
+          {"fused",
+           std::ranges::any_of(once.records(),
+                               [](const FusionRecord& r) { return r.fused && r.region == "attention"; })},
           {"fwd_ms", rounded(forward)},
           {"fwd_bwd_ms", rounded(both)},
           {"gflops", {std::round(flops / forward / 1e6), std::round(3.5 * flops / both / 1e6)}}};

@@ -1,4 +1,4 @@
-// fovea bench attention: how long the fused attention kernels take.
+// fovea bench attention: how long attention takes that is written in plain operations.
 #pragma once
 
 #include <string>
