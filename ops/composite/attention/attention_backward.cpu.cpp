@@ -198,7 +198,12 @@ class Backward final : public PreparedKernel {
     return {copy, padded};
   }
 
-  // lse, and D = sum_e dy y - dlse.
+  // One block holds every key of a row, and nothing but keys has a share in its probabilities.
+  bool all_keys() const {
+    return key_blocks_ == 1 && guard_ == "none" && !tiles_.has_factor() && !tiles_.has_sink();
+  }
+
+  // lse, and D = sum_e dy y - dlse; all_keys(): -dlse, the rest is summed where the probabilities are.
   void row_terms(const Launch& l, const Work& w, Memory& m) const {
     const T* lse = static_cast<const T*>(lse_.at(l.args.in[4], p_.offset(lse_, w.piece.at)));
     const T* rest = static_cast<const T*>(rest_.at(l.args.in[5], p_.offset(rest_, w.piece.at)));
@@ -208,6 +213,10 @@ class Backward final : public PreparedKernel {
     for (int64_t r = 0; r < p_.queries; ++r) {
       m.lse[r] = lse[r * lse_.row];
       m.rest[r] = rest[r * rest_.row];
+      if (all_keys()) {
+        m.term[r] = dlse == nullptr ? T(0) : -dlse[r * dlse_.row];
+        continue;
+      }
       const T* row = m.y;
       if (readable<T>(y_))
         row = static_cast<const T*>(y) + r * y_.row;
@@ -328,6 +337,7 @@ class Backward final : public PreparedKernel {
     if (m.factor_gradient != nullptr) state.factor_gradient = {m.factor_gradient, m.s_row};
     state.nan_is_zero = guard_ == "nan";
     state.empty_is_zero = guard_ == "empty";
+    state.all_keys = all_keys();
     simd_.gradient(plan.ranges, b.rows, keys, tiles_.scale(exact), tiles_.bias(b, key, exact), {p, m.s_row},
                    {m.dp, m.s_row}, state);
     if (out_.wants(2))

@@ -210,6 +210,27 @@ HWY_INLINE void gradient_vector(D d, hn::Vec<D> x, hn::Vec<D> rest, hn::Vec<D> t
   hn::StoreU(hn::IfThenZeroElse(absent, hn::Mul(p, hn::Sub(gradient, term))), d, d_row);
 }
 
+// One row of which all keys are there: its own mean of dp takes the place of D.
+template <class D, class Row, class T = hn::TFromD<D>>
+HWY_INLINE void gradient_of_whole_row(D d, const Row& x, hn::Vec<D> rest, T term, T* row, T* d_row) {
+  const auto zero = hn::Zero(d);
+  auto sum = zero, sum_product = zero;
+  x.each(d, [&](int64_t i, auto v) HWY_ATTR {
+    const auto p = exp_of_score(d, hn::Sub(v, rest));
+    sum = hn::Add(sum, p);
+    sum_product = hn::Add(sum_product, hn::IfThenZeroElse(hn::Eq(p, zero), hn::Mul(p, hn::LoadU(d, d_row + i))));
+    hn::StoreU(p, d, row + i);
+  });
+  const double total = sum_lanes(d, sum);
+  const auto mean = hn::Set(d, static_cast<T>(total == 0 ? 0 : sum_lanes(d, sum_product) / total) + term);
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  for (int64_t i = x.begin / lanes * lanes; i < x.end; i += lanes) {
+    const auto p = hn::LoadU(d, row + i);
+    const auto ds = hn::Mul(p, hn::Sub(hn::LoadU(d, d_row + i), mean));
+    hn::StoreU(hn::IfThenZeroElse(hn::Eq(p, zero), ds), d, d_row + i);
+  }
+}
+
 template <Bias kBias, class T>
 void gradient_rows(KeyRanges ranges, int64_t rows, int64_t keys, T scale, const ScoreBias<T>& bias,
                    const Rows<T>& s, const Rows<T>& dp, const GradientRows<T>& state) {
@@ -226,7 +247,9 @@ void gradient_rows(KeyRanges ranges, int64_t rows, int64_t keys, T scale, const 
     T* product = state.factor_gradient.data == nullptr
                      ? nullptr
                      : state.factor_gradient.data + r * state.factor_gradient.row;
-    if (!special) {
+    if (state.all_keys && !special) {
+      gradient_of_whole_row(d, x, rest, state.row_term[r], row, d_row);
+    } else if (!special) {
       x.each(d, [&](int64_t i, auto v) HWY_ATTR {
         gradient_vector<true>(d, v, rest, term, false, static_cast<const T*>(nullptr),
                               static_cast<T*>(nullptr), row + i, d_row + i);
