@@ -192,13 +192,18 @@ class Layout {
     Attrs attrs = rewriter_.node(id).attrs;
     bool changed = false;
     for (size_t i = 0; i < names.size(); ++i) {
-      const NodeId reader = readers_.only({rewriter_.old_id(), static_cast<int32_t>(i)});
-      if (names[i].empty() || reader < 0 || old.nodes[reader].op->name() != "permute") continue;
-      const Ints &axes = old.nodes[reader].attrs.ints("axes"), &order = attrs.ints(names[i]);
-      attrs.set(names[i], order.empty() ? axes : composed(order, axes));
-      gone_[reader] = true;
-      changed = true;
-      ++orders;
+      if (names[i].empty()) continue;
+      // Permutes of permutes, too: taking over only the first could undo an order that the second asks for.
+      Value result{rewriter_.old_id(), static_cast<int32_t>(i)};
+      for (NodeId reader = readers_.only(result); reader >= 0; reader = readers_.only(result)) {
+        if (old.nodes[reader].op->name() != "permute") break;
+        const Ints &axes = old.nodes[reader].attrs.ints("axes"), &order = attrs.ints(names[i]);
+        attrs.set(names[i], order.empty() ? axes : composed(order, axes));
+        gone_[reader] = true;
+        changed = true;
+        ++orders;
+        result = {reader, 0};
+      }
     }
     if (!changed) return {};
     const OpDecl& op = *rewriter_.node(id).op;
