@@ -192,7 +192,9 @@ void LinearCrossEntropy<T>::launch(const KernelArgs& args) const {
   Run run{args, count_rows(args)};
   const int64_t tasks = class_groups_ * row_groups_;
   auto each = [&](int64_t count, auto body) {
-    for_blocks(args.pool, Blocks(count, 1), [&](int64_t i, int64_t, int64_t) { body(i); });
+    for_blocks(args.pool, Blocks(count, 1), [&](int64_t, int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) body(i);
+    });
   };
   for (run.chunk = 0; run.chunk < chunks_; ++run.chunk) {
     run.first = run.chunk * chunk_;
