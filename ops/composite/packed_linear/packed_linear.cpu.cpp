@@ -53,7 +53,7 @@ class PackedLinear {
   void run_piece(const KernelArgs& args, int64_t row, int64_t row_end, int64_t panel,
                  int64_t panel_end) const {
     float* c = args.output<float>(0) + row * n_;
-    simd::PanelProduct p;
+    simd::PanelProduct<float> p;
     p.rows = row_end - row;
     p.a_row = k_;
     p.c_row = n_;
@@ -64,7 +64,7 @@ class PackedLinear {
       p.add = i > 0;
       for (int64_t j = panel; j < panel_end; ++j) {
         p.panel = args.input<float>(1) + (j * k_ + first) * kPanelColumns;
-        p.next = j + 1 < panel_end ? p.panel + k_ * kPanelColumns : nullptr;
+        p.next = {p.panel + k_ * kPanelColumns, j + 1 < panel_end ? p.depth * kPanelColumns : 0};
         p.columns = std::min(kPanelColumns, n_ - j * kPanelColumns);
         p.c = c + j * kPanelColumns;
         simd::panel_product(p);
