@@ -17,6 +17,7 @@
 #include "optim/passes/linear_cross_entropy.h"
 #include "optim/passes/pack_weights.h"
 #include "optim/passes/regions.h"
+#include "optim/passes/residual_norm.h"
 #include "optim/rewrite/pass.h"
 #include "optim/rewrite/selection.h"
 
@@ -34,6 +35,7 @@ const std::vector<Pass>& all_passes() {
       {"additive_scores", Stage::forward, fuse_additive_scores, kAdditiveScoresRules, true},
       {"attention", Stage::forward, recognise_attention, kAttentionRules, true},
       {"layout", Stage::forward, attention_layout, kAttentionLayoutRules, true},
+      {"residual_norm", Stage::forward, fuse_residual_norm, kResidualNormRules, true},
       {"dce", Stage::expanded, dead_code, kDeadCodeRules},
       {"cse", Stage::expanded, common_subexpressions, kCommonSubexpressionRules},
       {"fold", Stage::expanded, fold_constants, kFoldRules},

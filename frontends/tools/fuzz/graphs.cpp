@@ -523,7 +523,7 @@ class GraphMaker {
     const Known* k = real();
     if (!k || !r_.one_in(3)) return;
     const Known a = *k;
-    switch (r_.below(11)) {
+    switch (r_.below(12)) {
       case 0: {
         const Tensor key = builder_->constant(Array::of(std::vector<int64_t>{r_.below(9), 1}, {2}));
         return keep(dropout(a.x, key, 0.5), 2 * a.bound);
@@ -543,7 +543,9 @@ class GraphMaker {
         return chain(a);
       case 8:
         return additive(a);
-      case 9: {
+      case 9:
+        return residual(a);
+      case 10: {
         const Tensor xs = broadcast_to(unsqueeze(a.x, 0), [&] {
           Shape s = a.x.shape();
           s.insert(s.begin(), 2);
@@ -625,6 +627,25 @@ class GraphMaker {
       default:
         losses_.push_back(sum(t * constant(DType::f32, {width}), {-1}));
     }
+    fuzz_.tolerance = 1e-4;
+  }
+
+  // A sum between two layers and its norm: real numbers, equal up to rounding.
+  void residual(const Known& a) {
+    if (fuzz_.special || a.bound > 10 || a.x.rank() == 0 || elements(a.x) == 0) return;
+    const Tensor x = cast(a.x, DType::f32);
+    Tensor branch = constant(DType::f32, dims_of(x)) + 0.25;
+    if (r_.one_in(2)) {
+      const Tensor key = builder_->constant(Array::of(std::vector<int64_t>{r_.below(9), 1}, {2}));
+      branch = dropout(branch, key, 0.25);
+    }
+    const Tensor y = r_.one_in(2) ? x + branch : branch + x;
+    const Dims row = {dims_of(x).back()};
+    const Tensor gamma = constant(DType::f32, row);
+    // With the large eps rounding of equal numbers in a row is not magnified.
+    losses_.push_back(r_.one_in(2) ? layer_norm(y, gamma, constant(DType::f32, row), 1.0)
+                                   : rms_norm(y, gamma, 1.0));
+    if (r_.one_in(2)) losses_.push_back(y * 2.0);
     fuzz_.tolerance = 1e-4;
   }
 
