@@ -630,22 +630,23 @@ class GraphMaker {
     fuzz_.tolerance = 1e-4;
   }
 
-  // A sum between two layers and its norm: real numbers, equal up to rounding.
+  // Sums between two layers and their norms, with dropout and without: real numbers, equal up to rounding.
   void residual(const Known& a) {
-    if (fuzz_.special || a.bound > 10 || a.x.rank() == 0 || elements(a.x) == 0) return;
-    const Tensor x = cast(a.x, DType::f32);
-    Tensor branch = constant(DType::f32, dims_of(x)) + 0.25;
-    if (r_.one_in(2)) {
-      const Tensor key = builder_->constant(Array::of(std::vector<int64_t>{r_.below(9), 1}, {2}));
-      branch = dropout(branch, key, 0.25);
+    if (fuzz_.special || elements(a.x) == 0) return;
+    const Tensor rows = a.x.rank() == 0 ? unsqueeze(a.x, 0) : a.x;
+    const Tensor x = cast(rows, DType::f32) * (1 / (1 + a.bound));
+    const Dims shape = dims_of(x), row = {shape.back()};
+    const Tensor key = builder_->constant(Array::of(std::vector<int64_t>{r_.below(9), 1}, {2}));
+    for (const bool drops : {true, false}) {
+      const Tensor branch = constant(DType::f32, shape) * 0.25;
+      const Tensor added = drops ? dropout(branch, key, 0.25) : branch;
+      const Tensor y = r_.one_in(2) ? x + added : added + x;
+      const Tensor gamma = constant(DType::f32, row);
+      // The large eps keeps equal numbers in a row from magnifying their rounding.
+      losses_.push_back(r_.one_in(2) ? layer_norm(y, gamma, constant(DType::f32, row), 1.0)
+                                     : rms_norm(y, gamma, 1.0));
+      if (r_.one_in(2)) losses_.push_back(y * 2.0);
     }
-    const Tensor y = r_.one_in(2) ? x + branch : branch + x;
-    const Dims row = {dims_of(x).back()};
-    const Tensor gamma = constant(DType::f32, row);
-    // With the large eps rounding of equal numbers in a row is not magnified.
-    losses_.push_back(r_.one_in(2) ? layer_norm(y, gamma, constant(DType::f32, row), 1.0)
-                                   : rms_norm(y, gamma, 1.0));
-    if (r_.one_in(2)) losses_.push_back(y * 2.0);
     fuzz_.tolerance = 1e-4;
   }
 
