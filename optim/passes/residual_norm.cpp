@@ -24,6 +24,8 @@ struct Verdict {
   std::string sentence, nearest;
 };
 
+bool is_leaf(const Node& n) { return n.inputs.empty() && !n.op->has_side_effect(); }
+
 class Search {
  public:
   explicit Search(const Graph& graph)
@@ -71,7 +73,7 @@ class Search {
     }
     const std::vector<Value>& in = graph_.nodes[s.norm].inputs;
     for (size_t i = 1; i < in.size(); ++i)
-      if (in[i].node > s.add && !is(in[i], "constant"))
+      if (in[i].node > s.add)
         return {Reason::cost, "gamma or beta is computed after the sum, and the sum would wait for it",
                 "gamma and beta that are known before"};
     return {Reason::none, sentence(s), ""};
@@ -111,7 +113,7 @@ class Search {
   std::vector<bool> statistics_;
 };
 
-void record(const Graph& graph, const Sum& s, const Verdict& verdict, PassContext& context) {
+void record(const Graph& graph, const Sum& s, NodeId norm_was, const Verdict& verdict, PassContext& context) {
   if (!context.records) return;
   const Node& norm = graph.nodes[s.norm];
   const TensorType& sum = graph.type({s.add, 0});
@@ -122,7 +124,7 @@ void record(const Graph& graph, const Sum& s, const Verdict& verdict, PassContex
   r.sentence = verdict.sentence;
   r.nearest = verdict.nearest;
   r.function = graph.name;
-  r.node = norm.op->name() + "#" + std::to_string(s.norm);
+  r.node = norm.op->name() + "#" + std::to_string(norm_was);
   r.scope = context.module->scopes[norm.scope];
   r.source = norm.source;
   // The sum is not read again, what was dropped out is neither written nor read.
@@ -130,18 +132,31 @@ void record(const Graph& graph, const Sum& s, const Verdict& verdict, PassContex
   context.records->push_back(std::move(r));
 }
 
+// The graph with its leaves first, so that gamma and beta are known before the sum. `old`: where a node was.
+Graph leaves_first(const Graph& graph, std::vector<NodeId>& old) {
+  const auto count = static_cast<NodeId>(graph.nodes.size());
+  for (const bool leaf : {true, false})
+    for (NodeId id = 0; id < count; ++id)
+      if (is_leaf(graph.nodes[id]) == leaf) old.push_back(id);
+  std::vector<NodeId> to(old.size());
+  for (NodeId id = 0; id < count; ++id) to[old[id]] = id;
+  Graph out = graph;
+  for (NodeId id = 0; id < count; ++id) {
+    out.nodes[id] = graph.nodes[old[id]];
+    for (Value& v : out.nodes[id].inputs) v.node = to[v.node];
+  }
+  for (NodeId& id : out.inputs) id = to[id];
+  for (Value& v : out.outputs) v.node = to[v.node];
+  return out;
+}
+
 // The fused node in the place of the sum.
 NodeId fuse(Rewriter& r, const Sum& s) {
-  static const OpDecl &fused = find_op("residual_norm"), &constant = find_op("constant");
+  static const OpDecl& fused = find_op("residual_norm");
   const Graph& old = r.old_graph();
   const Node& norm = old.nodes[s.norm];
   std::vector<Value> operands = {r.mapped(s.x), r.mapped(s.branch)};
-  for (size_t i = 1; i < norm.inputs.size(); ++i) {
-    const Value v = norm.inputs[i];
-    const bool later = v.node > s.add;  // a constant
-    operands.push_back(later ? r.add(constant, {}, old.nodes[v.node].attrs, r.mapped({s.add, 0}).node)
-                             : r.mapped(v));
-  }
+  for (size_t i = 1; i < norm.inputs.size(); ++i) operands.push_back(r.mapped(norm.inputs[i]));
   Attrs attrs{{"norm", s.centred ? "layer" : "rms"},
               {"dims", norm.attrs.integer("dims")},
               {"eps", norm.attrs.number("eps")},
@@ -155,9 +170,19 @@ NodeId fuse(Rewriter& r, const Sum& s) {
   return r.add(fused, std::move(operands), std::move(attrs), r.mapped({s.add, 0}).node).node;
 }
 
-}  // namespace
+// A sum whose norm reads a leaf that stands behind it.
+bool has_late_leaf(const Graph& graph) {
+  const Search search(graph);
+  for (size_t i = 0; i < graph.nodes.size(); ++i)
+    if (const std::optional<Sum> s = search.at(static_cast<NodeId>(i)))
+      for (const Value& v : graph.nodes[i].inputs)
+        if (v.node > s->add && is_leaf(graph.nodes[v.node])) return true;
+  return false;
+}
 
-std::shared_ptr<Graph> fuse_residual_norm(const Graph& graph, PassContext& context) {
+// The pass on a graph whose leaves stand where they are needed; `old` as leaves_first gives it, or empty.
+std::shared_ptr<Graph> fuse_in_order(const Graph& graph, const std::vector<NodeId>& old,
+                                     PassContext& context) {
   const Search search(graph);
   std::vector<int32_t> of(graph.nodes.size(), -1);  // by sum and by norm: which of `sums`
   std::vector<Sum> sums;
@@ -166,7 +191,7 @@ std::shared_ptr<Graph> fuse_residual_norm(const Graph& graph, PassContext& conte
     if (!s) continue;
     Verdict verdict = search.judge(*s);
     if (of[s->add] >= 0) verdict = {Reason::cost, "another norm of the same sum is fused with it", ""};
-    record(graph, *s, verdict, context);
+    record(graph, *s, old.empty() ? s->norm : old[s->norm], verdict, context);
     if (verdict.reason != Reason::none) continue;
     of[s->add] = of[i] = static_cast<int32_t>(sums.size());
     sums.push_back(*s);
@@ -191,6 +216,15 @@ std::shared_ptr<Graph> fuse_residual_norm(const Graph& graph, PassContext& conte
     if (!s.centred) return {{node, 0}, {node, 2}};
     return {{node, 0}, {node, 3}, {node, 2}};
   });
+}
+
+}  // namespace
+
+std::shared_ptr<Graph> fuse_residual_norm(const Graph& given, PassContext& context) {
+  if (!has_late_leaf(given)) return fuse_in_order(given, {}, context);
+  std::vector<NodeId> old;
+  const Graph graph = leaves_first(given, old);
+  return fuse_in_order(graph, old, context);
 }
 
 }  // namespace fovea

@@ -10,6 +10,7 @@
 #include "optim/attention/recognise.h"
 #include "optim/passes/additive_scores.h"
 #include "optim/passes/algebra.h"
+#include "optim/passes/bias_gradients.h"
 #include "optim/passes/cse.h"
 #include "optim/passes/dce.h"
 #include "optim/passes/fold.h"
@@ -43,6 +44,7 @@ const std::vector<Pass>& all_passes() {
       {"layout", Stage::expanded, layout, kLayoutRules, true},
       {"cse", Stage::expanded, common_subexpressions, kCommonSubexpressionRules},
       {"pack", Stage::expanded, pack_weights, kPackWeightsRules, true},
+      {"bias_gradients", Stage::expanded, fuse_bias_gradients, kBiasGradientsRules, true},
       {"regions", Stage::expanded, fuse_regions, kRegionRules, true},
   };
   return *passes;

@@ -130,6 +130,20 @@ TEST(ResidualNormPass, TakesConstantsThatStandBehindTheSum) {
   EXPECT_EQ(ops_of(*module), "constant residual_norm");
 }
 
+TEST(ResidualNormPass, TakesArgumentsThatStandBehindTheSum) {
+  Function captured = [](const std::vector<Tensor>& in) {
+    const Function f = [&](const std::vector<Tensor>& x) {
+      return std::vector<Tensor>{sum(layer_norm(x[0] + x[1], in[2]))};  // in[2] is captured behind the sum
+    };
+    return grad(f, {0, 1})({in[0], in[1]});
+  };
+  const Spec rows(DType::f32, {2, 3});
+  Program program(trace(captured, {rows, rows, Spec(DType::f32, {3})}), "main");
+  int fused = 0;
+  for (const PlanStep& s : program.plan_for({})->steps) fused += s.op == "residual_norm";
+  EXPECT_EQ(fused, 1);
+}
+
 TEST(ResidualNormPass, LeavesWhatDoesNotPay) {
   const FusionRecord broadcast = record_of(R"(
 func @main(%0: f32[3, 16], %1: f32[16]) -> (%3#0) {

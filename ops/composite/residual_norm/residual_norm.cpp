@@ -5,6 +5,7 @@
 #include "ops/composite/residual_norm/residual_norm_internal.h"
 #include "ops/core/cast/cast.h"
 #include "ops/core/full/full.h"
+#include "ops/core/sum/sum.h"
 #include "ops/shared/norms.h"
 #include "ops/shared/random_scope.h"
 #include "ops/shared/reductions.h"
@@ -110,12 +111,9 @@ Tensors gradient(const GradArgs& a) {
   if (form.centred) in.push_back(a.out[kMean]);
   if (at.gamma >= 0) in.push_back(a.in[at.gamma]);
   if (at.key >= 0) in.push_back(a.in[at.key]);
-  const BackwardOperands back(form, residual.defined(), in.size());
-  Attrs attrs{{"norm", a.attrs.text("norm")},
-              {"dims", a.attrs.integer("dims")},
-              {"p", form.p},
-              {"ordinal", a.attrs.integer("ordinal")},
-              {"residual", residual.defined()}};
+  Attrs attrs{{"norm", a.attrs.text("norm")},          {"dims", a.attrs.integer("dims")}, {"p", form.p},
+              {"ordinal", a.attrs.integer("ordinal")}, {"residual", residual.defined()},  {"bias", false}};
+  const BackwardOperands back(form, attrs, in.size());
   const Tensors out = apply("residual_norm_backward", in, attrs);
   grads[0] = out[0];
   grads[1] = back.dbranch >= 0 ? out[back.dbranch] : out[0];
@@ -130,7 +128,7 @@ void infer_backward(InferContext& c) {
   c.same_dtype(0, 1);
   c.same_shape(0, 1);
   check_row_values(c, 2, 1, dims);
-  const BackwardOperands at(form, c.attrs.flag("residual"), c.in.size());
+  const BackwardOperands at(form, c.attrs, c.in.size());
   if (!at.valid)
     c.fail(
         "has " + std::to_string(c.in.size()) +
@@ -149,11 +147,13 @@ void infer_backward(InferContext& c) {
   if (at.dbranch >= 0) c.output(c.in[1]);
   if (at.dgamma >= 0) c.output(c.in[at.gamma]);
   if (at.dbeta >= 0) c.output(c.in[at.gamma]);
+  if (at.dbias >= 0 && dims != 1) c.fail("with bias dims must be 1, got " + std::to_string(dims));
+  if (at.dbias >= 0) c.output(c.dtype(1), {c.shape(1).back()});
 }
 
 Tensors decompose_backward(const OpArgs& a) {
   const Form form(a.attrs);
-  const BackwardOperands at(form, a.attrs.flag("residual"), a.in.size());
+  const BackwardOperands at(form, a.attrs, a.in.size());
   Tensors in{a.in[0], a.in[1]};
   if (at.mean >= 0) in.push_back(a.in[at.mean]);
   in.push_back(a.in[2]);
@@ -163,6 +163,11 @@ Tensors decompose_backward(const OpArgs& a) {
   Tensors out{at.residual >= 0 ? back[0] + a.in[at.residual] : back[0]};
   if (at.dbranch >= 0) out.push_back(dropped(out[0], a.in, at.key, a.attrs));
   out.insert(out.end(), back.begin() + 1, back.end());
+  if (at.dbias >= 0) {
+    Ints rows = last_axes(out[0].rank(), out[0].rank());
+    rows.pop_back();
+    out.push_back(sum(out[at.dbranch >= 0 ? 1 : 0], rows));
+  }
   return out;
 }
 
@@ -223,18 +228,22 @@ FOVEA_OP(residual_norm_backward) {
       .output("dbranch")
       .output("dgamma")
       .output("dbeta")
+      .output("dbias")
       .attr("norm", "layer", "layer or rms")
       .attr("dims", 1)
       .attr("p", 0.0, "probability that an element of the branch became 0")
       .attr("ordinal", 0, "the stream of the dropout")
       .attr("residual", false, "y has readers besides the norm: their gradient comes in, too")
+      .attr("bias", false, "also give dbias")
       .random()
       .infer(infer_backward)
       .decompose(decompose_backward)
       .sample({In{3, 5}, In{3, 5}, In({3}).range(0.5, 2), In{3, 5}, In{3}, In{5}}, {{"residual", true}})
       .sample({In{2, 3, 4}, In{2, 3, 4}, In({2, 3}).range(0.5, 2), In{2, 3, 4}, In{2, 3}, In{4},
                ints({2}, 0, 100)},
-              {{"residual", true}, {"p", 0.3}})
+              {{"residual", true}, {"p", 0.3}, {"bias", true}})
+      .sample({In{3, 5}, In{3, 5}, In({3}).range(0.5, 2), In{3, 5}, In{5}},
+              {{"norm", "rms"}, {"residual", true}, {"bias", true}})
       .sample({In{2, 3, 4}, In{2, 3, 4}, In({2}).range(0.5, 2), In{3, 4}}, {{"norm", "rms"}, {"dims", 2}})
       .sample({In{3, 5}, In{3, 5}, In({3}).range(0.5, 2), ints({2}, 0, 100)},
               {{"norm", "rms"}, {"p", 0.5}, {"ordinal", 3}})

@@ -97,17 +97,17 @@ class Forward final : public PreparedKernel {
   void (*run_)(const simd::ResidualNormArgs&);
 };
 
-// Each block of rows sums dgamma and dbeta into rows of its own; these are added in order.
+// Each block of rows sums dgamma, dbeta and dbias into rows of its own; these are added in order.
 class Backward final : public PreparedKernel {
  public:
   explicit Backward(const KernelRequest& r)
       : form_(r.attrs),
-        operands_(form_, r.attrs.flag("residual"), r.in.size()),
+        operands_(form_, r.attrs, r.in.size()),
         size_(r.in[1].shape, r.attrs.integer("dims")),
-        blocks_(size_.blocks(16384, operands_.gamma >= 0 ? 32 : 256)),
+        blocks_(size_.blocks(16384, operands_.gamma >= 0 || operands_.dbias >= 0 ? 32 : 256)),
         group_(std::max<int64_t>(1, kGroup / std::max<int64_t>(1, size_.n))),
         bytes_(size_of(r.in[1].dtype)),
-        sums_((operands_.dgamma >= 0) + (operands_.dbeta >= 0)),
+        sums_((operands_.dgamma >= 0) + (operands_.dbeta >= 0) + (operands_.dbias >= 0)),
         dropout_(r, form_),
         run_(simd::norm_kernels(r.in[1].dtype)->residual_norm_backward),
         add_up_(simd::find_reduce_columns("sum", r.in[1].dtype)) {}
@@ -123,11 +123,19 @@ class Backward final : public PreparedKernel {
       if (own != nullptr) std::memset(own, 0, static_cast<size_t>(own_bytes()));
       for (int64_t row = begin; row < end; row += group_)
         rows(args, stream, own, row, std::min(group_, end - row));
+      if (operands_.dbias >= 0) {
+        const int branch = operands_.dbranch >= 0 ? operands_.dbranch : 0;
+        add_up_(args.output<char>(branch) + begin * size_.n * bytes_, static_cast<size_t>(size_.n),
+                own + (sums_ - 1) * size_.n * bytes_, static_cast<size_t>(end - begin),
+                static_cast<size_t>(size_.n));
+      }
     });
     const auto n = static_cast<size_t>(size_.n), count = static_cast<size_t>(blocks_.count);
     const size_t stride = static_cast<size_t>(sums_) * n;
     if (operands_.dgamma >= 0) add_up_(sums, stride, args.out[operands_.dgamma], count, n);
     if (operands_.dbeta >= 0) add_up_(sums + size_.n * bytes_, stride, args.out[operands_.dbeta], count, n);
+    if (operands_.dbias >= 0)
+      add_up_(sums + (sums_ - 1) * size_.n * bytes_, stride, args.out[operands_.dbias], count, n);
   }
 
  private:
@@ -145,7 +153,7 @@ class Backward final : public PreparedKernel {
     a.mean = operand(operands_.mean, value);
     a.gamma = operand(operands_.gamma, 0);
     a.dx = args.output<char>(0) + here;
-    a.dgamma = own;
+    a.dgamma = operands_.dgamma < 0 ? nullptr : own;
     a.dbeta = operands_.dbeta < 0 ? nullptr : own + size_.n * bytes_;
     a.rows = static_cast<size_t>(count);
     a.n = static_cast<size_t>(size_.n);

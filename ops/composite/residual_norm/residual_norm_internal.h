@@ -28,9 +28,11 @@ struct Operands {
   bool valid;
 };
 
-/// Operands g, y, rstd, [residual], [mean], [gamma], [key]; results dx, [dbranch], [dgamma, [dbeta]].
+/// Operands g, y, rstd, [residual], [mean], [gamma], [key]; results dx, [dbranch], [dgamma, [dbeta]],
+/// [dbias].
 struct BackwardOperands {
-  BackwardOperands(const Form& form, bool has_residual, size_t count) {
+  BackwardOperands(const Form& form, const Attrs& attrs, size_t count) {
+    const bool has_residual = attrs.flag("residual"), has_bias = attrs.flag("bias");
     int next = 3;
     if (has_residual) residual = next++;
     if (form.centred) mean = next++;
@@ -42,9 +44,10 @@ struct BackwardOperands {
     if (form.drops()) dbranch = result++;
     if (gamma >= 0) dgamma = result++;
     if (gamma >= 0 && form.centred) dbeta = result++;
+    if (has_bias) dbias = result++;
   }
   int residual = -1, mean = -1, gamma = -1, key = -1;
-  int dbranch = -1, dgamma = -1, dbeta = -1;
+  int dbranch = -1, dgamma = -1, dbeta = -1, dbias = -1;
   bool valid;
 };
 
