@@ -40,9 +40,9 @@ int64_t infer_row_axes(InferContext& c) {
   return dims;
 }
 
-void check_row_parameter(InferContext& c, size_t i, size_t like, int64_t dims) {
+void check_row_parameter(InferContext& c, size_t i, size_t like, int64_t dims, std::string name) {
   c.same_dtype(like, i);
-  const std::string& name = c.op.inputs()[i].name;
+  if (name.empty()) name = c.op.inputs()[i].name;
   const int64_t lead = c.rank(like) - dims;
   if (c.rank(i) != dims)
     c.fail(name + " has rank " + std::to_string(c.rank(i)) + ", the normalised axes are " +
@@ -52,8 +52,8 @@ void check_row_parameter(InferContext& c, size_t i, size_t like, int64_t dims) {
            "axis " + std::to_string(d) + " of " + name + " is {a}, the normalised axis is {b}");
 }
 
-void check_row_values(InferContext& c, size_t i, size_t like, int64_t dims) {
-  const std::string& name = c.op.inputs()[i].name;
+void check_row_values(InferContext& c, size_t i, size_t like, int64_t dims, std::string name) {
+  if (name.empty()) name = c.op.inputs()[i].name;
   const DType want = row_dtype(c.dtype(like));
   if (c.dtype(i) != want)
     c.fail(name + " must be " + std::string(to_string(want)) + ", got " + std::string(to_string(c.dtype(i))));

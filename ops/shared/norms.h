@@ -20,10 +20,11 @@ Ints all_but_channels(int64_t rank);
 
 /// Reads attribute "dims" (how many last axes form a row), checks it against operand 0 and checks eps.
 int64_t infer_row_axes(InferContext& c);
-/// Operand i must have the shape of the last `dims` axes of operand `like` and the same type.
-void check_row_parameter(InferContext& c, size_t i, size_t like, int64_t dims);
+/// Operand i must have the shape of the last `dims` axes of operand `like` and the same type. `name`: what
+/// errors call it, where that is not the declared name.
+void check_row_parameter(InferContext& c, size_t i, size_t like, int64_t dims, std::string name = {});
 /// Operand i must hold one value of the row type for each row of operand `like`.
-void check_row_values(InferContext& c, size_t i, size_t like, int64_t dims);
+void check_row_values(InferContext& c, size_t i, size_t like, int64_t dims, std::string name = {});
 /// Operand i must be [C] for operand 0 [N, C, ...].
 void check_channel_parameter(InferContext& c, size_t i, DType dtype);
 void check_eps(InferContext& c);

@@ -10,6 +10,7 @@
 #include "optim/attention/recognise.h"
 #include "optim/passes/additive_scores.h"
 #include "optim/passes/algebra.h"
+#include "optim/passes/bias_gradients.h"
 #include "optim/passes/cse.h"
 #include "optim/passes/dce.h"
 #include "optim/passes/fold.h"
@@ -17,6 +18,7 @@
 #include "optim/passes/linear_cross_entropy.h"
 #include "optim/passes/pack_weights.h"
 #include "optim/passes/regions.h"
+#include "optim/passes/residual_norm.h"
 #include "optim/rewrite/pass.h"
 #include "optim/rewrite/selection.h"
 
@@ -34,6 +36,7 @@ const std::vector<Pass>& all_passes() {
       {"additive_scores", Stage::forward, fuse_additive_scores, kAdditiveScoresRules, true},
       {"attention", Stage::forward, recognise_attention, kAttentionRules, true},
       {"layout", Stage::forward, attention_layout, kAttentionLayoutRules, true},
+      {"residual_norm", Stage::forward, fuse_residual_norm, kResidualNormRules, true},
       {"dce", Stage::expanded, dead_code, kDeadCodeRules},
       {"cse", Stage::expanded, common_subexpressions, kCommonSubexpressionRules},
       {"fold", Stage::expanded, fold_constants, kFoldRules},
@@ -41,6 +44,7 @@ const std::vector<Pass>& all_passes() {
       {"layout", Stage::expanded, layout, kLayoutRules, true},
       {"cse", Stage::expanded, common_subexpressions, kCommonSubexpressionRules},
       {"pack", Stage::expanded, pack_weights, kPackWeightsRules, true},
+      {"bias_gradients", Stage::expanded, fuse_bias_gradients, kBiasGradientsRules, true},
       {"regions", Stage::expanded, fuse_regions, kRegionRules, true},
   };
   return *passes;

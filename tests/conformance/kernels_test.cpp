@@ -29,6 +29,7 @@ const std::map<std::string, Tolerance> kAccuracy = {
     {"batch_norm_train",
      {8, 1, 2000}},  // a constant channel is divided by sqrt(eps), which magnifies its mean's rounding
     {"batch_norm_train_backward", {64, 1, 1}},
+    {"bias_activation_backward", {32, 1, 1}},  // sums over the rows one by one
     {"conv2d", {32, 1, 1}},
     {"conv2d_backward_input", {32, 1, 1}},
     {"conv2d_backward_weight", {32, 1, 1}},
@@ -54,8 +55,10 @@ const std::map<std::string, Tolerance> kAccuracy = {
     {"matmul", {32, 1, 1}},
     {"packed_linear", {32, 1, 1}},
     {"max_pool2d_backward", kCancelling},
-    {"normal", kCancelling},  // the logarithm of a number near 1
-    {"prod", {128, 0}},       // one rounding a factor
+    {"normal", kCancelling},          // the logarithm of a number near 1
+    {"prod", {128, 0}},               // one rounding a factor
+    {"residual_norm", {8, 1, 2000}},  // as layer_norm
+    {"residual_norm_backward", {32, 1, 1}},
     {"rms_norm", kCancelling},
     {"rms_norm_backward", {32, 1, 1}},  // sums over the rows one by one
     {"scatter_add", {32, 1, 1}},        // one rounding an addend

@@ -105,6 +105,72 @@ TEST(SimdNorm, RmsNorm) {
   });
 }
 
+// The sum and its norm at once give what an addition and the norm alone give, bit for bit; in the way back
+// the residual's gradient is added. Results may lie over operands.
+template <class T>
+void check_residual(bool centred) {
+  const auto& k = *simd::norm_kernels(dtype_of<T>);
+  for (size_t n : {1, 7, 16, 33, 67, 300}) {
+    const size_t rows = 3;
+    const auto x = uniform_values<T>(rows * n, 3, 7, 1), branch = uniform_values<T>(rows * n, -1, 1, 2);
+    const auto gamma = uniform_values<T>(n, 0.5, 2, 3), beta = uniform_values<T>(n, -1, 1, 4);
+    std::vector<T> y(rows * n), z(rows * n), mean(rows), rstd(rows);
+    for (size_t i = 0; i < y.size(); ++i) y[i] = x[i] + branch[i];
+    const void* shift = centred ? beta.data() : nullptr;
+    if (centred) {
+      k.layer_norm(y.data(), gamma.data(), shift, z.data(), mean.data(), rstd.data(), rows, n, kEpsilon);
+    } else {
+      k.rms_norm(y.data(), gamma.data(), z.data(), rstd.data(), rows, n, kEpsilon);
+    }
+    for (const bool in_place : {false, true}) {
+      std::vector<T> over_x = x, over_branch = branch, other_y(rows * n), other_z(rows * n), other_mean(rows),
+                     other_rstd(rows);
+      simd::ResidualNormArgs a{over_x.data(),
+                               over_branch.data(),
+                               gamma.data(),
+                               shift,
+                               other_z.data(),
+                               other_y.data(),
+                               centred ? other_mean.data() : nullptr,
+                               other_rstd.data(),
+                               rows,
+                               n,
+                               kEpsilon,
+                               centred};
+      if (in_place) a.y = over_x.data(), a.z = over_branch.data();
+      k.residual_norm(a);
+      EXPECT_EQ(in_place ? over_x : other_y, y) << "n " << n;
+      EXPECT_EQ(in_place ? over_branch : other_z, z) << "n " << n;
+      EXPECT_EQ(other_mean, mean) << "n " << n;
+      EXPECT_EQ(other_rstd, rstd) << "n " << n;
+    }
+    const auto g = uniform_values<T>(rows * n, -1, 1, 5), residual = uniform_values<T>(rows * n, -1, 1, 6);
+    std::vector<T> want(rows * n), dgamma(n), dbeta(n);
+    if (centred) {
+      k.layer_norm_backward(g.data(), y.data(), gamma.data(), mean.data(), rstd.data(), want.data(),
+                            dgamma.data(), dbeta.data(), rows, n);
+    } else {
+      k.rms_norm_backward(g.data(), y.data(), gamma.data(), rstd.data(), want.data(), dgamma.data(), rows, n);
+    }
+    for (size_t i = 0; i < want.size(); ++i) want[i] += residual[i];
+    std::vector<T> over_residual = residual, other_dgamma(n), other_dbeta(n);
+    k.residual_norm_backward({g.data(), y.data(), gamma.data(), centred ? mean.data() : nullptr, rstd.data(),
+                              over_residual.data(), over_residual.data(), other_dgamma.data(),
+                              centred ? other_dbeta.data() : nullptr, rows, n});
+    EXPECT_EQ(over_residual, want) << "n " << n;
+    EXPECT_EQ(other_dgamma, dgamma) << "n " << n;
+    EXPECT_EQ(other_dbeta, dbeta) << "n " << n;
+  }
+}
+TEST(SimdNorm, SumsAndNormsAtOnce) {
+  for_each_target([] {
+    for (const bool centred : {true, false}) {
+      check_residual<float>(centred);
+      check_residual<double>(centred);
+    }
+  });
+}
+
 TEST(SimdNorm, OptionalOperandsAndLargeOffset) {
   for_each_target([] {
     const auto& k = *simd::norm_kernels(DType::f32);

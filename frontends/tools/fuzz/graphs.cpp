@@ -523,7 +523,7 @@ class GraphMaker {
     const Known* k = real();
     if (!k || !r_.one_in(3)) return;
     const Known a = *k;
-    switch (r_.below(11)) {
+    switch (r_.below(13)) {
       case 0: {
         const Tensor key = builder_->constant(Array::of(std::vector<int64_t>{r_.below(9), 1}, {2}));
         return keep(dropout(a.x, key, 0.5), 2 * a.bound);
@@ -543,7 +543,11 @@ class GraphMaker {
         return chain(a);
       case 8:
         return additive(a);
-      case 9: {
+      case 9:
+        return residual(a);
+      case 10:
+        return layer_gradients(a);
+      case 11: {
         const Tensor xs = broadcast_to(unsqueeze(a.x, 0), [&] {
           Shape s = a.x.shape();
           s.insert(s.begin(), 2);
@@ -625,6 +629,47 @@ class GraphMaker {
       default:
         losses_.push_back(sum(t * constant(DType::f32, {width}), {-1}));
     }
+    fuzz_.tolerance = 1e-4;
+  }
+
+  // Sums between two layers and their norms, with dropout and without: real numbers, equal up to rounding.
+  void residual(const Known& a) {
+    if (fuzz_.special || elements(a.x) == 0) return;
+    const Tensor rows = a.x.rank() == 0 ? unsqueeze(a.x, 0) : a.x;
+    const Tensor x = cast(rows, DType::f32) * (1 / (1 + a.bound));
+    const Dims shape = dims_of(x), row = {shape.back()};
+    const Tensor key = builder_->constant(Array::of(std::vector<int64_t>{r_.below(9), 1}, {2}));
+    for (const bool drops : {true, false}) {
+      const Tensor branch = constant(DType::f32, shape) * 0.25;
+      const Tensor added = drops ? dropout(branch, key, 0.25) : branch;
+      const Tensor y = r_.one_in(2) ? x + added : added + x;
+      const Tensor gamma = constant(DType::f32, row);
+      // The large eps keeps equal numbers in a row from magnifying their rounding.
+      losses_.push_back(r_.one_in(2) ? layer_norm(y, gamma, constant(DType::f32, row), 1.0)
+                                     : rms_norm(y, gamma, 1.0));
+      if (r_.one_in(2)) losses_.push_back(y * 2.0);
+    }
+    fuzz_.tolerance = 1e-4;
+  }
+
+  // Gradients of the biases of a layer with a residual: real numbers, equal up to rounding.
+  void layer_gradients(const Known& a) {
+    if (fuzz_.special || elements(a.x) == 0 || a.x.rank() > 3) return;
+    const Tensor rows = a.x.rank() == 0 ? unsqueeze(a.x, 0) : a.x;
+    const Tensor x = broadcast_to(cast(rows, DType::f32) * (1 / (1 + a.bound)), [&] {
+      Shape shape = rows.shape();
+      shape.insert(shape.begin(), 2);
+      return shape;
+    }());
+    const Dims row = {dims_of(rows).back()};
+    const Tensor shift = constant(DType::f32, row) * 0.25 + 0.125, gamma = constant(DType::f32, row);
+    const int64_t kind = r_.below(4);
+    const Function f = [&](const std::vector<Tensor>& in) {
+      const Tensor u = x + in[0];
+      const Tensor h = kind == 0 ? gelu(u) : kind == 1 ? silu(u) : kind == 2 ? tanh(u) : sigmoid(u);
+      return std::vector<Tensor>{sum(rms_norm(x + (h + in[1]), gamma, 1.0) * 0.5)};
+    };
+    for (const Tensor& g : grad(f, {0, 1})({shift, shift * 0.5})) losses_.push_back(g);
     fuzz_.tolerance = 1e-4;
   }
 

@@ -64,25 +64,21 @@ FOVEA_OP(dropout) {
       .sample_error({In{3}, ints({3}, 0, 100)}, {}, "key must have 2 elements (key, step), got 3");
 }
 
-// f64 goes through the decomposition: the vector loop scales by a float.
 FOVEA_KERNEL(cpu, dropout, simd) {
-  kernel.when([](const KernelRequest& r) { return r.in[0].dtype != DType::f64; }, "x is f64")
-      .in_place(0)
-      .prepare([](const KernelRequest& r) {
-        const Blocks blocks(r.in[0].size(), 16384);
-        const double p = r.attrs.number("p");
-        return make_prepared([blocks, dtype = r.in[0].dtype, p = static_cast<float>(p),
-                              scale = drops_all(p) ? 0.0f : static_cast<float>(1 / (1 - p)),
-                              ordinal = r.attrs.integer("ordinal")](const KernelArgs& args) {
-          const auto stream = random_stream(args.in[1], ordinal);
-          const int64_t bytes = size_of(dtype);
-          for_blocks(args.pool, blocks, [&](int64_t, int64_t begin, int64_t end) {
-            simd::dropout(dtype, stream, static_cast<uint64_t>(begin), static_cast<uint64_t>(end),
-                          args.input<char>(0) + begin * bytes, args.output<char>(0) + begin * bytes, p,
-                          scale);
-          });
-        });
+  kernel.in_place(0).prepare([](const KernelRequest& r) {
+    const Blocks blocks(r.in[0].size(), 16384);
+    const double p = r.attrs.number("p");
+    return make_prepared([blocks, dtype = r.in[0].dtype, p = static_cast<float>(p),
+                          scale = drops_all(p) ? 0.0 : 1 / (1 - p),
+                          ordinal = r.attrs.integer("ordinal")](const KernelArgs& args) {
+      const auto stream = random_stream(args.in[1], ordinal);
+      const int64_t bytes = size_of(dtype);
+      for_blocks(args.pool, blocks, [&](int64_t, int64_t begin, int64_t end) {
+        simd::dropout(dtype, stream, static_cast<uint64_t>(begin), static_cast<uint64_t>(end),
+                      args.input<char>(0) + begin * bytes, args.output<char>(0) + begin * bytes, p, scale);
       });
+    });
+  });
 }
 
 Tensor dropout(const Arg& x, const Tensor& key, double p) { return dropout(x, key, p, next_ordinal(key)); }

@@ -28,33 +28,56 @@ P* row_of(P* p, size_t offset) {
   return p == nullptr ? nullptr : p + offset;
 }
 
-template <class D>
-HWY_INLINE double row_sum(D d, const hn::TFromD<D>* x, size_t n) {
+// take(sum, i, k) adds the elements from i on to one of two sums.
+template <class D, class F>
+HWY_INLINE double row_total(D d, size_t n, F take) {
   RowSum<D> a, b;
   const size_t lanes = hn::Lanes(d);
   size_t i = 0;
-  for (; n - i >= 2 * lanes; i += 2 * lanes) a.add(hn::LoadU(d, x + i)), b.add(hn::LoadU(d, x + i + lanes));
-  for (; n - i >= lanes; i += lanes) a.add(hn::LoadU(d, x + i));
-  if (i < n) b.add(load_tail(d, x + i, n - i));
+  for (; n - i >= 2 * lanes; i += 2 * lanes) take(a, i, All()), take(b, i + lanes, All());
+  for (; n - i >= lanes; i += lanes) take(a, i, All());
+  if (i < n) take(b, i, n - i);
   return a.total() + b.total();
+}
+
+template <class D>
+HWY_INLINE double row_sum(D d, const hn::TFromD<D>* x, size_t n) {
+  return row_total(d, n, [&](RowSum<D>& sum, size_t i, auto k) HWY_ATTR { sum.add(load_n(d, x + i, k)); });
 }
 
 // Sum of (x - mean)^2: the second of two passes, so nothing cancels.
 template <class D>
 HWY_INLINE double row_squares(D d, const hn::TFromD<D>* x, size_t n, hn::TFromD<D> mean) {
   const auto m = hn::Set(d, mean);
-  RowSum<D> a, b;
-  const auto take = [&](RowSum<D>& sum, hn::Vec<D> v) HWY_ATTR {
-    const auto c = hn::Sub(v, m);
+  return row_total(d, n, [&](RowSum<D>& sum, size_t i, auto k) HWY_ATTR {
+    const auto c = hn::Sub(load_or(d, x + i, k, mean), m);
     sum.add_product(c, c);
-  };
-  const size_t lanes = hn::Lanes(d);
-  size_t i = 0;
-  for (; n - i >= 2 * lanes; i += 2 * lanes)
-    take(a, hn::LoadU(d, x + i)), take(b, hn::LoadU(d, x + i + lanes));
-  for (; n - i >= lanes; i += lanes) take(a, hn::LoadU(d, x + i));
-  if (i < n) take(b, load_tail_or(d, x + i, n - i, mean));
-  return a.total() + b.total();
+  });
+}
+
+template <class T>
+T rstd_of(double squares, size_t n, double eps) {
+  return static_cast<T>(1 / std::sqrt(squares / static_cast<double>(n) + eps));
+}
+
+// y = (x - mean) rstd gamma + beta; gamma and beta may be null.
+template <bool kCentred, class D, class T = hn::TFromD<D>>
+HWY_INLINE void normalise_row(D d, const T* x, const T* gamma, const T* beta, T* y, T mean, T rstd,
+                              size_t n) {
+  const auto m = hn::Set(d, mean), s = hn::Set(d, rstd);
+  for_each_vector(d, n, [&](size_t i, auto k) HWY_ATTR {
+    auto v = load_n(d, x + i, k);
+    if constexpr (kCentred) v = hn::Sub(v, m);
+    v = hn::Mul(v, s);
+    if (gamma != nullptr && beta != nullptr) {
+      v = hn::MulAdd(v, load_n(d, gamma + i, k), load_n(d, beta + i, k));
+    } else if (gamma != nullptr) {
+      v = hn::Mul(v, load_n(d, gamma + i, k));
+    } else if (beta != nullptr) {
+      v = hn::Add(v, load_n(d, beta + i, k));
+    }
+    store_n(v, d, y + i, k);
+  });
 }
 
 template <class T>
@@ -64,23 +87,11 @@ void layer_norm(const void* xv, const void* gammav, const void* betav, void* yv,
   const T *gamma = in<T>(gammav), *beta = in<T>(betav);
   for (size_t r = 0; r < rows; ++r) {
     const T* x = in<T>(xv) + r * n;
-    T* y = out<T>(yv) + r * n;
     const T mean = static_cast<T>(row_sum(d, x, n) / static_cast<double>(n));
-    const T rstd = static_cast<T>(1 / std::sqrt(row_squares(d, x, n, mean) / static_cast<double>(n) + eps));
+    const T rstd = rstd_of<T>(row_squares(d, x, n, mean), n, eps);
     if (mean_out != nullptr) out<T>(mean_out)[r] = mean;
     if (rstd_out != nullptr) out<T>(rstd_out)[r] = rstd;
-    const auto m = hn::Set(d, mean), s = hn::Set(d, rstd);
-    for_each_vector(d, n, [&](size_t i, auto k) HWY_ATTR {
-      auto v = hn::Mul(hn::Sub(load_n(d, x + i, k), m), s);
-      if (gamma != nullptr && beta != nullptr) {
-        v = hn::MulAdd(v, load_n(d, gamma + i, k), load_n(d, beta + i, k));
-      } else if (gamma != nullptr) {
-        v = hn::Mul(v, load_n(d, gamma + i, k));
-      } else if (beta != nullptr) {
-        v = hn::Add(v, load_n(d, beta + i, k));
-      }
-      store_n(v, d, y + i, k);
-    });
+    normalise_row<true>(d, x, gamma, beta, out<T>(yv) + r * n, mean, rstd, n);
   }
 }
 
@@ -88,32 +99,60 @@ template <class T>
 void rms_norm(const void* xv, const void* gammav, void* yv, void* rstd_out, size_t rows, size_t n,
               double eps) {
   const hn::ScalableTag<T> d;
-  const T* gamma = in<T>(gammav);
   for (size_t r = 0; r < rows; ++r) {
     const T* x = in<T>(xv) + r * n;
-    T* y = out<T>(yv) + r * n;
-    const T rstd = static_cast<T>(1 / std::sqrt(row_squares(d, x, n, T(0)) / static_cast<double>(n) + eps));
+    const T rstd = rstd_of<T>(row_squares(d, x, n, T(0)), n, eps);
     if (rstd_out != nullptr) out<T>(rstd_out)[r] = rstd;
-    const auto s = hn::Set(d, rstd);
-    for_each_vector(d, n, [&](size_t i, auto k) HWY_ATTR {
-      auto v = hn::Mul(load_n(d, x + i, k), s);
-      if (gamma != nullptr) v = hn::Mul(v, load_n(d, gamma + i, k));
-      store_n(v, d, y + i, k);
-    });
+    normalise_row<false>(d, x, in<T>(gammav), static_cast<const T*>(nullptr), out<T>(yv) + r * n, T(0), rstd,
+                         n);
   }
+}
+
+// The row of sums is written, its mean or its squares gathered on the way; it is in the cache for the rest.
+template <class T, bool kCentred>
+void residual_norm_rows(const ResidualNormArgs& a) {
+  using D = hn::ScalableTag<T>;
+  const D d;
+  const size_t n = a.n;
+  for (size_t r = 0; r < a.rows; ++r) {
+    const T *x = in<T>(a.x) + r * n, *branch = in<T>(a.branch) + r * n;
+    T* y = out<T>(a.y) + r * n;
+    double total = row_total(d, n, [&](RowSum<D>& sum, size_t i, auto k) HWY_ATTR {
+      const auto v = hn::Add(load_n(d, x + i, k), load_n(d, branch + i, k));
+      store_n(v, d, y + i, k);
+      if constexpr (kCentred) {
+        sum.add(v);
+      } else {
+        sum.add_product(v, v);
+      }
+    });
+    const T mean = kCentred ? static_cast<T>(total / static_cast<double>(n)) : T(0);
+    if constexpr (kCentred) total = row_squares(d, y, n, mean);
+    const T rstd = rstd_of<T>(total, n, a.eps);
+    if (a.mean != nullptr) out<T>(a.mean)[r] = mean;
+    if (a.rstd != nullptr) out<T>(a.rstd)[r] = rstd;
+    normalise_row<kCentred>(d, y, in<T>(a.gamma), in<T>(a.beta), out<T>(a.z) + r * n, mean, rstd, n);
+  }
+}
+
+template <class T>
+void residual_norm(const ResidualNormArgs& a) {
+  a.centred ? residual_norm_rows<T, true>(a) : residual_norm_rows<T, false>(a);
 }
 
 // Both norms: with h = g gamma and xhat = (x - mean) rstd,
 //   dx = rstd (h - mean(h) - xhat mean(h xhat)),   RMS norm without the mean(h) term and with mean = 0.
+// `residual`, if there is one, is added to dx.
 template <class T, bool kCentred>
 void backward_rows(const void* gv, const void* xv, const void* gammav, const void* mean, const void* rstd,
-                   void* dxv, void* dgammav, void* dbetav, size_t rows, size_t n) {
+                   const void* residualv, void* dxv, void* dgammav, void* dbetav, size_t rows, size_t n) {
   const hn::ScalableTag<T> d;
   using D = decltype(d);
   const T* gamma = in<T>(gammav);
   T *dgamma = out<T>(dgammav), *dbeta = out<T>(dbetav);
   for (size_t r = 0; r < rows; ++r) {
     const T *g = in<T>(gv) + r * n, *x = in<T>(xv) + r * n;
+    const T* residual = row_of(in<T>(residualv), r * n);
     T* dx = row_of(out<T>(dxv), r * n);
     const auto m = hn::Set(d, kCentred ? in<T>(mean)[r] : T(0)), s = hn::Set(d, in<T>(rstd)[r]);
     RowSum<D> sum_h, sum_hx;
@@ -133,15 +172,29 @@ void backward_rows(const void* gv, const void* xv, const void* gammav, const voi
       const auto gi = load_n(d, g + i, k);
       const auto xhat = hn::Mul(hn::Sub(load_n(d, x + i, k), m), s);
       const auto h = gamma != nullptr ? hn::Mul(gi, load_n(d, gamma + i, k)) : gi;
-      store_n(hn::Mul(s, hn::NegMulAdd(xhat, mean_hx, hn::Sub(h, mean_h))), d, dx + i, k);
+      auto v = hn::Mul(s, hn::NegMulAdd(xhat, mean_hx, hn::Sub(h, mean_h)));
+      if (residual != nullptr) v = hn::Add(v, load_n(d, residual + i, k));
+      store_n(v, d, dx + i, k);
     });
   }
 }
 
 template <class T>
+void layer_norm_backward(const void* g, const void* x, const void* gamma, const void* mean, const void* rstd,
+                         void* dx, void* dgamma, void* dbeta, size_t rows, size_t n) {
+  backward_rows<T, true>(g, x, gamma, mean, rstd, nullptr, dx, dgamma, dbeta, rows, n);
+}
+
+template <class T>
 void rms_norm_backward(const void* g, const void* x, const void* gamma, const void* rstd, void* dx,
                        void* dgamma, size_t rows, size_t n) {
-  backward_rows<T, false>(g, x, gamma, nullptr, rstd, dx, dgamma, nullptr, rows, n);
+  backward_rows<T, false>(g, x, gamma, nullptr, rstd, nullptr, dx, dgamma, nullptr, rows, n);
+}
+
+template <class T>
+void residual_norm_backward(const ResidualNormGradients& a) {
+  const auto rows = a.mean != nullptr ? &backward_rows<T, true> : &backward_rows<T, false>;
+  rows(a.g, a.y, a.gamma, a.mean, a.rstd, a.residual, a.dx, a.dgamma, a.dbeta, a.rows, a.n);
 }
 
 // ---- channels of [batch, channels, spatial]; spatial = 1 goes down columns, a vector of channels at a time
@@ -287,8 +340,9 @@ void batch_norm_dx(const void* gv, const void* xv, const void* mean, const void*
 
 template <class T>
 constexpr NormKernels kKernels = {
-    &layer_norm<T>,         &backward_rows<T, true>, &rms_norm<T>,          &rms_norm_backward<T>,
-    &channel_statistics<T>, &channel_normalize<T>,   &channel_gradients<T>, &batch_norm_dx<T>,
+    &layer_norm<T>,        &layer_norm_backward<T>,    &rms_norm<T>,           &rms_norm_backward<T>,
+    &residual_norm<T>,     &residual_norm_backward<T>, &channel_statistics<T>, &channel_normalize<T>,
+    &channel_gradients<T>, &batch_norm_dx<T>,
 };
 
 }  // namespace

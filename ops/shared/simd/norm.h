@@ -9,6 +9,22 @@
 
 namespace fovea::simd {
 
+/// Rows [rows, n]: y = x + branch, z = the norm of y. y may be x or branch or z, z may be branch.
+struct ResidualNormArgs {
+  const void *x, *branch, *gamma, *beta;  ///< gamma and beta [n] may be null
+  void *z, *y, *mean, *rstd;              ///< mean and rstd [rows] may be null
+  size_t rows, n;
+  double eps;
+  bool centred;  ///< layer norm; else RMS norm
+};
+/// The gradient of y: that of the norm from g = dL/dz, and `residual`, which reached y on other ways. Adds to
+/// dgamma and dbeta as layer_norm_backward does.
+struct ResidualNormGradients {
+  const void *g, *y, *gamma, *mean, *rstd, *residual;  ///< gamma and residual may be null; no mean: RMS norm
+  void *dx, *dgamma, *dbeta;                           ///< dx may be g, y or residual
+  size_t rows, n;
+};
+
 struct NormKernels {
   /// Rows [rows, n] of T: y = (x - mean) rstd gamma + beta, with the biased variance and rstd = 1 / sqrt(var
   /// + eps) (Ba et al. 2016, arXiv 1607.06450). gamma, beta [n], mean, rstd [rows] may be null. y may be x.
@@ -23,6 +39,8 @@ struct NormKernels {
   void (*rms_norm)(const void* x, const void* gamma, void* y, void* rstd, size_t rows, size_t n, double eps);
   void (*rms_norm_backward)(const void* g, const void* x, const void* gamma, const void* rstd, void* dx,
                             void* dgamma, size_t rows, size_t n);
+  void (*residual_norm)(const ResidualNormArgs& args);
+  void (*residual_norm_backward)(const ResidualNormGradients& args);
 
   /// x [batch, channels, spatial]. mean[c] and the biased var[c] for c in [first, last); arrays are indexed
   /// by c.

@@ -138,15 +138,15 @@ void normal_for(const uint32_t* key, uint64_t ordinal, uint64_t begin, uint64_t 
 
 template <class T>
 void dropout_loop(const uint32_t* key, uint64_t ordinal, uint64_t begin, uint64_t end, const T* x, T* y,
-                  float p, float scale) {
+                  float p, double scale) {
   const hn::ScalableTag<float> d;
   const hn::RebindToUnsigned<decltype(d)> du;
-  const auto threshold = hn::Set(d, p), scales = hn::Set(d, scale);
+  const auto threshold = hn::Set(d, p), scales = hn::Set(d, static_cast<float>(scale));
   for_words(key, ordinal, begin, end, [&](const uint32_t* words, size_t skip, size_t at, size_t m) HWY_ATTR {
     if constexpr (sizeof(T) == 8) {
       for (size_t i = 0; i < m; ++i) {
         const float u = static_cast<float>((words[skip + i] ^ 0x80000000u) >> 8) * 0x1p-24f;
-        y[at + i] = u >= p ? x[at + i] * static_cast<T>(scale) : T(0);
+        y[at + i] = u >= p ? x[at + i] * scale : T(0);
       }
     } else {
       for_each_vector(d, m, [&](size_t i, auto k) HWY_ATTR {
@@ -158,7 +158,7 @@ void dropout_loop(const uint32_t* key, uint64_t ordinal, uint64_t begin, uint64_
 }
 
 bool dropout_for(DType dtype, const uint32_t* key, uint64_t ordinal, uint64_t begin, uint64_t end,
-                 const void* x, void* y, float p, float scale) {
+                 const void* x, void* y, float p, double scale) {
   const auto run = [&](auto tag) {
     using T = decltype(tag);
     dropout_loop(key, ordinal, begin, end, static_cast<const T*>(x), static_cast<T*>(y), p, scale);
@@ -232,7 +232,7 @@ void random_normal(const RandomStream& s, uint64_t begin, uint64_t end, float* o
   HWY_DYNAMIC_DISPATCH(normal_for)(StepKey(s).words, s.ordinal, begin, end, out);
 }
 bool dropout(DType dtype, const RandomStream& s, uint64_t begin, uint64_t end, const void* x, void* y,
-             float p, float scale) {
+             float p, double scale) {
   return HWY_DYNAMIC_DISPATCH(dropout_for)(dtype, StepKey(s).words, s.ordinal, begin, end, x, y, p, scale);
 }
 }  // namespace fovea::simd

@@ -35,6 +35,6 @@ void random_normal(const RandomStream& stream, uint64_t begin, uint64_t end, flo
 /// y[i - begin] = uniform(i) >= p ? x[i - begin] * scale : 0, with the mask made on the way; y may be x. The
 /// same call on the gradient is the backward pass. f32 f64 f16 bf16; false if the dtype is not supported.
 bool dropout(DType dtype, const RandomStream& stream, uint64_t begin, uint64_t end, const void* x, void* y,
-             float p, float scale);
+             float p, double scale);
 
 }  // namespace fovea::simd
