@@ -10,6 +10,7 @@
 #include "frontends/models/bert.h"
 #include "frontends/tools/checks.h"
 #include "frontends/tools/command.h"
+#include "frontends/tools/memory_budget.h"
 #include "frontends/tools/training.h"
 #include "frontends/tools/vocabulary.h"
 
@@ -93,7 +94,8 @@ nn::Model make_model(const BertCommand& c) {
                  .groups = {nn::no_decay_on_vectors()},
                  .seed = c.train.seed,
                  .inputs = specs,
-                 .labels = Spec(DType::i32, {sym("B"), sym("L")}, "labels")});
+                 .labels = Spec(DType::i32, {sym("B"), sym("L")}, "labels"),
+                 .memory_budget = budget_bytes(c.train.memory_budget)});
   return model;
 }
 

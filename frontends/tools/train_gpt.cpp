@@ -11,6 +11,7 @@
 #include "frontends/nn/generate.h"
 #include "frontends/tools/checks.h"
 #include "frontends/tools/command.h"
+#include "frontends/tools/memory_budget.h"
 #include "frontends/tools/training.h"
 #include "frontends/tools/vocabulary.h"
 #include "ops/composite/log_softmax/log_softmax.h"
@@ -152,7 +153,8 @@ void train(GptCommand& c) {
                  .groups = {nn::no_decay_on_vectors()},
                  .seed = c.train.seed,
                  .inputs = {Spec(DType::i32, {sym("B"), sym("L")}, "ids")},
-                 .labels = Spec(DType::i32, {sym("B"), sym("L")}, "labels")});
+                 .labels = Spec(DType::i32, {sym("B"), sym("L")}, "labels"),
+                 .memory_budget = budget_bytes(c.train.memory_budget)});
   WindowOptions windows{.length = c.net.length + 1, .batch = c.train.batch};
   const int64_t per_epoch = (window_count(cut, windows) + windows.batch - 1) / windows.batch;
   nn::FitOptions fit =

@@ -13,6 +13,7 @@
 #include "frontends/models/vit.h"
 #include "frontends/tools/checks.h"
 #include "frontends/tools/command.h"
+#include "frontends/tools/memory_budget.h"
 #include "frontends/tools/training.h"
 
 namespace fovea::tools {
@@ -128,6 +129,7 @@ nn::Recipe recipe(const VisionCommand& c, const data::ImageSet& set) {
   r.seed = c.train.seed;
   r.inputs = {Spec(DType::f32, {sym("B"), 1, set.rows, set.columns}, "images")};
   r.labels = Spec(DType::i32, {sym("B")}, "labels");
+  r.memory_budget = budget_bytes(c.train.memory_budget);
   return r;
 }
 

@@ -15,6 +15,7 @@
 #include "frontends/nn/callbacks.h"
 #include "frontends/nn/checkpoint.h"
 #include "frontends/tools/checks.h"
+#include "frontends/tools/memory_budget.h"
 
 namespace fovea::tools {
 namespace {
@@ -71,6 +72,7 @@ void add_training_options(CLI::App& cmd, TrainingOptions& o) {
       ->check(positive())
       ->capture_default_str();
   cmd.add_flag("!--no-progress", o.progress, "no progress bar");
+  add_memory_budget(cmd, o.memory_budget);
   // Another bound replaces the default number of epochs.
   cmd.parse_complete_callback([&cmd, &o] {
     if (cmd.count("--epochs") == 0 && (cmd.count("--steps") > 0 || cmd.count("--minutes") > 0)) o.epochs = 0;

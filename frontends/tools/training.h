@@ -29,6 +29,7 @@ struct TrainingOptions {
   double checkpoint_seconds = 60;
   int64_t log_steps = 10;
   bool progress = true;
+  double memory_budget = 0;  ///< MiB; 0: any
 };
 
 /// --out, --epochs, --steps, ... with the defaults that `options` holds; epochs count unless steps or minutes
