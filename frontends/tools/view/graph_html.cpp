@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Short keys: a page may hold thousands of nodes. graph_page.cpp reads them.
+// Short keys: a page may hold thousands of nodes. graph_page/ reads them.
 Json node_json(const ViewNode& n) {
   Json j{{"i", n.id}, {"c", n.kind}, {"o", n.op}};
   auto text = [&j](const char* key, const std::string& value) {
