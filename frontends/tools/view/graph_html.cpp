@@ -43,6 +43,7 @@ Json node_json(const ViewNode& n) {
   number("B", n.bytes);
   number("u", std::round(n.us * 100) / 100);
   if (!n.records.empty()) j["r"] = n.records;
+  if (n.inner) j["y"] = 1;
   return j;
 }
 

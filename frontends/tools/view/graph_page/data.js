@@ -48,9 +48,11 @@ function prepare(graph) {
   });
   for (let c = graph.clusters.length - 1; c >= 0; --c) {
     const C = graph.clusters[c];
+    // Bodies do not count where the loop or branch that runs them does.
+    C.y = C.c.every(item => (item >= 0 ? graph.nodes[item] : graph.clusters[-1 - item]).y);
     for (const item of C.c) {
       const from = item >= 0 ? graph.nodes[item] : graph.clusters[-1 - item];
-      C.F += from.F || 0; C.B += from.B || 0; C.u += from.u || 0;
+      if (!from.y || C.y) { C.F += from.F || 0; C.B += from.B || 0; C.u += from.u || 0; }
       C.P += (item >= 0 ? from.p : from.P) || 0; C.N += item >= 0 ? 1 : from.N;
     }
   }

@@ -26,7 +26,7 @@ function remember() {
   if (!remembering) return;
   const parts = [side];
   if (data.functions.length > 1) parts.push("f=" + encodeURIComponent(data.functions[fn].name));
-  if (sel) parts.push(sel.kind === "n" ? "n=" + G.nodes[sel.id].i : "m=" + encodeURIComponent(G.clusters[sel.id].s));
+  if (sel) parts.push(sel.kind === "n" ? "n=" + encodeURIComponent(G.nodes[sel.id].i) : "m=" + encodeURIComponent(G.clusters[sel.id].s));
   if (colour !== "kind") parts.push("colour=" + colour);
   try { history.replaceState(null, "", "#" + parts.join(",")); } catch (e) { /* a page that may not change its address */ }
 }
