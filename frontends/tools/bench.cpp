@@ -86,16 +86,12 @@ void bench(const BenchOptions& options) {
   const double begin = seconds();
   models::Workload w = models::make_workload(options.workload, 0);
   const models::Batch batch = w.make_batch(options.seed);
-  std::vector<Array> arrays = batch.inputs;
-  arrays.push_back(batch.labels);
-  std::vector<Spec> specs;
-  for (const Array& a : arrays) specs.emplace_back(a.dtype(), to_shape(a.shape()));
+  const std::vector<Array> arrays = batch.arrays();
+  const std::vector<Spec> specs = batch.specs();
   nn::TrainOptions train;
   train.optimizer = w.optimizer;
   train.compile.memory_budget = budget_bytes(options.memory_budget);
-  const nn::LossFunction loss = [&w](const std::vector<Tensor>& in) {
-    return std::vector<Tensor>{w.loss(w.forward({in.begin(), in.end() - 1}), in.back())};
-  };
+  const nn::LossFunction loss = w.step_loss();
   const double made = seconds();
   nn::TrainStep step(*w.model, loss, specs, train);
   const double traced = seconds();

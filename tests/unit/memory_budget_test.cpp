@@ -163,19 +163,11 @@ TEST(MemoryBudget, TrainsTheWorkloads) {
     for (const bool limited : {false, true}) {
       const models::Workload w = models::make_workload(name, 0, models::WorkloadSize::tiny);
       const models::Batch b = w.make_batch(0);
-      std::vector<Array> batch = b.inputs;
-      batch.push_back(b.labels);
-      std::vector<Spec> specs;
-      for (const Array& a : batch) specs.emplace_back(a.dtype(), to_shape(a.shape()));
+      const std::vector<Array> batch = b.arrays();
       nn::TrainOptions options;
       options.optimizer = w.optimizer;
       options.compile.memory_budget = budget;
-      nn::TrainStep step(
-          *w.model,
-          [&](const std::vector<Tensor>& in) {
-            return std::vector<Tensor>{w.loss(w.forward({in.begin(), in.end() - 1}), in.back())};
-          },
-          specs, options);
+      nn::TrainStep step(*w.model, w.step_loss(), b.specs(), options);
       const auto plan = const_cast<Program&>(step.program()).plan(step.arguments(batch));
       if (limited) {
         EXPECT_LE(static_cast<double>(plan->arena_bytes), 1.05 * static_cast<double>(budget)) << name;

@@ -67,20 +67,12 @@ TEST(SteadyStep, NoWorkloadAllocates) {
   for (const std::string name : {"translator", "gpt-char", "bert-mini", "gru-attention", "vit", "resnet20"}) {
     const models::Workload w = models::make_workload(name, 0, models::WorkloadSize::tiny);
     const models::Batch b = w.make_batch(0);
-    std::vector<Array> batch = b.inputs;
-    batch.push_back(b.labels);
-    std::vector<Spec> specs;
-    for (const Array& a : batch) specs.emplace_back(a.dtype(), to_shape(a.shape()));
+    const std::vector<Array> batch = b.arrays();
     nn::TrainOptions options;
     options.optimizer = w.optimizer;
     options.clip_norm = 1;
     options.accumulate = 2;
-    nn::TrainStep step(
-        *w.model,
-        [&](const std::vector<Tensor>& in) {
-          return std::vector<Tensor>{w.loss(w.forward({in.begin(), in.end() - 1}), in.back())};
-        },
-        specs, options);
+    nn::TrainStep step(*w.model, w.step_loss(), b.specs(), options);
     // A thread that got no work before makes its scratch memory when it first does.
     int64_t made = 1;
     for (int i = 0; i < 50 && made != 0; ++i) {
