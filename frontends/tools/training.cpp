@@ -80,6 +80,25 @@ void add_training_options(CLI::App& cmd, TrainingOptions& o) {
   });
 }
 
+void add_recipe(Json& recipe, const TrainingOptions& o) {
+  recipe.update(Json{{"epochs", o.epochs},
+                     {"steps", o.steps},
+                     {"minutes", o.minutes},
+                     {"batch", o.batch},
+                     {"lr", o.lr},
+                     {"seed", o.seed}});
+}
+
+void add_results(Json& line, const nn::Model& model, const nn::History& history, int64_t per_epoch,
+                 const std::string& item) {
+  line["steps"] = history.steps;
+  line["epochs"] = decimal(static_cast<double>(history.steps) / static_cast<double>(per_epoch), 2);
+  line[item + "s_per_s"] =
+      decimal(history.seconds > 0 ? static_cast<double>(history.items) / history.seconds : 0, 1);
+  line["seconds"] = decimal(history.seconds, 1);
+  line["parameters"] = model.module().parameter_count();
+}
+
 RunStart begin_run(const TrainingOptions& o, const Json& recipe,
                    const std::function<std::map<std::string, std::string>()>& metadata) {
   RunStart start;
