@@ -297,6 +297,11 @@ TEST_F(GraphPage, ExplainTellsOfTheSameModel) {
   const RunResult text = run_command(explain, folder_);
   EXPECT_NE(text.out.find("function predict: 2 attention candidates: 2 fused, 0 refused"), std::string::npos)
       << text.out;
+  // Sizes by symbol, or by the shape of an input.
+  const RunResult shaped =
+      run_command(kProgram + " explain " + (folder_ / "m.fovea") + " --shape x=3,16,8", folder_);
+  EXPECT_NE(shaped.out.find("f32[3, 2, 16, 4]"), std::string::npos) << shaped.out;
+  EXPECT_EQ(shaped.out.find("assumed"), std::string::npos) << shaped.out;
   EXPECT_EQ(run_command(explain + " --size Q=3", folder_).status, 1);
   EXPECT_EQ(run_command(explain + " --function none", folder_).status, 1);
 }

@@ -225,6 +225,12 @@ TEST_F(Program, TrainsResNetIntoAFileThatPredicts) {
   EXPECT_GT(line["test_accuracy"], 0.9);  // the brighter half is easy to see
   EXPECT_GT(line["images_per_s"], 0);
 
+  // The graph alone runs, too, on made-up images.
+  const Result made_up = run({"run", path("run") + "/model.fovea", "--shape", "images=3,1,8,8"});
+  EXPECT_EQ(made_up.status, 0) << made_up.err;
+  EXPECT_NE(made_up.out.find("f32[3, "), std::string::npos) << made_up.out;
+  fails({"run", path("run") + "/model.fovea"}, 1, "--shape images=");
+  fails({"run", path("run") + "/model.fovea", "--shape", "images=3,8,8"}, 1, "has 4 axes");
   const Model model = Model::load(path("run") + "/model.fovea");
   EXPECT_EQ(Json::parse(model.metadata().at("classes")), Json({"upper", "lower"}));
   const Array logits = model.predict(Array::zeros(DType::f32, {3, 1, 8, 8}));
