@@ -15,9 +15,7 @@ struct Step {
   std::vector<Array> batch;
   std::vector<Spec> specs;
   explicit Step(const std::string& name) : workload(models::make_workload(name, 0)) {
-    models::Batch b = workload.make_batch(0);
-    batch = std::move(b.inputs);
-    batch.push_back(b.labels);
+    batch = workload.make_batch(0).arrays();
     for (const Array& a : batch) {
       Shape shape = to_shape(a.shape());
       shape[0] = sym("B");
@@ -27,10 +25,7 @@ struct Step {
   nn::TrainStep make() const {
     nn::TrainOptions options;
     options.optimizer = workload.optimizer;
-    const nn::LossFunction loss = [this](const std::vector<Tensor>& in) {
-      return std::vector<Tensor>{workload.loss(workload.forward({in.begin(), in.end() - 1}), in.back())};
-    };
-    return nn::TrainStep(*workload.model, loss, specs, options);
+    return nn::TrainStep(*workload.model, workload.step_loss(), specs, options);
   }
   std::vector<Array> rows(int64_t n) const {
     std::vector<Array> out;

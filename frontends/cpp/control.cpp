@@ -24,11 +24,12 @@ void share_captures(const std::shared_ptr<Module>& module, Recorded& a, Recorded
 }  // namespace
 
 std::vector<Tensor> scan(const Function& body, const std::vector<Tensor>& carry,
-                         const std::vector<Tensor>& xs, Dim length, bool reverse) {
-  if (!xs.empty()) {
-    if (xs[0].rank() == 0) invalid("scan: scanned operand 0 is a scalar: there is no axis to scan");
-    length = xs[0].dim(0);
-  }
+                         const std::vector<Tensor>& xs, Dim length, bool reverse, Source source) {
+  for (size_t i = 0; i < xs.size(); ++i)
+    if (xs[i].rank() == 0)
+      invalid_at(source,
+                 "scan: scanned operand " + std::to_string(i) + " is a scalar: there is no axis to scan");
+  if (!xs.empty()) length = xs[0].dim(0);
   std::vector<Tensor> operands = carry;
   operands.insert(operands.end(), xs.begin(), xs.end());
   return in_trace(operands, [&](const std::shared_ptr<Module>& module, const std::vector<Tensor>& args) {
@@ -43,12 +44,13 @@ std::vector<Tensor> scan(const Function& body, const std::vector<Tensor>& carry,
                   {"carry", carry.size()},
                   {"xs", xs.size()},
                   {"length", Shape{length}},
-                  {"reverse", reverse}});
+                  {"reverse", reverse}},
+                 source);
   });
 }
 
 std::vector<Tensor> while_loop(const Function& condition, const Function& body,
-                               const std::vector<Tensor>& carry, int64_t max_iterations) {
+                               const std::vector<Tensor>& carry, int64_t max_iterations, Source source) {
   return in_trace(carry, [&](const std::shared_ptr<Module>& module, const std::vector<Tensor>& args) {
     Recorded c = record(module, condition, specs_of(args), "condition"),
              b = record(module, body, specs_of(args), "while");
@@ -58,12 +60,13 @@ std::vector<Tensor> while_loop(const Function& condition, const Function& body,
                  {{"condition", FunctionRef{c.name}},
                   {"function", FunctionRef{b.name}},
                   {"carry", carry.size()},
-                  {"max_iterations", max_iterations}});
+                  {"max_iterations", max_iterations}},
+                 source);
   });
 }
 
 std::vector<Tensor> cond(const Tensor& predicate, const Function& then, const Function& otherwise,
-                         const std::vector<Tensor>& args) {
+                         const std::vector<Tensor>& args, Source source) {
   std::vector<Tensor> operands = {predicate};
   operands.insert(operands.end(), args.begin(), args.end());
   return in_trace(operands, [&](const std::shared_ptr<Module>& module, const std::vector<Tensor>& in) {
@@ -72,7 +75,7 @@ std::vector<Tensor> cond(const Tensor& predicate, const Function& then, const Fu
              no = record(module, otherwise, specs_of(rest), "otherwise");
     std::vector<Tensor> all = in;
     share_captures(module, yes, no, all);
-    return apply("cond", all, {{"then", FunctionRef{yes.name}}, {"otherwise", FunctionRef{no.name}}});
+    return apply("cond", all, {{"then", FunctionRef{yes.name}}, {"otherwise", FunctionRef{no.name}}}, source);
   });
 }
 

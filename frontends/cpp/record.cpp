@@ -41,6 +41,12 @@ void add_captured_inputs(Module& module, Recorded& recorded, const std::vector<T
   recorded.captures = captures;
 }
 
+void invalid_at(Source source, const std::string& message) {
+  const Error error(ErrorKind::InvalidArgument, message);
+  if (!*source.file) throw error;
+  throw error.with_context(std::string("at ") + source.file + ":" + std::to_string(source.line));
+}
+
 std::vector<Spec> specs_of(const std::vector<Tensor>& args) {
   std::vector<Spec> out;
   for (const Tensor& a : args) out.emplace_back(a.dtype(), a.shape());

@@ -22,6 +22,9 @@ Recorded record(const std::shared_ptr<Module>& module, const Function& fn, const
 /// Gives a recorded function one input for each of `captures`, in this order, whether it used it or not.
 void add_captured_inputs(Module& module, Recorded& recorded, const std::vector<Tensor>& captures);
 
+/// InvalidArgument with this message and the line.
+[[noreturn]] void invalid_at(Source source, const std::string& message);
+
 /// The types of these tensors, unnamed.
 std::vector<Spec> specs_of(const std::vector<Tensor>& args);
 

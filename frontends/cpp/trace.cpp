@@ -14,11 +14,11 @@ using Operands = std::vector<Tensor>;
 
 // An op that names fn: its operands are args, then what fn captured, then `extra`.
 Operands apply_function(const std::string& op, const std::shared_ptr<Module>& module, const Function& fn,
-                        const Operands& args) {
+                        const Operands& args, Source source) {
   const Recorded r = record(module, fn, specs_of(args), op);
   Operands all = args;
   all.insert(all.end(), r.captures.begin(), r.captures.end());
-  return apply(op, all, {{"function", FunctionRef{r.name}}});
+  return apply(op, all, {{"function", FunctionRef{r.name}}}, source);
 }
 
 }  // namespace
@@ -37,13 +37,13 @@ std::string trace_into(const std::shared_ptr<Module>& module, const Function& fn
   return r.name;
 }
 
-Function compile(Function fn, CompileOptions options) {
+Function compile(Function fn, CompileOptions options, Source source) {
   struct State {
     std::mutex mutex;
     std::map<std::string, std::shared_ptr<Program>> programs;
   };
   auto state = std::make_shared<State>();
-  return [fn = std::move(fn), options = std::move(options), state](const Operands& args) -> Operands {
+  return [fn = std::move(fn), options = std::move(options), state, source](const Operands& args) -> Operands {
     bool traced = Builder::current() != nullptr;
     std::string key;
     std::vector<Array> arrays;
@@ -55,7 +55,7 @@ Function compile(Function fn, CompileOptions options) {
     }
     if (traced)
       return in_trace(args, [&](const auto& module, const Operands& in) {
-        return apply_function("call", module, fn, in);
+        return apply_function("call", module, fn, in, source);
       });
     std::shared_ptr<Program> program;
     {
@@ -73,62 +73,64 @@ Function compile(Function fn, CompileOptions options) {
   };
 }
 
-Function value_and_grad(Function fn, std::vector<int64_t> wrt) {
-  return [fn = std::move(fn), wrt = std::move(wrt)](const Operands& args) -> Operands {
+Function value_and_grad(Function fn, std::vector<int64_t> wrt, Source source) {
+  return [fn = std::move(fn), wrt = std::move(wrt), source](const Operands& args) -> Operands {
     for (int64_t w : wrt)
       if (w < 0 || static_cast<size_t>(w) >= args.size())
-        invalid("value_and_grad: argument " + std::to_string(w) + " of a function called with " +
-                std::to_string(args.size()));
+        invalid_at(source, "value_and_grad: argument " + std::to_string(w) + " of a function called with " +
+                               std::to_string(args.size()));
     return in_trace(args, [&](const std::shared_ptr<Module>& module, const Operands& in) {
       DType dtype = DType::f32;
       auto checked = [&](const Operands& a) {
         Operands out = fn(a);
         if (out.empty() || out[0].rank() != 0 || !is_floating(out[0].dtype()))
-          invalid("value_and_grad: the function must return a floating scalar first, it returned " +
-                  (out.empty() ? std::string("nothing") : to_string(out[0].type())));
+          invalid_at(source,
+                     "value_and_grad: the function must return a floating scalar first, it returned " +
+                         (out.empty() ? std::string("nothing") : to_string(out[0].type())));
         dtype = out[0].dtype();
         return out;
       };
       const Recorded r = record(module, checked, specs_of(in), "differentiated");
       Operands all = in;
       all.insert(all.end(), r.captures.begin(), r.captures.end());
-      all.push_back(apply1("full", {}, {{"shape", Shape{}}, {"value", 1.0}, {"dtype", dtype}}));
-      return apply("vjp", all, {{"function", FunctionRef{r.name}}, {"wrt", wrt}, {"seeds", Ints{0}}});
+      all.push_back(apply1("full", {}, {{"shape", Shape{}}, {"value", 1.0}, {"dtype", dtype}}, source));
+      return apply("vjp", all, {{"function", FunctionRef{r.name}}, {"wrt", wrt}, {"seeds", Ints{0}}}, source);
     });
   };
 }
 
-Function grad(Function fn, std::vector<int64_t> wrt) {
+Function grad(Function fn, std::vector<int64_t> wrt, Source source) {
   const auto count = static_cast<std::ptrdiff_t>(wrt.size());
-  return [both = value_and_grad(std::move(fn), std::move(wrt)), count](const Operands& args) {
+  return [both = value_and_grad(std::move(fn), std::move(wrt), source), count](const Operands& args) {
     Operands out = both(args);
     return Operands(out.end() - count, out.end());
   };
 }
 
-Function checkpoint(Function fn) {
-  return [fn = std::move(fn)](const Operands& args) -> Operands {
+Function checkpoint(Function fn, Source source) {
+  return [fn = std::move(fn), source](const Operands& args) -> Operands {
     return in_trace(args, [&](const auto& module, const Operands& in) {
-      return apply_function("checkpoint", module, fn, in);
+      return apply_function("checkpoint", module, fn, in, source);
     });
   };
 }
 
-Function custom_gradient(Function fn, Function backward) {
-  return [fn = std::move(fn), backward = std::move(backward)](const Operands& args) -> Operands {
+Function custom_gradient(Function fn, Function backward, Source source) {
+  return [fn = std::move(fn), backward = std::move(backward), source](const Operands& args) -> Operands {
     return in_trace(args, [&](const std::shared_ptr<Module>& module, const Operands& in) {
       const Recorded forward = record(module, fn, specs_of(in), "custom_vjp");
       if (!forward.captures.empty())
-        invalid("custom_gradient: the function uses a traced tensor that is not an argument");
+        invalid_at(source, "custom_gradient: the function uses a traced tensor that is not an argument");
       const Graph& graph = module->function(forward.name);
       std::vector<Spec> specs = specs_of(in);
       for (int twice = 0; twice < 2; ++twice)
         for (const Value& v : graph.outputs) specs.emplace_back(graph.type(v).dtype, graph.type(v).shape);
       const Recorded back = record(module, backward, specs, forward.name + ".backward");
       if (!back.captures.empty())
-        invalid("custom_gradient: the backward function uses a traced tensor that is not an argument");
+        invalid_at(source,
+                   "custom_gradient: the backward function uses a traced tensor that is not an argument");
       return apply("custom_vjp", in,
-                   {{"function", FunctionRef{forward.name}}, {"backward", FunctionRef{back.name}}});
+                   {{"function", FunctionRef{forward.name}}, {"backward", FunctionRef{back.name}}}, source);
     });
   };
 }

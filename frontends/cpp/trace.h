@@ -35,21 +35,24 @@ std::shared_ptr<Module> trace(const Function& fn, const std::vector<Spec>& args,
 std::string trace_into(const std::shared_ptr<Module>& module, const Function& fn,
                        const std::vector<Spec>& args, const std::string& name);
 
+// What follows makes functions out of functions. Errors that are not of an op inside `fn` name the line where
+// that was done.
+
 /// `fn`, traced at first use for each set of argument types and run as one plan from then on.
-Function compile(Function fn, CompileOptions options = {});
+Function compile(Function fn, CompileOptions options = {}, Source source = Source::here());
 
 /// (outputs of fn, gradients): fn must return a scalar first; further outputs pass through. `wrt`: positions
 /// of the arguments to differentiate by. The result is again a function of tensors: it can be traced,
 /// compiled and differentiated.
-Function value_and_grad(Function fn, std::vector<int64_t> wrt = {0});
+Function value_and_grad(Function fn, std::vector<int64_t> wrt = {0}, Source source = Source::here());
 /// Only the gradients.
-Function grad(Function fn, std::vector<int64_t> wrt = {0});
+Function grad(Function fn, std::vector<int64_t> wrt = {0}, Source source = Source::here());
 
 /// `fn` whose intermediate values are recomputed in the backward pass instead of being kept.
-Function checkpoint(Function fn);
+Function checkpoint(Function fn, Source source = Source::here());
 
 /// `fn` with a gradient of the user's own: backward(args..., results..., cotangents...) returns one gradient
 /// an argument.
-Function custom_gradient(Function fn, Function backward);
+Function custom_gradient(Function fn, Function backward, Source source = Source::here());
 
 }  // namespace fovea

@@ -1,7 +1,7 @@
 // Bidirectional Transformer encoder for masked language modelling (Devlin et al. 2019), pre-norm.
 #pragma once
 
-#include "frontends/nn/transformer.h"
+#include "frontends/models/token_transformer.h"
 
 namespace fovea::models {
 
@@ -12,7 +12,7 @@ struct BertConfig {
 };
 
 /// Bidirectional Transformer encoder over tokens (Devlin et al. 2018), pre-norm, with tied output weights.
-class Bert : public nn::Module {
+class Bert : public TokenTransformer {
  public:
   explicit Bert(const BertConfig& config = {});
 
@@ -22,9 +22,6 @@ class Bert : public nn::Module {
   Tensor encode(const Arg& ids, const Tensor& keep) const;
 
   const BertConfig& config() const { return config_; }
-  nn::Embedding tok, pos;
-  nn::ModuleList<nn::TransformerLayer> blocks;
-  nn::LayerNorm norm;
 
  private:
   BertConfig config_;

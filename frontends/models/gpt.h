@@ -1,7 +1,7 @@
 // Decoder-only Transformer (Radford et al. 2019), with one table for input and output tokens.
 #pragma once
 
-#include "frontends/nn/transformer.h"
+#include "frontends/models/token_transformer.h"
 
 namespace fovea::models {
 
@@ -12,7 +12,7 @@ struct GptConfig {
 };
 
 /// Causal Transformer language model (Radford et al. 2019), pre-norm, with tied output weights.
-class Gpt : public nn::Module {
+class Gpt : public TokenTransformer {
  public:
   explicit Gpt(const GptConfig& config = {});
 
@@ -26,12 +26,8 @@ class Gpt : public nn::Module {
   Tensor step(const Arg& ids, const Tensor& position, std::vector<nn::KeyValue>& caches) const;
 
   const GptConfig& config() const { return config_; }
-  nn::Embedding tok, pos;
-  nn::ModuleList<nn::TransformerLayer> blocks;
-  nn::LayerNorm norm;
 
  private:
-  Tensor tokens(const Tensor& ids, const Tensor& position) const;
   GptConfig config_;
 };
 

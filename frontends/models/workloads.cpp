@@ -174,6 +174,24 @@ const std::vector<std::string>& workload_names() {
   return names;
 }
 
+std::vector<Array> Batch::arrays() const {
+  std::vector<Array> all = inputs;
+  all.push_back(labels);
+  return all;
+}
+
+std::vector<Spec> Batch::specs() const {
+  std::vector<Spec> out;
+  for (const Array& a : arrays()) out.emplace_back(a.dtype(), to_shape(a.shape()));
+  return out;
+}
+
+Function Workload::step_loss() const {
+  return [this](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{loss(forward({in.begin(), in.end() - 1}), in.back())};
+  };
+}
+
 Workload make_workload(const std::string& name, uint64_t seed, WorkloadSize size, double dropout) {
   std::string known;
   for (const Entry& e : kWorkloads) {

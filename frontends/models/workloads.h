@@ -16,6 +16,9 @@ namespace fovea::models {
 struct Batch {
   std::vector<Array> inputs;
   Array labels;
+  /// As a training step takes them: the inputs, then the labels.
+  std::vector<Array> arrays() const;
+  std::vector<Spec> specs() const;
 };
 
 /// A model with its data, loss and optimiser.
@@ -28,6 +31,8 @@ struct Workload {
   std::function<Tensor(const Tensor& logits, const Tensor& labels)> loss;
   /// A batch of random data; equal seeds give equal batches.
   std::function<Batch(uint64_t seed)> make_batch;
+  /// From the arrays of a batch to {loss}: what a training step is made of. The workload must outlive it.
+  Function step_loss() const;
   int64_t items = 0;  ///< per step: target tokens or images
   Optimizer optimizer;
 };

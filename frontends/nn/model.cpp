@@ -224,6 +224,7 @@ void Model::Impl::make_step(const Dataset& data) {
   options.compute = recipe.compute;
   options.seed = recipe.seed;
   options.compile = compile_options();
+  options.compile.memory_budget = recipe.memory_budget;
   step = std::make_unique<TrainStep>(
       *module, [this](const std::vector<Tensor>& batch) { return measures(batch); }, batch_specs(data),
       options);

@@ -34,6 +34,7 @@ struct Recipe {
   std::vector<Spec> inputs = {};
   std::optional<Spec> labels = {};
   std::string backend = "cpu";
+  int64_t memory_budget = 0;  ///< of a training step, as in CompileOptions
 };
 
 /// What Model::save puts in the file besides graphs and weights.

@@ -17,8 +17,10 @@
 #include "frontends/tools/bench_onnx.h"
 #include "frontends/tools/command.h"
 #include "frontends/tools/dump_step.h"
+#include "frontends/tools/memory_budget.h"
 #include "frontends/tools/profile.h"
 #include "ops/shared/simd/peak.h"
+#include "optim/explain/recompute.h"
 
 namespace fovea::tools {
 namespace {
@@ -31,6 +33,7 @@ struct BenchOptions {
   uint64_t seed = 0;
   int64_t rows = 0;
   std::string profile, dump;
+  double memory_budget = 0;
 };
 
 int64_t peak_rss_mib() {
@@ -83,15 +86,12 @@ void bench(const BenchOptions& options) {
   const double begin = seconds();
   models::Workload w = models::make_workload(options.workload, 0);
   const models::Batch batch = w.make_batch(options.seed);
-  std::vector<Array> arrays = batch.inputs;
-  arrays.push_back(batch.labels);
-  std::vector<Spec> specs;
-  for (const Array& a : arrays) specs.emplace_back(a.dtype(), to_shape(a.shape()));
+  const std::vector<Array> arrays = batch.arrays();
+  const std::vector<Spec> specs = batch.specs();
   nn::TrainOptions train;
   train.optimizer = w.optimizer;
-  const nn::LossFunction loss = [&w](const std::vector<Tensor>& in) {
-    return std::vector<Tensor>{w.loss(w.forward({in.begin(), in.end() - 1}), in.back())};
-  };
+  train.compile.memory_budget = budget_bytes(options.memory_budget);
+  const nn::LossFunction loss = w.step_loss();
   const double made = seconds();
   nn::TrainStep step(*w.model, loss, specs, train);
   const double traced = seconds();
@@ -121,26 +121,26 @@ void bench(const BenchOptions& options) {
     write_trace(options.profile, launches);
     fmt::print(stderr, "{}", heaviest_table(launches, peak));
   }
+  const RecomputeReport again = recompute_report(*step.program().last_plan());
   if (options.json) {
     const double needed_ms = model_flops(loss, specs) / peak.gflops * 1e-6;
-    fmt::print(
-        "{}\n",
-        nlohmann::ordered_json{{"workload", options.workload},
-                               {"threads", num_threads()},
-                               {"step_ms", {{"min", rounded(times[0], 2)}, {"median", rounded(median, 2)}}},
-                               {"first_step_s", rounded(first, 3)},
-                               {"build_s", rounded(made - begin, 3)},
-                               {"trace_s", rounded(traced - made, 3)},
-                               {"items_per_s", rounded(static_cast<double>(w.items) / median * 1e3, 1)},
-                               {"base_rss_mib", base},
-                               {"peak_rss_mib", peak_rss},
-                               {"params", w.model->parameter_count()},
-                               {"digest", digest},
-                               {"loss", {rounded(first_loss, 4), rounded(last_loss, 4)}},
-                               {"peak_gflops", rounded(peak.gflops, 1)},
-                               {"read_gbs", rounded(peak.read_gbs, 1)},
-                               {"peak_fraction", rounded(needed_ms / times[0], 4)}}
-            .dump());
+    nlohmann::ordered_json line{{"workload", options.workload},
+                                {"threads", num_threads()},
+                                {"step_ms", {{"min", rounded(times[0], 2)}, {"median", rounded(median, 2)}}},
+                                {"first_step_s", rounded(first, 3)},
+                                {"build_s", rounded(made - begin, 3)},
+                                {"trace_s", rounded(traced - made, 3)},
+                                {"items_per_s", rounded(static_cast<double>(w.items) / median * 1e3, 1)},
+                                {"base_rss_mib", base},
+                                {"peak_rss_mib", peak_rss},
+                                {"params", w.model->parameter_count()},
+                                {"digest", digest},
+                                {"loss", {rounded(first_loss, 4), rounded(last_loss, 4)}},
+                                {"peak_gflops", rounded(peak.gflops, 1)},
+                                {"read_gbs", rounded(peak.read_gbs, 1)},
+                                {"peak_fraction", rounded(needed_ms / times[0], 4)}};
+    if (options.memory_budget > 0) line["recomputed"] = nlohmann::ordered_json::parse(recompute_json(again));
+    fmt::print("{}\n", line.dump());
     return;
   }
   fmt::print(
@@ -148,6 +148,9 @@ void bench(const BenchOptions& options) {
       "parameters, loss {:.4f} -> {:.4f}\n",
       options.workload, median, times[0], first, static_cast<double>(w.items) / median * 1e3, peak_rss - base,
       base, w.model->parameter_count(), first_loss, last_loss);
+  if (options.memory_budget > 0)
+    fmt::print("{}\n",
+               again.launches > 0 ? recompute_text(again) : "recomputed: nothing, the budget is enough");
 }
 
 }  // namespace
@@ -175,7 +178,10 @@ void add_bench(CLI::App& app) {
   cmd->add_option("--dump", options->dump,
                   "write weights, a batch, gradients and the weights after three steps as safetensors "
                   "instead (no dropout)");
-  cmd->footer("example:\n  fovea bench gpt-char --steps 20 --threads 2 --json");
+  add_memory_budget(*cmd, options->memory_budget);
+  cmd->footer(
+      "examples:\n  fovea bench gpt-char --steps 20 --threads 2 --json\n"
+      "  fovea bench gpt-char --memory-budget 200");
   cmd->callback([options] { bench(*options); });
 }
 

@@ -11,8 +11,7 @@ void dump_step(const models::Workload& w, uint64_t batch_seed, int64_t rows, con
     for (Array& a : batch.inputs) a = a.slice(0, 0, rows).copy();
     batch.labels = batch.labels.slice(0, 0, rows).copy();
   }
-  std::vector<Array> data = batch.inputs;
-  data.push_back(batch.labels);
+  const std::vector<Array> data = batch.arrays();
   std::vector<std::pair<std::string, Array>> out;
   for (size_t i = 0; i < batch.inputs.size(); ++i)
     out.emplace_back("input." + std::to_string(i), batch.inputs[i]);
@@ -26,9 +25,7 @@ void dump_step(const models::Workload& w, uint64_t batch_seed, int64_t rows, con
     trained.push_back(p);
     arguments.emplace_back(p.parameter.value());
   }
-  auto loss = [&w](const std::vector<Tensor>& in) {
-    return w.loss(w.forward({in.begin(), in.end() - 1}), in.back());
-  };
+  const nn::LossFunction loss = w.step_loss();
   std::vector<int64_t> wrt(trained.size());
   for (size_t i = 0; i < wrt.size(); ++i) wrt[i] = static_cast<int64_t>(i);
   const Tensor key = Array::zeros(DType::i64, {2});
@@ -36,8 +33,7 @@ void dump_step(const models::Workload& w, uint64_t batch_seed, int64_t rows, con
       [&](const std::vector<Tensor>& in) {
         nn::Scope scope(true, key);
         for (size_t i = 0; i < trained.size(); ++i) scope.bind(trained[i].parameter, in[i]);
-        return std::vector<Tensor>{
-            loss({in.begin() + static_cast<std::ptrdiff_t>(trained.size()), in.end()})};
+        return loss({in.begin() + static_cast<std::ptrdiff_t>(trained.size()), in.end()});
       },
       wrt);
   arguments.insert(arguments.end(), data.begin(), data.end());
@@ -48,10 +44,7 @@ void dump_step(const models::Workload& w, uint64_t batch_seed, int64_t rows, con
 
   nn::TrainOptions options;
   options.optimizer = w.optimizer;
-  std::vector<Spec> specs;
-  for (const Array& a : data) specs.emplace_back(a.dtype(), to_shape(a.shape()));
-  nn::TrainStep step(
-      *w.model, [&](const std::vector<Tensor>& in) { return std::vector<Tensor>{loss(in)}; }, specs, options);
+  nn::TrainStep step(*w.model, loss, batch.specs(), options);
   for (int i = 0; i < 3; ++i) step(data);
   for (const nn::NamedParameter& p : w.model->parameters())
     out.emplace_back("after/" + p.name, p.parameter.value().copy());

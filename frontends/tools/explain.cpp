@@ -7,6 +7,7 @@
 #include "framework/base/error.h"
 #include "frontends/tools/command.h"
 #include "frontends/tools/functions.h"
+#include "frontends/tools/memory_budget.h"
 #include "optim/explain/explain.h"
 
 namespace fovea::tools {
@@ -15,6 +16,7 @@ namespace {
 struct ExplainOptions {
   std::string file, function, backend = "cpu";
   bool json = false, training = false;
+  double memory_budget = 0;
   Sizes sizes;
 };
 
@@ -25,6 +27,7 @@ void explain_file(ExplainOptions& o) {
   for (const std::string& entry : entry_points(*module, o.function)) {
     CompileOptions options;
     options.backend = o.backend;
+    options.memory_budget = budget_bytes(o.memory_budget);
     const Program program(module, o.training ? add_training(module, entry) : entry, options);
     const Bindings sizes = o.sizes.bindings(program.graph());
     std::shared_ptr<const Plan> plan;
@@ -57,10 +60,12 @@ void add_explain(CLI::App& app) {
   cmd->add_option("--function", o->function, "only this function (default: all that no other calls)");
   cmd->add_flag("--training", o->training, "of the function and its gradient");
   cmd->add_option("--backend", o->backend, "the backend that will run it")->capture_default_str();
+  add_memory_budget(*cmd, o->memory_budget);
   o->sizes.add_options(*cmd);
   cmd->footer(
       "examples:\n  fovea explain runs/vit/model.fovea --training\n  fovea explain bert.onnx --size B=8 "
-      "--json");
+      "--json\n"
+      "  fovea explain runs/vit/model.fovea --training --size B=64 --memory-budget 40");
   cmd->callback([o] { explain_file(*o); });
 }
 

@@ -53,7 +53,7 @@ Dims sizes_in(const std::string& list, const std::string& whole) {
   return out;
 }
 
-void bind(Bindings& bindings, const std::string& symbol, int64_t size) {
+void set_size(Bindings& bindings, const std::string& symbol, int64_t size) {
   for (auto& [name, value] : bindings)
     if (name == symbol) {
       if (value != size) invalid(fmt::format("{} is given as {} and as {}", symbol, value, size));
@@ -72,7 +72,7 @@ void bind_shape(Bindings& bindings, const Graph& graph, const std::string& text)
       invalid(fmt::format("'{}' has {} axes, '{}' gives {}", name, shape.size(), text, sizes.size()));
     for (size_t d = 0; d < sizes.size(); ++d)
       if (shape[d].is_symbol())
-        bind(bindings, shape[d].str(), sizes[d]);
+        set_size(bindings, shape[d].str(), sizes[d]);
       else if (shape[d].is_const() && shape[d].value() != sizes[d])
         invalid(fmt::format("axis {} of '{}' is {}, not {}", d, name, shape[d].value(), sizes[d]));
     return;
@@ -94,7 +94,7 @@ Bindings given(const Sizes& sizes, const Graph& graph) {
     if (std::find(known.begin(), known.end(), name) == known.end())
       invalid(fmt::format("function '{}' has no symbol '{}'; it has: {}", graph.name, name,
                           known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
-    bind(out, name, number(value, text));
+    set_size(out, name, number(value, text));
   }
   for (const std::string& text : sizes.shapes) bind_shape(out, graph, text);
   return out;
@@ -155,6 +155,8 @@ std::shared_ptr<Module> Sizes::load(const std::string& path) {
   }
   return load_any_module(path, options);
 }
+
+Bindings Sizes::stated(const Graph& graph) const { return given(*this, graph); }
 
 Bindings Sizes::bindings(const Graph& graph) const {
   Bindings out = given(*this, graph);

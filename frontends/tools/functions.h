@@ -31,6 +31,8 @@ struct Sizes {
   /// The functions of the file. An ONNX model takes the given shapes as its own, which may hold symbols.
   std::shared_ptr<Module> load(const std::string& path);
 
+  /// Those that were given.
+  Bindings stated(const Graph& graph) const;
   /// Numbers for all symbols of the function's arguments; those that nobody gave are assumed: 4 for batches,
   /// 64 for lengths. InvalidArgument for a symbol, an input or a shape that the function has not.
   Bindings bindings(const Graph& graph) const;

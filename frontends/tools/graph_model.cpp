@@ -10,6 +10,7 @@
 #include "frontends/nn/flops.h"
 #include "frontends/tools/profile.h"
 #include "frontends/tools/step_cost.h"
+#include "graph/autodiff/vjp.h"
 #include "graph/ir/op.h"
 #include "optim/explain/explain.h"
 #include "optim/explain/formula.h"
@@ -21,6 +22,7 @@ namespace {
 // A machine as good as any, for estimates.
 constexpr double kGflops = 200, kGbs = 25;
 constexpr size_t kMostOutputs = 12, kMostText = 2000;
+constexpr int kMostDepth = 8;  // of bodies in bodies; deeper ones stay one box
 
 bool is_weight(const std::string& name) { return name.starts_with("param/") || name.starts_with("buffer/"); }
 
@@ -50,6 +52,42 @@ std::string attribute_text(const std::string& op, const AttrValue& value) {
     }
   return to_string(value);
 }
+
+// The functions that a loop or a branch runs: the attribute, and what the page calls the body. A loop of one
+// body needs no name for it.
+std::vector<std::pair<const char*, const char*>> bodies_of(const std::string& op) {
+  if (op == "scan") return {{"function", ""}};
+  if (op == "while_loop") return {{"condition", "condition"}, {"function", "body"}};
+  if (op == "cond") return {{"then", "then"}, {"otherwise", "otherwise"}};
+  return {};
+}
+
+// "carry 0", "x 0", "constant 0" of a scan; the arguments of others are all alike.
+std::string argument_name(const Node& node, size_t i) {
+  if (node.op->name() != "scan") return fmt::format("argument {}", i);
+  const auto carry = static_cast<size_t>(node.attrs.integer("carry")),
+             xs = static_cast<size_t>(node.attrs.integer("xs"));
+  if (i < carry) return fmt::format("carry {}", i);
+  return i < carry + xs ? fmt::format("slice {}", i - carry) : fmt::format("constant {}", i - carry - xs);
+}
+
+std::string kernel_name(const std::string& op, const std::string& kernel) {
+  return kernel.empty() || kernel == op ? op : op + " (" + kernel + ")";
+}
+
+using Launches = std::map<int32_t, std::vector<ViewNode::Launch>>;
+
+// A graph whose nodes are shown: the function, or a body of one of its loops and branches.
+struct Shown {
+  const Graph& graph;
+  std::string prefix, scope;               // of ids ("17/then/") and of modules
+  std::vector<ViewNode::Input> arguments;  // of a body: what its inputs are
+  std::vector<std::string> argument_names = {};
+  Launches launches = {};
+  int depth = 0;
+  std::vector<bool> quiet = {};      // weights and constants
+  std::vector<int32_t> number = {};  // in the view
+};
 
 std::vector<bool> ancestors_of(const Graph& graph, const std::vector<Value>& outputs) {
   std::vector<bool> is(graph.nodes.size(), false);
@@ -94,7 +132,6 @@ class Side {
       view_.note += (view_.note.empty() ? "" : "; ") + std::string("no plan: ") + e.message();
     }
     add_nodes();
-    add_outputs();
     if (optimise) add_records();
   }
 
@@ -112,9 +149,7 @@ class Side {
     std::map<const PreparedOp*, double> known;
     for (const PlanStep& step : plan_->steps) {
       if (step.node < 0) continue;
-      const std::string name =
-          step.kernel.empty() || step.kernel == step.op ? step.op : step.op + " (" + step.kernel + ")";
-      launches_[step.node].push_back({name, 0});
+      launches_[step.node].push_back({kernel_name(step.op, step.kernel), 0});
       double us = 0;
       if (step.prepared) {
         const auto [at, fresh] = known.try_emplace(step.prepared.get(), 0);
@@ -139,8 +174,7 @@ class Side {
     for (const LaunchTime& t : times) {
       if (t.depth > 0 || t.node < 0) continue;
       const double us = (t.end - t.begin) * 1e6;
-      launches_[t.node].push_back(
-          {t.kernel.empty() || t.kernel == t.op ? t.op : t.op + " (" + t.kernel + ")", us});
+      launches_[t.node].push_back({kernel_name(t.op, t.kernel), us});
       us_[t.node] += us;
       all += us;
     }
@@ -149,85 +183,158 @@ class Side {
   }
 
   void add_nodes() {
-    const std::vector<bool> live = ancestors_of(graph_, graph_.outputs);
+    Shown function{graph_, "", "", {}, {}, launches_};
     const bool trains = program_.differentiates() && !graph_.outputs.empty();
     std::vector<bool> forward;
     if (trains) forward = ancestors_of(graph_, {graph_.outputs[0]});
-    number_.assign(graph_.nodes.size(), -1);
-    quiet_.assign(graph_.nodes.size(), false);
-    for (size_t id = 0; id < graph_.nodes.size(); ++id) {
-      const Node& node = graph_.nodes[id];
-      quiet_[id] = is_quiet(node);
-      if (!live[id] || quiet_[id]) continue;
-      number_[id] = static_cast<int32_t>(view_.nodes.size());
-      const std::string& scope = program_.module()->scopes[static_cast<size_t>(node.scope)];
-      ViewNode v = view_node(static_cast<int32_t>(id), node);
-      v.scope = trains && !forward[id] && node.op->name() != "input"
-                    ? "backward" + (scope.empty() ? "" : "." + scope)
-                    : scope;
+    add_graph(function, forward);
+    add_outputs(function);
+  }
+
+  // The nodes of a graph, each loop or branch behind its bodies. `forward`: empty, or what is not "backward".
+  void add_graph(Shown& s, const std::vector<bool>& forward) {
+    const std::vector<bool> live = ancestors_of(s.graph, s.graph.outputs);
+    s.number.assign(s.graph.nodes.size(), -1);
+    s.quiet.assign(s.graph.nodes.size(), false);
+    for (size_t i = 0; i < s.argument_names.size(); ++i) add_argument(s, i, live);
+    for (size_t id = 0; id < s.graph.nodes.size(); ++id) {
+      const Node& node = s.graph.nodes[id];
+      s.quiet[id] = is_quiet(s, node);
+      if (!live[id] || s.quiet[id] || s.number[id] >= 0) continue;
+      const std::string& own = program_.module()->scopes[static_cast<size_t>(node.scope)];
+      const bool backward = !forward.empty() && !forward[id] && node.op->name() != "input";
+      std::string scope = s.scope;
+      for (const std::string& part : {backward ? "backward" : std::string(), own})
+        if (!part.empty()) scope += (scope.empty() ? "" : ".") + part;
+      std::vector<ViewNode::Input> results;
+      if (s.depth < kMostDepth) results = add_bodies(s, static_cast<int32_t>(id), scope);
+      s.number[id] = static_cast<int32_t>(view_.nodes.size());
+      ViewNode v = view_node(s, static_cast<int32_t>(id), node);
+      v.scope = scope;
+      if (!results.empty()) {  // it stands at the end of its bodies
+        const bool chooses = node.op->name() == "cond";
+        v.scope = opened_;
+        v.inputs.resize(chooses ? 1 : 0);
+        v.inputs.insert(v.inputs.end(), results.begin(), results.end());
+      }
       view_.nodes.push_back(std::move(v));
+      own_.push_back({s.graph.name, own});
     }
   }
 
-  // Weights and constants stand in the lists of those who read them.
-  bool is_quiet(const Node& node) const {
-    const std::string& op = node.op->name();
-    if (op == "identity") return quiet_[static_cast<size_t>(node.inputs[0].node)];
-    return op == "constant" || (op == "input" && is_weight(node.attrs.text("name")));
+  void add_argument(Shown& s, size_t i, const std::vector<bool>& live) {
+    const auto id = static_cast<size_t>(s.graph.inputs[i]);
+    if (!live[id]) return;
+    s.number[id] = static_cast<int32_t>(view_.nodes.size());
+    ViewNode v = view_node(s, static_cast<int32_t>(id), s.graph.nodes[id]);
+    v.name = s.argument_names[i];
+    v.inputs = {s.arguments[i]};
+    v.scope = s.scope;
+    view_.nodes.push_back(std::move(v));
+    own_.push_back({s.graph.name, ""});
   }
 
-  ViewNode view_node(int32_t id, const Node& node) {
+  // The bodies of a loop or branch, in a module of its name (`opened_`); what the op reads of their results.
+  std::vector<ViewNode::Input> add_bodies(const Shown& s, int32_t id, const std::string& scope) {
+    const Node& node = s.graph.nodes[static_cast<size_t>(id)];
+    std::vector<ViewNode::Input> results;
+    const auto bodies = bodies_of(node.op->name());
+    if (bodies.empty()) return results;
+    const int number = ++loops_[node.op->name()];
+    const std::string module =
+        (scope.empty() ? "" : scope + ".") + node.op->name() + (number > 1 ? fmt::format(" {}", number) : "");
+    ViewNode reads;
+    for (const Value& in : node.inputs) add_input(s, reads, in);
+    if (node.op->name() == "cond") reads.inputs.erase(reads.inputs.begin());
+    for (size_t b = 0; b < bodies.size(); ++b) {
+      const auto [attr, name] = bodies[b];
+      const auto graph =
+          expand_functions(program_.module(), program_.module()->function(node.attrs.function(attr)));
+      const std::string part = *name ? name : "body";
+      Shown body{*graph, fmt::format("{}{}/{}/", s.prefix, id, part), *name ? module + "." + name : module,
+                 reads.inputs};
+      for (size_t i = 0; i < graph->inputs.size(); ++i) body.argument_names.push_back(argument_name(node, i));
+      body.depth = s.depth + 1;
+      if (const PlanStep* step = s.depth == 0 ? step_of(id) : nullptr; step && b < step->bodies.size())
+        for (const PlanStep& inner : step->bodies[b]->steps)
+          body.launches[inner.node].push_back({kernel_name(inner.op, inner.kernel), 0});
+      add_graph(body, {});
+      ViewNode out;
+      for (const Value& v : graph->outputs) add_input(body, out, v);
+      results.insert(results.end(), out.inputs.begin(), out.inputs.end());
+    }
+    opened_ = module;
+    return results;
+  }
+
+  const PlanStep* step_of(int32_t node) const {
+    if (plan_)
+      for (const PlanStep& step : plan_->steps)
+        if (step.node == node && step.host) return &step;
+    return nullptr;
+  }
+
+  // Weights and constants stand in the lists of those who read them.
+  static bool is_quiet(const Shown& s, const Node& node) {
+    const std::string& op = node.op->name();
+    if (op == "identity") return s.quiet[static_cast<size_t>(node.inputs[0].node)];
+    return op == "constant" || (op == "input" && s.depth == 0 && is_weight(node.attrs.text("name")));
+  }
+
+  ViewNode view_node(const Shown& s, int32_t id, const Node& node) {
     ViewNode v;
-    v.id = id;
+    v.id = s.prefix + std::to_string(id);
+    v.inner = s.depth > 0;
     v.op = node.op->name();
     v.kind = kind_of(v.op);
     if (v.op == "input") v.name = node.attrs.text("name").empty() ? "input" : node.attrs.text("name");
     v.source = source_of(node.source);
     for (const TensorType& t : node.outputs) v.types.push_back(to_string(t));
     if (!v.types.empty()) v.detail = v.types[0];
-    for (const Value& in : node.inputs) add_input(v, in);
+    for (const Value& in : node.inputs) add_input(s, v, in);
     for (const auto& [name, value] : node.attrs)
       if (v.op != "input" && value != AttrValue(std::string()))
         v.attributes.emplace_back(name, cut(attribute_text(v.op, value)));
     try {
-      v.flops = nn::flops(*program_.module(), graph_, node, sizes_);
+      v.flops = nn::flops(*program_.module(), s.graph, node, sizes_);
       for (const TensorType& t : node.outputs)
         v.bytes += checked_mul(product(evaluate(t.shape, sizes_)), size_of(t.dtype));
     } catch (const Error&) {  // sizes that are known only when it runs
     }
-    if (const auto at = launches_.find(id); at != launches_.end()) v.launches = at->second;
-    if (const auto at = us_.find(id); at != us_.end()) v.us = at->second;
+    if (const auto at = s.launches.find(id); at != s.launches.end()) v.launches = at->second;
+    if (const auto at = us_.find(id); at != us_.end() && s.depth == 0) v.us = at->second;
     return v;
   }
 
-  void add_input(ViewNode& v, const Value& in) {
+  void add_input(const Shown& s, ViewNode& v, const Value& in) {
     size_t id = static_cast<size_t>(in.node);
-    if (!quiet_[id]) {
-      v.inputs.push_back({number_[id], in.index, ""});
+    if (!s.quiet[id]) {
+      v.inputs.push_back({s.number[id], in.index, ""});
       return;
     }
-    while (graph_.nodes[id].op->name() == "identity")
-      id = static_cast<size_t>(graph_.nodes[id].inputs[0].node);
-    const Node& from = graph_.nodes[id];
+    while (s.graph.nodes[id].op->name() == "identity")
+      id = static_cast<size_t>(s.graph.nodes[id].inputs[0].node);
+    const Node& from = s.graph.nodes[id];
     v.inputs.push_back({-1, 0, weight_text(*program_.module(), from)});
     if (from.op->name() != "input") return;
     if (const Shape& shape = from.outputs[0].shape; is_concrete(shape))
       v.parameters += product(shape).value();
   }
 
-  void add_outputs() {
+  void add_outputs(const Shown& s) {
     if (graph_.outputs.size() > kMostOutputs) return;
     for (size_t o = 0; o < graph_.outputs.size(); ++o) {
       const Value out = graph_.outputs[o];
       ViewNode v;
-      v.id = -1 - static_cast<int32_t>(o);
+      v.id = std::to_string(-1 - static_cast<int64_t>(o));
       v.op = "output";
       v.kind = "io";
       v.name = graph_.output_names[o].empty() ? fmt::format("output {}", o) : graph_.output_names[o];
       v.types = {to_string(graph_.type(out))};
       v.detail = v.types[0];
-      add_input(v, out);
+      add_input(s, v, out);
       view_.nodes.push_back(std::move(v));
+      own_.push_back({});
     }
   }
 
@@ -240,9 +347,11 @@ class Side {
       const std::string stopped = r.node.substr(0, r.node.find('#'));
       std::vector<std::string> ops = forward_ops(r.region);
       for (const std::string& op : backward_ops(r.region)) ops.push_back(op);
-      for (ViewNode& v : view_.nodes) {
+      for (size_t n = 0; n < view_.nodes.size(); ++n) {
+        ViewNode& v = view_.nodes[n];
+        if (v.inner && own_[n].function != r.function) continue;
         const bool is_op = r.fused ? std::find(ops.begin(), ops.end(), v.op) != ops.end() : v.op == stopped;
-        const bool here = v.scope == r.scope || v.scope == "backward." + r.scope;
+        const bool here = own_[n].scope == r.scope;
         if (is_op && here && (v.source.empty() || v.source == source_of(r.source) || !r.scope.empty()))
           v.records.push_back(index);
       }
@@ -253,10 +362,14 @@ class Side {
   const Graph& graph_;
   const Bindings sizes_;
   std::shared_ptr<const Plan> plan_;
-  std::map<int32_t, std::vector<ViewNode::Launch>> launches_;
+  Launches launches_;
   std::map<int32_t, double> us_;
-  std::vector<int32_t> number_;
-  std::vector<bool> quiet_;  ///< weights and constants
+  struct Own {
+    std::string function, scope;
+  };
+  std::vector<Own> own_;  ///< of every node of the view: where it really is
+  std::map<std::string, int> loops_;
+  std::string opened_;  ///< the module of the bodies that were added last
   ViewGraph view_;
 };
 

@@ -88,9 +88,9 @@ Array made_up(const Graph& graph, size_t i, DType dtype, const Dims& shape, std:
 }  // namespace
 
 std::vector<Array> make_arguments(const Graph& graph, const std::map<std::string, Array>& given,
-                                  uint64_t seed) {
+                                  uint64_t seed, const Bindings& sizes) {
   std::mt19937_64 random(seed);
-  Bindings bindings;
+  Bindings bindings = sizes;
   for (size_t i = 0; i < graph.inputs.size(); ++i) {
     const auto at = given.find(graph.input_name(i));
     if (at == given.end()) continue;

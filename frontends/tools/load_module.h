@@ -33,8 +33,8 @@ Array load_array(const std::string& path);
 
 /// Arguments for `graph`: those in `given`, by name, and made-up ones for the rest (normal numbers; positions
 /// that a table is looked up with are within it, other integers are 1, bools true). InvalidArgument for
-/// sizes that are symbols no given argument determines.
+/// sizes that are symbols which neither a given argument nor `sizes` determines.
 std::vector<Array> make_arguments(const Graph& graph, const std::map<std::string, Array>& given,
-                                  uint64_t seed = 0);
+                                  uint64_t seed = 0, const Bindings& sizes = {});
 
 }  // namespace fovea::tools

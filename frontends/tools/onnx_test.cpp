@@ -11,6 +11,7 @@
 
 #include "framework/base/error.h"
 #include "framework/runtime/thread_pool.h"
+#include "framework/tensor/epsilon.h"
 #include "frontends/cpp/trace.h"
 #include "frontends/import/onnx.h"
 #include "frontends/tools/command.h"
@@ -46,19 +47,6 @@ std::map<size_t, Array> numbered(const fs::path& folder, const std::string& pref
     out[std::stoul(digits)] = load_onnx_tensor(entry.path().string()).second;
   }
   return out;
-}
-
-double epsilon(DType dtype) {
-  switch (dtype) {
-    case DType::f64:
-      return 0x1p-52;
-    case DType::f16:
-      return 0x1p-10;
-    case DType::bf16:
-      return 0x1p-7;
-    default:
-      return 0x1p-23;
-  }
 }
 
 // "" where the arrays agree. Numbers: |got - want| <= atol + rtol |want|, with ONNX's rtol 1e-3 and atol

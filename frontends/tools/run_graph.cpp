@@ -8,6 +8,7 @@
 #include "framework/runtime/thread_pool.h"
 #include "frontends/import/npy.h"
 #include "frontends/tools/command.h"
+#include "frontends/tools/functions.h"
 #include "frontends/tools/load_module.h"
 #include "optim/lower/program.h"
 
@@ -15,7 +16,7 @@ namespace fovea::tools {
 namespace {
 
 struct Options {
-  std::string file, function = "main", output, backend = "cpu";
+  std::string file, function, output, backend = "cpu";
   std::vector<std::string> inputs, shapes;
   int threads = 0;
   uint64_t seed = 0;
@@ -35,6 +36,17 @@ void check_names(const Graph& graph, const std::map<std::string, Array>& given) 
   for (const auto& [name, array] : given)
     if (std::find(names.begin(), names.end(), name) == names.end())
       invalid(fmt::format("no input is named '{}'; there are: {}", name, fmt::join(names, ", ")));
+}
+
+// The one that was asked for; "main" of ONNX models, "predict" of saved ones, or the only one there is.
+const Graph& chosen_function(const Module& module, const std::string& asked) {
+  if (!asked.empty()) return module.function(asked);
+  for (const char* usual : {"main", "predict"})
+    if (module.functions.contains(usual)) return module.function(usual);
+  const std::vector<std::string> entries = entry_points(module, "");
+  if (entries.size() != 1)
+    invalid(fmt::format("which function? --function with one of: {}", fmt::join(entries, ", ")));
+  return module.function(entries[0]);
 }
 
 void run_graph(const Options& o) {
@@ -58,13 +70,15 @@ void run_graph(const Options& o) {
       if (!is_floating(array.dtype()) && array.size() <= 1024) options.values[name] = array;
     module = load_any_module(o.file, options, &weights);
   }
-  const Graph& graph = module->function(o.function);
+  const Graph& graph = chosen_function(*module, o.function);
   check_names(graph, given);
   given.merge(weights);
   CompileOptions compile_options;
   compile_options.backend = o.backend;
-  Program program(module, o.function, compile_options);
-  const std::vector<Array> results = program.run(make_arguments(graph, given, o.seed));
+  Program program(module, graph.name, compile_options);
+  Bindings sizes;
+  if (!is_onnx(o.file)) sizes = Sizes{.symbols = {}, .shapes = o.shapes}.stated(graph);
+  const std::vector<Array> results = program.run(make_arguments(graph, given, o.seed, sizes));
   if (!o.output.empty()) std::filesystem::create_directories(o.output);
   for (size_t i = 0; i < results.size(); ++i) {
     const std::string& name = graph.output_names[i];
@@ -84,11 +98,13 @@ void add_run(CLI::App& app) {
   cmd->add_option("--input", o->inputs, "name=FILE.npy (or .pb): what an input holds; others are made up");
   cmd->add_option("--shape", o->shapes, "name=2,3: the shape of an input, where the file leaves sizes open");
   cmd->add_option("--output", o->output, "folder for NAME.npy of each output (default: print them)");
-  cmd->add_option("--function", o->function, "the function to run")->capture_default_str();
+  cmd->add_option("--function", o->function, "the function to run (default: main, predict, or the only one)");
   cmd->add_option("--seed", o->seed, "of made-up inputs")->capture_default_str();
   cmd->add_option("--threads", o->threads, "threads (default: one for each core)");
   cmd->add_option("--backend", o->backend, "cpu, or reference for plain loops")->capture_default_str();
-  cmd->footer("example:\n  fovea run model.onnx --input ids=ids.npy --shape mask=1,16 --output results");
+  cmd->footer(
+      "examples:\n  fovea run model.onnx --input ids=ids.npy --shape mask=1,16 --output results\n"
+      "  fovea run runs/vit/model.fovea --shape images=2,1,28,28");
   cmd->callback([o] { run_graph(*o); });
 }
 

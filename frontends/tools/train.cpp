@@ -10,6 +10,7 @@
 #include "framework/runtime/thread_pool.h"
 #include "frontends/models/translation/train_translator.h"
 #include "frontends/tools/command.h"
+#include "frontends/tools/memory_budget.h"
 #include "frontends/tools/translation.h"
 
 namespace fovea::tools {
@@ -21,6 +22,7 @@ struct TrainCommand {
   std::optional<int64_t> vocab, dim, heads, hidden, layers, warmup, steps, epochs;
   std::optional<double> lr, minutes;
   int threads = 0;
+  double memory_budget = 0;
   bool evaluate = true;
   int64_t beam = 1;
 };
@@ -44,6 +46,7 @@ void fill_in(TrainCommand& c) {
 void train(TrainCommand& c) {
   if (c.threads > 0) set_num_threads(c.threads);
   fill_in(c);
+  c.train.memory_budget = budget_bytes(c.memory_budget);
   const models::TrainTranslatorResult result = models::train_translator(c.train);
   if (result.signal != 0)
     fail(ErrorKind::Cancelled,
@@ -112,6 +115,7 @@ void add_translator(CLI::App& train_app, const std::string& kind, const char* te
                 "at the end, translate the test pairs and score them");
   cmd->add_option("--beam", c->beam, "beam of that; 1: greedy")->capture_default_str();
   cmd->add_option("--threads", c->threads, "threads (default: one for each core)");
+  add_memory_budget(*cmd, c->memory_budget);
   cmd->add_flag("!--no-progress", t.progress, "no progress bar");
   cmd->footer(fmt::format(
       "example:\n  fovea train {} --catalogues catalogues --lang fr --minutes 4 --out runs/fr", kind));

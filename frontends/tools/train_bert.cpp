@@ -4,12 +4,13 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include "framework/base/digest.h"
 #include "frontends/data/random.h"
 #include "frontends/data/tokenizer.h"
 #include "frontends/models/bert.h"
 #include "frontends/tools/checks.h"
 #include "frontends/tools/command.h"
+#include "frontends/tools/memory_budget.h"
+#include "frontends/tools/text_training.h"
 #include "frontends/tools/training.h"
 #include "frontends/tools/vocabulary.h"
 
@@ -67,15 +68,10 @@ struct Masking {
 
 // What must be equal for a run to go on.
 Json facts(const BertCommand& c, const std::string& text) {
-  const TrainingOptions& t = c.train;
-  return Json{{"model", "bert"},        {"data", digest(text).hex()},
-              {"vocab", c.vocab},       {"length", c.net.length},
-              {"dim", c.net.dim},       {"heads", c.net.heads},
-              {"layers", c.net.layers}, {"dropout", c.net.dropout},
-              {"mask", c.mask},         {"epochs", t.epochs},
-              {"steps", t.steps},       {"minutes", t.minutes},
-              {"batch", t.batch},       {"lr", t.lr},
-              {"seed", t.seed}};
+  Json j = network_recipe("bert", text, c.vocab, c.net);
+  j["mask"] = c.mask;
+  add_recipe(j, c.train);
+  return j;
 }
 
 nn::Model make_model(const BertCommand& c) {
@@ -93,7 +89,8 @@ nn::Model make_model(const BertCommand& c) {
                  .groups = {nn::no_decay_on_vectors()},
                  .seed = c.train.seed,
                  .inputs = specs,
-                 .labels = Spec(DType::i32, {sym("B"), sym("L")}, "labels")});
+                 .labels = Spec(DType::i32, {sym("B"), sym("L")}, "labels"),
+                 .memory_budget = budget_bytes(c.train.memory_budget)});
   return model;
 }
 
@@ -125,20 +122,13 @@ void train(BertCommand& c) {
   fit.unit = "token";
   const nn::History history = model.fit(windows_of(train_ids, windows, masking), fit);
   finish_run(c.train, model, history, start);
-  fmt::print(
-      "{}\n",
-      Json{{"model", "bert"},
-           {"tokens", ids.size()},
-           {"vocab", c.net.vocab},
-           {"valid_loss", decimal(last_value(history, "val_loss"), 4)},
-           {"valid_accuracy", decimal(last_value(history, "val_accuracy"), 4)},
-           {"steps", history.steps},
-           {"epochs", decimal(static_cast<double>(history.steps) / static_cast<double>(per_epoch), 2)},
-           {"tokens_per_s",
-            decimal(history.seconds > 0 ? static_cast<double>(history.items) / history.seconds : 0, 0)},
-           {"seconds", decimal(history.seconds, 1)},
-           {"parameters", model.module().parameter_count()}}
-          .dump());
+  Json line{{"model", "bert"},
+            {"tokens", ids.size()},
+            {"vocab", c.net.vocab},
+            {"valid_loss", decimal(last_value(history, "val_loss"), 4)},
+            {"valid_accuracy", decimal(last_value(history, "val_accuracy"), 4)}};
+  add_results(line, model, history, per_epoch, "token");
+  fmt::print("{}\n", line.dump());
 }
 
 }  // namespace
@@ -149,18 +139,11 @@ void add_train_bert(CLI::App& train_app) {
   c->train.batch = 16;
   c->train.lr = 5e-4;
   CLI::App* cmd = train_app.add_subcommand("bert", "train an encoder on a text by guessing masked words");
-  cmd->add_option("--text", c->text, "a UTF-8 file, plain or gzip; its last tenth is for validation")
-      ->required();
+  add_text_option(*cmd, c->text);
   cmd->add_option("--vocab", c->vocab, "SentencePiece pieces; the mask is one more token")
       ->check(positive())
       ->capture_default_str();
-  cmd->add_option("--length", c->net.length, "tokens of a sequence, bos included")
-      ->check(CLI::Range(int64_t{2}, int64_t{1} << 20))
-      ->capture_default_str();
-  cmd->add_option("--dim", c->net.dim, "width")->check(positive())->capture_default_str();
-  cmd->add_option("--heads", c->net.heads, "attention heads")->check(positive())->capture_default_str();
-  cmd->add_option("--layers", c->net.layers)->check(positive())->capture_default_str();
-  cmd->add_option("--dropout", c->net.dropout)->check(CLI::Range(0.0, 0.99))->capture_default_str();
+  add_network_options(*cmd, c->net, "tokens of a sequence, bos included", 2);
   cmd->add_option("--mask", c->mask, "share of the tokens to be guessed")
       ->check(CLI::Range(0.01, 0.9))
       ->capture_default_str();

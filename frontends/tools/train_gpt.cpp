@@ -5,12 +5,13 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "framework/base/digest.h"
 #include "framework/base/error.h"
 #include "frontends/models/gpt.h"
 #include "frontends/nn/generate.h"
 #include "frontends/tools/checks.h"
 #include "frontends/tools/command.h"
+#include "frontends/tools/memory_budget.h"
+#include "frontends/tools/text_training.h"
 #include "frontends/tools/training.h"
 #include "frontends/tools/vocabulary.h"
 #include "ops/composite/log_softmax/log_softmax.h"
@@ -113,21 +114,9 @@ std::string sample_text(const GptCommand& c, const nn::Model& model, const Vocab
 
 // What must be equal for a run to go on.
 Json facts(const GptCommand& c, const std::string& text) {
-  const TrainingOptions& t = c.train;
-  return Json{{"model", "gpt"},
-              {"data", digest(text).hex()},
-              {"vocab", c.vocab},
-              {"length", c.net.length},
-              {"dim", c.net.dim},
-              {"heads", c.net.heads},
-              {"layers", c.net.layers},
-              {"dropout", c.net.dropout},
-              {"epochs", t.epochs},
-              {"steps", t.steps},
-              {"minutes", t.minutes},
-              {"batch", t.batch},
-              {"lr", t.lr},
-              {"seed", t.seed}};
+  Json j = network_recipe("gpt", text, c.vocab, c.net);
+  add_recipe(j, c.train);
+  return j;
 }
 
 void train(GptCommand& c) {
@@ -152,7 +141,8 @@ void train(GptCommand& c) {
                  .groups = {nn::no_decay_on_vectors()},
                  .seed = c.train.seed,
                  .inputs = {Spec(DType::i32, {sym("B"), sym("L")}, "ids")},
-                 .labels = Spec(DType::i32, {sym("B"), sym("L")}, "labels")});
+                 .labels = Spec(DType::i32, {sym("B"), sym("L")}, "labels"),
+                 .memory_budget = budget_bytes(c.train.memory_budget)});
   WindowOptions windows{.length = c.net.length + 1, .batch = c.train.batch};
   const int64_t per_epoch = (window_count(cut, windows) + windows.batch - 1) / windows.batch;
   nn::FitOptions fit =
@@ -170,13 +160,8 @@ void train(GptCommand& c) {
             {"tokens", ids.size()},
             {"vocab", c.net.vocab},
             {"valid_loss", decimal(loss, 4)},
-            {"perplexity", decimal(std::exp(loss), 3)},
-            {"steps", history.steps},
-            {"epochs", decimal(static_cast<double>(history.steps) / static_cast<double>(per_epoch), 2)},
-            {"tokens_per_s",
-             decimal(history.seconds > 0 ? static_cast<double>(history.items) / history.seconds : 0, 0)},
-            {"seconds", decimal(history.seconds, 1)},
-            {"parameters", model.module().parameter_count()}};
+            {"perplexity", decimal(std::exp(loss), 3)}};
+  add_results(line, model, history, per_epoch, "token");
   if (c.sample > 0) {
     line["sample"] = sample_text(c, model, *vocabulary);
     fmt::print(stderr, "{}\n", line["sample"].get_ref<const std::string&>());
@@ -192,17 +177,10 @@ void add_train_gpt(CLI::App& train_app) {
   c->train.batch = 8;
   c->train.lr = 1e-3;
   CLI::App* cmd = train_app.add_subcommand("gpt", "train a language model on a text");
-  cmd->add_option("--text", c->text, "a UTF-8 file, plain or gzip; its last tenth is for validation")
-      ->required();
+  add_text_option(*cmd, c->text);
   cmd->add_option("--vocab", c->vocab, "so many SentencePiece pieces as tokens (default: characters)")
       ->check(positive());
-  cmd->add_option("--length", c->net.length, "tokens the model sees")
-      ->check(positive())
-      ->capture_default_str();
-  cmd->add_option("--dim", c->net.dim, "width")->check(positive())->capture_default_str();
-  cmd->add_option("--heads", c->net.heads, "attention heads")->check(positive())->capture_default_str();
-  cmd->add_option("--layers", c->net.layers)->check(positive())->capture_default_str();
-  cmd->add_option("--dropout", c->net.dropout)->check(CLI::Range(0.0, 0.99))->capture_default_str();
+  add_network_options(*cmd, c->net, "tokens the model sees", 1);
   cmd->add_option("--valid-windows", c->valid_windows,
                   "windows of --length tokens that validation looks at; 0: all")
       ->check(not_negative())

@@ -13,6 +13,7 @@
 #include "frontends/models/vit.h"
 #include "frontends/tools/checks.h"
 #include "frontends/tools/command.h"
+#include "frontends/tools/memory_budget.h"
 #include "frontends/tools/training.h"
 
 namespace fovea::tools {
@@ -128,16 +129,18 @@ nn::Recipe recipe(const VisionCommand& c, const data::ImageSet& set) {
   r.seed = c.train.seed;
   r.inputs = {Spec(DType::f32, {sym("B"), 1, set.rows, set.columns}, "images")};
   r.labels = Spec(DType::i32, {sym("B")}, "labels");
+  r.memory_budget = budget_bytes(c.train.memory_budget);
   return r;
 }
 
 // What must be equal for a run to go on.
 Json facts(const VisionCommand& c, const data::ImageSet& set) {
-  const TrainingOptions& t = c.train;
-  Json j{{"model", c.kind},  {"data", digest_of(set)}, {"images", set.count},
-         {"mean", c.mean},   {"std", c.deviation},     {"epochs", t.epochs},
-         {"steps", t.steps}, {"minutes", t.minutes},   {"batch", t.batch},
-         {"lr", t.lr},       {"seed", t.seed}};
+  Json j{{"model", c.kind},
+         {"data", digest_of(set)},
+         {"images", set.count},
+         {"mean", c.mean},
+         {"std", c.deviation}};
+  add_recipe(j, c.train);
   if (c.kind == "vit")
     j.update({{"dim", c.vit.dim}, {"heads", c.vit.heads}, {"layers", c.vit.layers}, {"patch", c.vit.patch}});
   if (c.kind == "resnet20") j.update({{"width", c.resnet.width}, {"units", c.resnet.units}});
@@ -165,18 +168,11 @@ void train(VisionCommand& c) {
   const nn::History history =
       model.fit(dataset(c, set, {.batch_size = c.train.batch, .shuffle = true, .drop_last = drop_last}), fit);
   finish_run(c.train, model, history, start);
-  fmt::print(
-      "{}\n",
-      Json{{"model", c.kind},
-           {"test_accuracy", decimal(last_value(history, "val_accuracy"), 4)},
-           {"test_loss", decimal(last_value(history, "val_loss"), 4)},
-           {"epochs", decimal(static_cast<double>(history.steps) / static_cast<double>(per_epoch), 2)},
-           {"steps", history.steps},
-           {"images_per_s",
-            decimal(history.seconds > 0 ? static_cast<double>(history.items) / history.seconds : 0, 1)},
-           {"seconds", decimal(history.seconds, 1)},
-           {"parameters", model.module().parameter_count()}}
-          .dump());
+  Json line{{"model", c.kind},
+            {"test_accuracy", decimal(last_value(history, "val_accuracy"), 4)},
+            {"test_loss", decimal(last_value(history, "val_loss"), 4)}};
+  add_results(line, model, history, per_epoch, "image");
+  fmt::print("{}\n", line.dump());
 }
 
 void add_vision(CLI::App& train_app, const std::string& kind, const char* text, double lr) {

@@ -15,6 +15,7 @@
 #include "frontends/nn/callbacks.h"
 #include "frontends/nn/checkpoint.h"
 #include "frontends/tools/checks.h"
+#include "frontends/tools/memory_budget.h"
 
 namespace fovea::tools {
 namespace {
@@ -71,11 +72,31 @@ void add_training_options(CLI::App& cmd, TrainingOptions& o) {
       ->check(positive())
       ->capture_default_str();
   cmd.add_flag("!--no-progress", o.progress, "no progress bar");
+  add_memory_budget(cmd, o.memory_budget);
   // Another bound replaces the default number of epochs.
   cmd.parse_complete_callback([&cmd, &o] {
     if (cmd.count("--epochs") == 0 && (cmd.count("--steps") > 0 || cmd.count("--minutes") > 0)) o.epochs = 0;
     if (o.threads > 0) set_num_threads(o.threads);
   });
+}
+
+void add_recipe(Json& recipe, const TrainingOptions& o) {
+  recipe.update(Json{{"epochs", o.epochs},
+                     {"steps", o.steps},
+                     {"minutes", o.minutes},
+                     {"batch", o.batch},
+                     {"lr", o.lr},
+                     {"seed", o.seed}});
+}
+
+void add_results(Json& line, const nn::Model& model, const nn::History& history, int64_t per_epoch,
+                 const std::string& item) {
+  line["steps"] = history.steps;
+  line["epochs"] = decimal(static_cast<double>(history.steps) / static_cast<double>(per_epoch), 2);
+  line[item + "s_per_s"] =
+      decimal(history.seconds > 0 ? static_cast<double>(history.items) / history.seconds : 0, 1);
+  line["seconds"] = decimal(history.seconds, 1);
+  line["parameters"] = model.module().parameter_count();
 }
 
 RunStart begin_run(const TrainingOptions& o, const Json& recipe,

@@ -29,6 +29,7 @@ struct TrainingOptions {
   double checkpoint_seconds = 60;
   int64_t log_steps = 10;
   bool progress = true;
+  double memory_budget = 0;  ///< MiB; 0: any
 };
 
 /// --out, --epochs, --steps, ... with the defaults that `options` holds; epochs count unless steps or minutes
@@ -40,6 +41,9 @@ struct RunStart {
   std::map<std::string, std::string> metadata;  ///< of checkpoints and the model
   bool resumes = false;
 };
+
+/// Adds what of the training must be equal for a run to go on.
+void add_recipe(nlohmann::ordered_json& recipe, const TrainingOptions& options);
 
 /// Makes the folder. Metadata come out of the checkpoint that the run goes on from, else from `metadata`.
 /// InvalidArgument where the folder holds a run and it is not to be resumed, and where a resumed run would
@@ -60,6 +64,10 @@ nn::FitOptions fit_options(const TrainingOptions& options, const RunStart& start
 /// Saves model.fovea if there is a folder. Cancelled where a signal ended the run.
 void finish_run(const TrainingOptions& options, const nn::Model& model, const nn::History& history,
                 const RunStart& start);
+
+/// Adds steps, epochs, `item`s a second, seconds and parameters to the line of results.
+void add_results(nlohmann::ordered_json& line, const nn::Model& model, const nn::History& history,
+                 int64_t per_epoch, const std::string& item);
 
 /// What the last validation gave.
 double last_value(const nn::History& history, const std::string& metric);

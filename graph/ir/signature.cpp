@@ -10,6 +10,15 @@ const Graph& called_function(InferContext& c, std::string_view attr) {
   return *at->second;
 }
 
+const Graph& called_with_operands(InferContext& c, std::string_view attr) {
+  const Graph& f = called_function(c, attr);
+  if (f.inputs.size() != c.in.size())
+    c.fail("function '" + f.name + "' takes " + std::to_string(f.inputs.size()) + " arguments, got " +
+           std::to_string(c.in.size()));
+  check_arguments(c, f, 0, 0, c.in.size());
+  return f;
+}
+
 void check_arguments(InferContext& c, const Graph& function, size_t at, size_t first, size_t count) {
   if (at + count > function.inputs.size() || first + count > c.in.size())
     c.fail("function '" + function.name + "' takes " + std::to_string(function.inputs.size()) +

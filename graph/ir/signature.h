@@ -8,6 +8,9 @@ namespace fovea {
 /// The function that attribute `attr` names; an error where the module lacks it.
 const Graph& called_function(InferContext& c, std::string_view attr);
 
+/// The same where all operands are its arguments; checks their number and types.
+const Graph& called_with_operands(InferContext& c, std::string_view attr);
+
 /// Operands [first, first + count) must have the declared types of the function's inputs from `at` on.
 void check_arguments(InferContext& c, const Graph& function, size_t at, size_t first, size_t count);
 

@@ -6,6 +6,8 @@
 #include <limits>
 #include <numeric>
 
+#include "ops/shared/tile/scalar.h"
+
 namespace fovea::match {
 namespace {
 
@@ -80,7 +82,7 @@ class Writer {
     if (x.code == Code::select) return {x.b, x.a, x.c};
     for (int32_t y : {x.a, x.b})
       if (y >= 0) in.push_back(y);
-    if (in.size() == 2 && is_commutative(x.code)) {
+    if (in.size() == 2 && tiles::commutes(x.code)) {
       const auto rank = [&](int32_t y) {
         return std::make_pair(r_.e.is_constant(y)      ? 2
                               : r_.e.at(y).has_product ? 0
@@ -111,11 +113,6 @@ class Writer {
       names_[static_cast<size_t>(e)] = h;
     }
   }
-  static bool is_commutative(Code c) {
-    return c == Code::add || c == Code::mul || c == Code::maximum || c == Code::minimum || c == Code::equal ||
-           c == Code::not_equal || c == Code::logical_and || c == Code::logical_or || c == Code::logical_xor;
-  }
-
   // A mask's fill that was multiplied out may leave the computing type, where the user's row maximum had been
   // subtracted first: it stays the lowest number, not minus infinity.
   double representable(double x) const {

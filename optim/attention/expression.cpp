@@ -4,90 +4,15 @@
 #include <cmath>
 #include <limits>
 
+#include "ops/shared/tile/scalar.h"
+
 namespace fovea::match {
 namespace {
 
+using tiles::is_comparison;
+using tiles::is_logical;
+
 constexpr double kInf = std::numeric_limits<double>::infinity();
-
-bool is_comparison(Code c) {
-  return c == Code::less || c == Code::less_equal || c == Code::equal || c == Code::not_equal;
-}
-bool is_logical(Code c) { return c == Code::logical_and || c == Code::logical_or || c == Code::logical_xor; }
-bool is_commutative(Code c) {
-  return c == Code::add || c == Code::mul || c == Code::maximum || c == Code::minimum || c == Code::equal ||
-         c == Code::not_equal || is_logical(c);
-}
-
-double real(Code c, double x, double y) {
-  switch (c) {
-    case Code::add:
-      return x + y;
-    case Code::sub:
-      return x - y;
-    case Code::mul:
-      return x * y;
-    case Code::div:
-      return x / y;
-    case Code::maximum:
-      return std::isnan(x) || std::isnan(y) ? x + y : std::max(x, y);
-    case Code::minimum:
-      return std::isnan(x) || std::isnan(y) ? x + y : std::min(x, y);
-    default:
-      return std::pow(x, y);
-  }
-}
-std::optional<int64_t> whole(Code c, int64_t x, int64_t y) {
-  const auto a = static_cast<uint64_t>(x), b = static_cast<uint64_t>(y);
-  switch (c) {
-    case Code::add:
-      return static_cast<int64_t>(a + b);
-    case Code::sub:
-      return static_cast<int64_t>(a - b);
-    case Code::mul:
-      return static_cast<int64_t>(a * b);
-    case Code::maximum:
-      return std::max(x, y);
-    case Code::minimum:
-      return std::min(x, y);
-    default:
-      return std::nullopt;
-  }
-}
-template <class T>
-bool compared(Code c, T x, T y) {
-  switch (c) {
-    case Code::less:
-      return x < y;
-    case Code::less_equal:
-      return x <= y;
-    case Code::equal:
-      return x == y;
-    default:
-      return x != y;
-  }
-}
-std::optional<double> real(Code c, double x) {
-  switch (c) {
-    case Code::neg:
-      return -x;
-    case Code::abs:
-      return std::fabs(x);
-    case Code::exp:
-      return std::exp(x);
-    case Code::log:
-      return std::log(x);
-    case Code::sqrt:
-      return std::sqrt(x);
-    case Code::rsqrt:
-      return 1 / std::sqrt(x);
-    case Code::reciprocal:
-      return 1 / x;
-    case Code::tanh:
-      return std::tanh(x);
-    default:
-      return std::nullopt;
-  }
-}
 
 Kind result_kind(Code c, Kind a) {
   if (is_comparison(c) || is_logical(c) || c == Code::is_nan || c == Code::is_inf || c == Code::to_boolean)
@@ -275,8 +200,8 @@ int32_t Expressions::unary(Code code, int32_t a) {
   if (code == Code::neg && x.code == Code::neg) return x.a;
   if (code == Code::neg && x.kind == Kind::real) return binary(Code::mul, a, constant(-1));
   if (code == Code::reciprocal) return binary(Code::div, constant(1), a);
-  if (x.code == Code::constant && x.kind == Kind::real)
-    if (const auto y = real(code, x.number)) return constant(*y);
+  if (x.code == Code::constant && x.kind == Kind::real && code >= Code::neg && code <= Code::round)
+    return constant(tiles::real_unary(code, x.number));
   if (code == Code::is_nan && x.code == Code::constant) return boolean(std::isnan(x.number));
   if (constant_branches(a)) return select(x.a, unary(code, x.b), unary(code, x.c));
   Expr e;
@@ -291,15 +216,15 @@ std::optional<int32_t> Expressions::fold(Code code, int32_t a, int32_t b) {
   if (x.code != Code::constant || y.code != Code::constant) return std::nullopt;
   if (is_logical(code)) {
     const bool p = x.index != 0, q = y.index != 0;
-    return boolean(code == Code::logical_and ? p && q : code == Code::logical_or ? p || q : p != q);
+    return boolean(tiles::logical(code, p, q));
   }
   if (is_comparison(code))
-    return boolean(x.kind == Kind::real ? compared(code, x.number, y.number)
-                                        : compared(code, x.index, y.index));
+    return boolean(x.kind == Kind::real ? tiles::compare(code, x.number, y.number)
+                                        : tiles::compare(code, x.index, y.index));
   if (x.kind == Kind::real && (code <= Code::minimum || code == Code::pow))
-    return constant(real(code, x.number, y.number));
-  if (x.kind == Kind::integer)
-    if (const auto n = whole(code, x.index, y.index)) return integer(*n);
+    return constant(tiles::real_binary(code, x.number, y.number));
+  if (x.kind == Kind::integer && code <= Code::minimum && code != Code::div)
+    return integer(tiles::integer_binary(code, x.index, y.index));
   return std::nullopt;
 }
 
@@ -354,7 +279,7 @@ std::optional<int32_t> Expressions::simplify(Code code, int32_t a, int32_t b) {
 
 int32_t Expressions::binary(Code code, int32_t a, int32_t b) {
   if (const auto known = fold(code, a, b)) return *known;
-  if (is_commutative(code)) {
+  if (tiles::commutes(code)) {
     // The side with the scores first, constants last.
     const auto rank = [this](int32_t e) { return is_constant(e) ? 2 : at(e).has_product ? 0 : 1; };
     if (rank(a) > rank(b) || (rank(a) == rank(b) && a > b)) std::swap(a, b);

@@ -119,7 +119,7 @@ std::string explain(const Program& program, const Plan* plan) {
 
 std::string explain_json(const Program& program, const Plan* plan) {
   const ChosenPlan chosen(program, plan);
-  return explanation_json(explanations(program, chosen.plan));
+  return explanation_json(explanations(program, chosen.plan), chosen.plan, program.graph().name);
 }
 
 void expect_fused(const Program& program, const std::string& region, int count, const Bindings& sizes) {

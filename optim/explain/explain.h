@@ -28,7 +28,8 @@ std::vector<Explanation> explanations(const Program& program, const Plan* plan =
 std::string explain(const Program& program, const Plan* plan = nullptr);
 
 /// The same as a JSON list of candidates. Each has at least verdict ("fused" or "refused"), code, sentence,
-/// node and source.
+/// node and source. Where the plan computes values again for a memory budget, a last entry of verdict
+/// "recomputed" says what that costs.
 std::string explain_json(const Program& program, const Plan* plan = nullptr);
 
 /// Throws InvalidArgument with the explanation unless the plan that will run has exactly `count` kernels for

@@ -8,6 +8,7 @@
 
 #include "framework/backend/backend.h"
 #include "optim/explain/launches.h"
+#include "optim/explain/recompute.h"
 
 namespace fovea {
 namespace {
@@ -127,10 +128,26 @@ std::string plan_line(const Plan& plan) {
                   static_cast<double>(plan.arena_bytes) / (1 << 20));
   for (size_t i = 0; i < sorted.size() && i < 12; ++i)
     text += fmt::format("{} {} {}", i ? "," : "", sorted[i].second, sorted[i].first);
-  return text + (sorted.size() > 12 ? ", ...\n" : "\n");
+  text += sorted.size() > 12 ? ", ...\n" : "\n";
+  const std::string again = recompute_text(recompute_report(plan));
+  return again.empty() ? text : text + again + "\n";
 }
 
 Json kernel_json(const PlanStep* step) { return step ? Json(kernel_text(*step)) : Json(nullptr); }
+
+// What a memory budget costs is a record, too: with figures instead of a candidate's reason.
+Json recomputed_record(const std::string& function, const RecomputeReport& report) {
+  Json record{{"verdict", "recomputed"},
+              {"code", ""},
+              {"sentence", recompute_text(report)},
+              {"node", ""},
+              {"source", ""},
+              {"region", "memory_budget"},
+              {"function", function},
+              {"scope", ""}};
+  record.update(Json::parse(recompute_json(report)));
+  return record;
+}
 
 }  // namespace
 
@@ -154,7 +171,8 @@ std::string explanation_text(const std::string& function, const std::vector<Expl
   return text + grouped(others);
 }
 
-std::string explanation_json(const std::vector<Explanation>& all) {
+std::string explanation_json(const std::vector<Explanation>& all, const Plan* plan,
+                             const std::string& function) {
   Json list = Json::array();
   for (const Explanation& e : all) {
     const FusionRecord& r = e.record;
@@ -177,6 +195,8 @@ std::string explanation_json(const std::vector<Explanation>& all) {
         for (const std::string& why : passed_over(*step)) entry["passed_over"].push_back(why);
     list.push_back(std::move(entry));
   }
+  if (plan && plan->recomputed.launches > 0)
+    list.push_back(recomputed_record(function, recompute_report(*plan)));
   return list.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -150,11 +150,13 @@ void Lowering::emit_control(const Node& node, const Attrs& attrs, IdSpan given, 
         std::make_unique<Scan>(plan_of("function", operands), carry, xs, attrs.shape("length")[0].value(),
                                attrs.flag("reverse"), attrs.flag("save_carries"));
   } else if (name == "while_loop") {
-    launch.host = std::make_unique<While>(plan_of("condition", operands), plan_of("function", operands),
-                                          attrs.integer("max_iterations"));
+    // One after the other: Plan::bodies has an order.
+    const auto condition = plan_of("condition", operands), body = plan_of("function", operands);
+    launch.host = std::make_unique<While>(condition, body, attrs.integer("max_iterations"));
   } else {
     operands.erase(operands.begin());
-    launch.host = std::make_unique<Cond>(plan_of("then", operands), plan_of("otherwise", operands));
+    const auto yes = plan_of("then", operands), no = plan_of("otherwise", operands);
+    launch.host = std::make_unique<Cond>(yes, no);
   }
   launch.workspace = launch.host->workspace_bytes();
   launch.first_operand = static_cast<int64_t>(operands_.size());

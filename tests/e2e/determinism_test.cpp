@@ -16,17 +16,9 @@ std::vector<Array> parameters_after_ten_steps(const std::string& name, int threa
   models::Workload w = models::make_workload(name, 7);
   nn::TrainOptions options;
   options.optimizer = w.optimizer;
-  std::vector<Spec> specs;
-  models::Batch batch = w.make_batch(0);
-  batch.inputs.push_back(batch.labels);
-  for (const Array& a : batch.inputs) specs.emplace_back(a.dtype(), to_shape(a.shape()));
-  nn::TrainStep step(
-      *w.model,
-      [&](const std::vector<Tensor>& in) {
-        return std::vector<Tensor>{w.loss(w.forward({in.begin(), in.end() - 1}), in.back())};
-      },
-      specs, options);
-  for (int i = 0; i < 10; ++i) step(batch.inputs);
+  const models::Batch batch = w.make_batch(0);
+  nn::TrainStep step(*w.model, w.step_loss(), batch.specs(), options);
+  for (int i = 0; i < 10; ++i) step(batch.arrays());
   std::vector<Array> out;
   for (const nn::NamedParameter& p : w.model->parameters()) out.push_back(p.parameter.value());
   return out;

@@ -1,7 +1,9 @@
 // fovea graph --html as a user opens it: in Chromium, without a network.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -183,6 +185,81 @@ TEST_F(GraphPage, KeysWork) {
   for (const char* what : {"larger", "smaller", "theme", "none", "help"}) EXPECT_TRUE(log[what]) << what;
 }
 
+// A scan over rows, a loop and a branch, each with operations of its own.
+void save_loops(const std::string& path) {
+  const auto module = trace(
+      [](const std::vector<Tensor>& in) {
+        const Function row = [&](const std::vector<Tensor>& a) {
+          const Tensor h = tanh(matmul(a[0], in[1]) + a[1]);
+          return std::vector<Tensor>{h, h * h};
+        };
+        const std::vector<Tensor> rows = scan(row, {in[0]}, {in[2]});
+        const Function more = [](const std::vector<Tensor>& a) {
+          return std::vector<Tensor>{less(sum(a[0]), 100.0)};
+        };
+        const Function twice = [](const std::vector<Tensor>& a) {
+          return std::vector<Tensor>{a[0] * 2.0 + 1.0};
+        };
+        const std::vector<Tensor> grown = while_loop(more, twice, {rows[0]});
+        const Function yes = [](const std::vector<Tensor>& a) { return std::vector<Tensor>{exp(sin(a[0]))}; };
+        const Function no = [](const std::vector<Tensor>& a) { return std::vector<Tensor>{sqrt(cos(a[0]))}; };
+        return std::vector<Tensor>{cond(less(sum(rows[1]), 1.0), yes, no, {grown[0]})[0]};
+      },
+      {{DType::f32, {2, 4}, "h"}, {DType::f32, {4, 4}, "param/w"}, {DType::f32, {5, 2, 4}, "x"}}, "predict");
+  save(path, {module, {{"param/w", Array::zeros(DType::f32, {4, 4})}}, {}});
+}
+
+TEST_F(GraphPage, BodiesOfLoopsAndBranchesOpenLikeModules) {
+  save_loops(folder_ / "loops.fovea");
+  const RunResult r = run_command(
+      kProgram + " graph " + (folder_ / "loops.fovea") + " --html " + (folder_ / "loops.html"), folder_);
+  ASSERT_EQ(r.status, 0) << r.err;
+  const std::string page = contents_of(folder_ / "loops.html"), mark = "id=\"data\">";
+  const size_t from = page.find(mark) + mark.size();
+  const Json graph =
+      Json::parse(page.substr(from, page.find("</script>", from) - from))["functions"][0]["before"];
+  std::map<std::string, std::vector<std::string>> ops;  // by module
+  for (const Json& n : graph["nodes"]) ops[n.value("s", "")].push_back(n["o"]);
+  const auto count = [&](const std::string& module, const std::string& op) {
+    return std::count(ops[module].begin(), ops[module].end(), op);
+  };
+  EXPECT_EQ(count("scan", "matmul"), 1);
+  EXPECT_EQ(count("scan", "tanh"), 1);
+  EXPECT_EQ(count("scan", "input"), 3);  // the carry, the slice, the weight from outside
+  EXPECT_EQ(count("scan", "scan"), 1);
+  EXPECT_EQ(count("while_loop.condition", "less"), 1);
+  EXPECT_EQ(count("while_loop.body", "mul"), 1);
+  EXPECT_EQ(count("while_loop", "while_loop"), 1);
+  EXPECT_EQ(count("cond.then", "exp"), 1);
+  EXPECT_EQ(count("cond.otherwise", "sqrt"), 1);
+  EXPECT_EQ(count("", "cond") + count("", "scan") + count("", "while_loop"), 0);
+  // Edges lead from before the loop through its body to its end.
+  std::set<std::string> ids;
+  for (size_t v = 0; v < graph["nodes"].size(); ++v) {
+    const Json& n = graph["nodes"][v];
+    EXPECT_TRUE(ids.insert(n["i"]).second) << n["i"];
+    for (const Json& in : n.value("in", Json::array()))
+      if (in.is_array()) {
+        EXPECT_LT(in[0].get<size_t>(), v) << n;
+      }
+    if (n["o"] == "scan") {
+      ASSERT_EQ(n["in"].size(), 2u);
+      EXPECT_EQ(graph["nodes"][n["in"][0][0].get<size_t>()]["o"], "tanh");
+      EXPECT_EQ(graph["nodes"][n["in"][1][0].get<size_t>()]["o"], "mul");
+      EXPECT_EQ(n["F"], 5 * (2 * 2 * 4 * 4 + 3 * 2 * 4));  // of all five rows
+    }
+  }
+  if (!has_chromium()) GTEST_SKIP() << "chromium is not installed";
+  const std::string all = chromium("--dump-dom", "loops.html#before,open=all").out,
+                    none = chromium("--dump-dom", "loops.html#before,open=none").out;
+  EXPECT_NE(all.find("data-ready=\"1\""), std::string::npos);
+  for (const char* op : {">tanh<", ">matmul<", ">less<", ">exp<", ">sqrt<", ">carry 0<"}) {
+    EXPECT_NE(all.find(op), std::string::npos) << op;
+  }
+  EXPECT_EQ(none.find(">tanh<"), std::string::npos);
+  EXPECT_NE(none.find(">scan<"), std::string::npos);
+}
+
 TEST_F(GraphPage, ARequestWouldBeSeen) {
   if (!has_chromium()) GTEST_SKIP() << "chromium is not installed";
   std::ofstream(folder_ / "loads.html") << "<img src=\"http://fovea.invalid/x.png\">";
@@ -220,6 +297,11 @@ TEST_F(GraphPage, ExplainTellsOfTheSameModel) {
   const RunResult text = run_command(explain, folder_);
   EXPECT_NE(text.out.find("function predict: 2 attention candidates: 2 fused, 0 refused"), std::string::npos)
       << text.out;
+  // Sizes by symbol, or by the shape of an input.
+  const RunResult shaped =
+      run_command(kProgram + " explain " + (folder_ / "m.fovea") + " --shape x=3,16,8", folder_);
+  EXPECT_NE(shaped.out.find("f32[3, 2, 16, 4]"), std::string::npos) << shaped.out;
+  EXPECT_EQ(shaped.out.find("assumed"), std::string::npos) << shaped.out;
   EXPECT_EQ(run_command(explain + " --size Q=3", folder_).status, 1);
   EXPECT_EQ(run_command(explain + " --function none", folder_).status, 1);
 }

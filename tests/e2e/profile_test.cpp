@@ -56,6 +56,24 @@ TEST(Profile, TraceTableAndPeak) {
   EXPECT_NE(r.err.find("conv2d"), std::string::npos) << r.err;
 }
 
+TEST(Profile, BenchSaysWhatAMemoryBudgetCosts) {
+  if (!std::filesystem::exists(kProgram)) GTEST_SKIP() << kProgram << " is not built";
+  const TemporaryFolder folder;
+  const RunResult r =
+      run_command(kProgram + " bench resnet20 --steps 1 --threads 2 --json --memory-budget 40", folder);
+  ASSERT_EQ(r.status, 0) << r.err;
+  const Json again = Json::parse(r.out)["recomputed"];
+  EXPECT_GT(again["launches"], 0);
+  EXPECT_LE(again["bytes_after"], 1.05 * 40 * (1 << 20));
+  EXPECT_GT(again["bytes_before"], again["bytes_after"]);
+  EXPECT_NEAR(again["flops_per_byte"].get<double>() *
+                  (again["bytes_before"].get<double>() - again["bytes_after"].get<double>()),
+              again["flops"].get<double>(), 1e-6 * again["flops"].get<double>());
+  const RunResult least = run_command(kProgram + " bench resnet20 --steps 1 --memory-budget 0.001", folder);
+  EXPECT_EQ(least.status, 1);
+  EXPECT_NE(least.err.find("the least that can be reached is"), std::string::npos) << least.err;
+}
+
 TEST(Profile, DispatchSaysWhatWasPassedOver) {
   if (!std::filesystem::exists(kProgram)) GTEST_SKIP() << kProgram << " is not built";
   const TemporaryFolder folder;

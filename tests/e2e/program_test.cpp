@@ -19,6 +19,7 @@
 #include "frontends/import/safetensors.h"
 #include "frontends/nn/checkpoint.h"
 #include "frontends/nn/model.h"
+#include "tests/support/run_program.h"
 
 extern char** environ;
 
@@ -30,16 +31,7 @@ using Json = nlohmann::json;
 
 const std::string kProgram = FOVEA_BINARY_DIR "/fovea";
 
-std::string contents(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::stringstream out;
-  out << in.rdbuf();
-  return out.str();
-}
-
-struct Result {
-  int status = -1;  // exit code, or 128 + signal
-  std::string out, err;
+struct Result : RunResult {
   Json json() const { return Json::parse(out); }
 };
 
@@ -47,16 +39,9 @@ class Program : public testing::Test {
  protected:
   void SetUp() override {
     if (!fs::exists(kProgram)) GTEST_SKIP() << kProgram << " is not built";
-    std::string name = (fs::temp_directory_path() / "fovea-program-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    folder_ = name;
     ::setenv("FOVEA_MODULE_PATH", FOVEA_BINARY_DIR, 0);
   }
-  void TearDown() override {
-    if (!folder_.empty()) fs::remove_all(folder_);
-  }
-
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  std::string path(const std::string& name) const { return folder_ / name; }
 
   pid_t start(std::vector<std::string> arguments) const {
     arguments.insert(arguments.begin(), kProgram);
@@ -76,8 +61,8 @@ class Program : public testing::Test {
   Result finish(pid_t pid) const {
     int status = 0;
     EXPECT_EQ(::waitpid(pid, &status, 0), pid);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), contents(folder_ / "stdout"),
-            contents(folder_ / "stderr")};
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), contents_of(folder_ / "stdout"),
+            contents_of(folder_ / "stderr")};
   }
   Result run(std::vector<std::string> arguments) const { return finish(start(std::move(arguments))); }
 
@@ -140,7 +125,7 @@ class Program : public testing::Test {
     return all;
   }
 
-  fs::path folder_;
+  const TemporaryFolder folder_;
 };
 
 TEST_F(Program, VersionIsOneLine) {
@@ -227,8 +212,8 @@ TEST_F(Program, OpsListsAndExplains) {
   ASSERT_EQ(run({"ops", "--markdown", path("pages")}).status, 0);
   const size_t count = run({"ops", "--json"}).json().size();
   EXPECT_EQ(static_cast<size_t>(std::distance(fs::directory_iterator(path("pages")), {})), count + 1);
-  EXPECT_EQ(contents(path("pages") + "/softmax.md").rfind("# softmax\n", 0), 0u);
-  EXPECT_NE(contents(path("pages") + "/README.md").find("[softmax](softmax.md)"), std::string::npos);
+  EXPECT_EQ(contents_of(path("pages") + "/softmax.md").rfind("# softmax\n", 0), 0u);
+  EXPECT_NE(contents_of(path("pages") + "/README.md").find("[softmax](softmax.md)"), std::string::npos);
 }
 
 TEST_F(Program, TrainsResNetIntoAFileThatPredicts) {
@@ -240,6 +225,12 @@ TEST_F(Program, TrainsResNetIntoAFileThatPredicts) {
   EXPECT_GT(line["test_accuracy"], 0.9);  // the brighter half is easy to see
   EXPECT_GT(line["images_per_s"], 0);
 
+  // The graph alone runs, too, on made-up images.
+  const Result made_up = run({"run", path("run") + "/model.fovea", "--shape", "images=3,1,8,8"});
+  EXPECT_EQ(made_up.status, 0) << made_up.err;
+  EXPECT_NE(made_up.out.find("f32[3, "), std::string::npos) << made_up.out;
+  fails({"run", path("run") + "/model.fovea"}, 1, "--shape images=");
+  fails({"run", path("run") + "/model.fovea", "--shape", "images=3,8,8"}, 1, "has 4 axes");
   const Model model = Model::load(path("run") + "/model.fovea");
   EXPECT_EQ(Json::parse(model.metadata().at("classes")), Json({"upper", "lower"}));
   const Array logits = model.predict(Array::zeros(DType::f32, {3, 1, 8, 8}));
@@ -247,10 +238,10 @@ TEST_F(Program, TrainsResNetIntoAFileThatPredicts) {
   fails(resnet({"--epochs", "4", "--out", path("run")}), 1, "holds a run already");
   fails(resnet({"--epochs", "5", "--out", path("run"), "--resume"}), 1, "epochs was 4 and is 5 now");
   // Going on with a run that is done changes nothing.
-  const std::string before = contents(path("run") + "/model.fovea");
+  const std::string before = contents_of(path("run") + "/model.fovea");
   EXPECT_EQ(run(resnet({"--epochs", "4", "--out", path("run"), "--resume"})).json()["test_accuracy"],
             line["test_accuracy"]);
-  EXPECT_EQ(contents(path("run") + "/model.fovea"), before);
+  EXPECT_EQ(contents_of(path("run") + "/model.fovea"), before);
 }
 
 TEST_F(Program, TrainsVit) {
@@ -284,7 +275,7 @@ TEST_F(Program, AKilledRunGoesOnToTheSameBits) {
   const Result resumed = run(command("killed", true));
   ASSERT_EQ(resumed.status, 0) << resumed.err;
   EXPECT_EQ(resumed.json()["steps"], 300);
-  EXPECT_EQ(contents(path("killed") + "/model.fovea"), contents(path("whole") + "/model.fovea"));
+  EXPECT_EQ(contents_of(path("killed") + "/model.fovea"), contents_of(path("whole") + "/model.fovea"));
 }
 
 TEST_F(Program, ASignalSavesAndSaysSo) {
@@ -331,7 +322,7 @@ TEST_F(Program, TrainsGptByCharacters) {
   EXPECT_EQ(graph.rfind("func @predict(", 0), 0u) << graph.substr(0, 80);
   EXPECT_NE(run({"graph", path("run") + "/model.fovea"}).out.find("func @decode_step("), std::string::npos);
   fails({"graph", path("run") + "/model.fovea", "--function", "none"}, 1, "decode_step");
-  const std::string bytes = contents(path("run") + "/model.fovea");
+  const std::string bytes = contents_of(path("run") + "/model.fovea");
   std::ofstream(path("cut.fovea"), std::ios::binary) << bytes.substr(0, bytes.size() / 2);
   fails({"inspect", path("cut.fovea")}, 1, "Corrupt");
   fails({"graph", path("cut.fovea")}, 1, "Corrupt");

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "framework/tensor/epsilon.h"
 #include "graph/build/builder.h"
 #include "optim/lower/lowering.h"
 
@@ -277,21 +278,6 @@ const Kernel* kernel_for(const KernelRequest& request) {
   for (const Kernel* k : kernels_for("cpu", request.op))
     if (k->refusal(request).empty()) return k;
   return nullptr;
-}
-
-double epsilon(DType dtype) {
-  switch (dtype) {
-    case DType::f64:
-      return 0x1p-52;
-    case DType::f32:
-      return 0x1p-23;
-    case DType::f16:
-      return 0x1p-10;
-    case DType::bf16:
-      return 0x1p-7;
-    default:
-      return 0;
-  }
 }
 
 namespace {

@@ -75,8 +75,6 @@ struct Tolerance {
   double floor = 0;
   double absolute = 0;
 };
-/// Epsilon of a floating type: the distance from 1 to the next number.
-double epsilon(DType dtype);
 /// Empty, or where and by how much the first element differs: "element 3: got 1.5, expected 1.25 (40 ulps)".
 /// `ulps_seen` is raised to the largest deviation.
 std::string difference(const Array& got, const Array& want, Tolerance tolerance, double* ulps_seen = nullptr);

@@ -2,14 +2,13 @@
 #pragma once
 
 #include <sys/wait.h>
-#include <unistd.h>
-#include <cstdio>
+
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
-#include <vector>
+
+#include "tests/support/temporary_folder.h"
 
 namespace fovea {
 
@@ -17,24 +16,6 @@ namespace fovea {
 struct RunResult {
   int status = -1;  ///< exit code, or 128 + signal
   std::string out, err;
-};
-
-/// A folder that is removed with everything in it.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "fovea-test-XXXXXX").string();
-    if (::mkdtemp(name.data())) path_ = name;
-  }
-  ~TemporaryFolder() {
-    if (!path_.empty()) std::filesystem::remove_all(path_);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
 };
 
 inline std::string contents_of(const std::string& path) {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "frontends/nn/checkpoint.h"
+#include "tests/support/temporary_folder.h"
 
 namespace fovea::nn {
 namespace {
@@ -22,8 +23,8 @@ Checkpoint filled(int64_t step) {
 }
 
 TEST(CheckpointKill, EveryMomentLeavesAWholeCheckpoint) {
-  char name[] = "/tmp/fovea_kill_XXXXXX";
-  const std::string folder = ::mkdtemp(name), path = folder + "/run.fovea";
+  const TemporaryFolder folder;
+  const std::string path = folder / "run.fovea";
   save_checkpoint(path, filled(0));
   int64_t last = 0, moved = 0;
   for (int round = 0; round < 60; ++round) {
@@ -54,9 +55,8 @@ TEST(CheckpointKill, EveryMomentLeavesAWholeCheckpoint) {
   // What the killed ones left behind goes with the next save.
   save_checkpoint(path, filled(last + 1));
   int files = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder)) ++files;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder.path())) ++files;
   EXPECT_EQ(files, 1);
-  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

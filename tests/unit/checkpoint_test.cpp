@@ -19,6 +19,7 @@
 #include "framework/base/file.h"
 #include "framework/base/file_faults.h"
 #include "graph/serial/model_file.h"
+#include "tests/support/folder_fixture.h"
 
 namespace fovea::nn {
 namespace {
@@ -27,19 +28,9 @@ namespace fs = std::filesystem;
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-class CheckpointTest : public ::testing::Test {
+class CheckpointTest : public FolderTest {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/fovea_checkpoint_XXXXXX";
-    folder_ = ::mkdtemp(name);
-    path_ = folder_ + "/run.fovea";
-    file_faults().reset();
-  }
-  void TearDown() override {
-    file_faults().reset();
-    fs::remove_all(folder_);
-  }
-  std::string folder_, path_;
+  const std::string path_ = path("run.fovea");
 };
 
 // The checkpoint of step `step`; all of its numbers follow from it.

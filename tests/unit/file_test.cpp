@@ -19,24 +19,16 @@
 #include "framework/base/digest.h"
 #include "framework/base/error.h"
 #include "framework/base/file_faults.h"
+#include "tests/support/errors.h"
+#include "tests/support/folder_fixture.h"
 
 namespace fovea {
 namespace {
 
 namespace fs = std::filesystem;
 
-class FileTest : public ::testing::Test {
+class FileTest : public FolderTest {
  protected:
-  void SetUp() override {
-    file_faults().reset();
-    char name[] = "/tmp/fovea_file_XXXXXX";
-    folder_ = ::mkdtemp(name);
-  }
-  void TearDown() override {
-    file_faults().reset();
-    fs::remove_all(folder_);
-  }
-  std::string path(const std::string& name) const { return folder_ + "/" + name; }
   // Written without the code under test.
   void put(const std::string& name, const std::string& text) const {
     const int fd = ::open(path(name).c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
@@ -57,26 +49,9 @@ class FileTest : public ::testing::Test {
     for (const auto& e : fs::directory_iterator(folder_)) out.push_back(e.path().filename());
     return out;
   }
-
-  std::string folder_;
 };
 
-// The error f throws, as "Kind: message"; "" when it throws none.
-template <class F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
-
-void expect_has(const std::string& text, const std::string& part, int line) {
-  EXPECT_NE(text.find(part), std::string::npos)
-      << "line " << line << ": \"" << text << "\" holds no \"" << part << '"';
-}
-#define EXPECT_HAS(text, part) expect_has(text, part, __LINE__)
+using test::error_of;
 
 TEST_F(FileTest, ReadsWholeFilesOfAnySize) {
   for (size_t size : {0, 1, 65535, 65536, 65537, 300000}) {

@@ -215,6 +215,38 @@ TEST(Cond, TakesOneBranchAndDifferentiatesIt) {
   EXPECT_EQ(grad(f)({Array::scalar(2.0)})[0].item(), 3);
 }
 
+// Errors of control flow, and of functions made out of functions, name the line that made them.
+TEST(Control, ErrorsNameTheUsersLine) {
+  const Function same = [](const std::vector<Tensor>& a) { return a; };
+  const Function wider = [](const std::vector<Tensor>& a) {
+    return std::vector<Tensor>{concat({a[0], a[0]}, 0)};
+  };
+  const Function none = [](const std::vector<Tensor>&) { return std::vector<Tensor>{}; };
+  const Tensor x = vec({1, 2, 3}), one = Array::scalar(1.0);
+  const auto expect = [&](int line, const std::string& text, const std::function<void()>& f) {
+    const std::string message = message_of(f);
+    EXPECT_NE(message.find("at tests/unit/graph_test.cpp:" + std::to_string(line)), std::string::npos)
+        << message;
+    EXPECT_NE(message.find(text), std::string::npos) << message;
+    EXPECT_EQ(message.find("frontends/"), std::string::npos) << message;
+  };
+  expect(__LINE__, "carried tensor 0 goes in as", [&] { scan(wider, {x}, {x}); });
+  expect(__LINE__, "scanned operand 1 is a scalar", [&] { scan(same, {}, {x, one}); });
+  expect(__LINE__, "scanned operand 1 has 1 steps, the scan 3", [&] { scan(same, {}, {x, vec({1})}); });
+  expect(__LINE__, "bool scalar", [&] { while_loop(same, same, {x}); });
+  expect(__LINE__, "different types", [&] { cond(less(one, 2.0), same, wider, {x}); });
+  expect(__LINE__, "must be a scalar", [&] { cond(less(x, 2.0), same, same, {x}); });
+  // Inside a trace as well.
+  const Function endless = [&](const std::vector<Tensor>& a) { return while_loop(none, same, a); };
+  expect(__LINE__ - 1, "bool scalar", [&] { trace(endless, {Spec(DType::f64, {3})}); });
+  expect(__LINE__, "floating scalar", [&] { grad(same)({x}); });
+  expect(__LINE__, "argument 4 of a function called with 1", [&] { value_and_grad(same, {4})({x}); });
+  // An error inside a body is of the line there.
+  const int inside = __LINE__ + 1;
+  const Function bad = [&](const std::vector<Tensor>& a) { return std::vector<Tensor>{a[0] + vec({1, 2})}; };
+  expect(inside, "3 against 2", [&] { while_loop(same, bad, {x}); });
+}
+
 TEST(Plan, DonatedStateIsUpdatedInItsPlace) {
   auto module = trace(
       [](const std::vector<Tensor>& in) {

@@ -4,12 +4,15 @@
 
 #include <cmath>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <regex>
 
 #include "framework/base/error.h"
 #include "frontends/cpp/fovea.h"
 #include "frontends/models/workloads.h"
 #include "frontends/nn/train_step.h"
+#include "optim/explain/explain.h"
+#include "optim/explain/recompute.h"
 #include "optim/lower/remat.h"
 
 namespace fovea {
@@ -108,6 +111,50 @@ TEST(MemoryBudget, OutOfReachNamesTheLeast) {
   EXPECT_THROW(Program(c.module, "main", with_budget(-1)).plan(c.in), Error);
 }
 
+TEST(MemoryBudget, ExplainSaysWhatItCosts) {
+  const Chain c = chain(6);
+  Program unlimited(c.module, "main");
+  const auto free = unlimited.plan(c.in);
+  Program program(c.module, "main", with_budget(free->arena_bytes / 2));
+  const auto plan = program.plan(c.in);
+  const RecomputeReport report = recompute_report(*plan);
+  EXPECT_EQ(report.bytes_before, free->arena_bytes);
+  EXPECT_EQ(report.bytes_after, plan->arena_bytes);
+  // What is told as run again is what this plan runs more than the other.
+  std::map<std::string, int> more;
+  for (const PlanStep& step : plan->steps) ++more[step.op];
+  for (const PlanStep& step : free->steps) --more[step.op];
+  int launches = 0;
+  for (const auto& [op, count] : report.ops) {
+    EXPECT_EQ(count, more[op]) << op;
+    launches += count;
+  }
+  EXPECT_EQ(launches, static_cast<int>(plan->steps.size() - free->steps.size()));
+  EXPECT_EQ(report.launches, launches);
+  EXPECT_DOUBLE_EQ(report.flops_per_byte() * static_cast<double>(free->arena_bytes - plan->arena_bytes),
+                   static_cast<double>(report.flops));
+
+  const std::string text = explain(program);
+  EXPECT_NE(text.find("\nrecomputed: " + std::to_string(launches) + " launches run again ("),
+            std::string::npos)
+      << text;
+  const auto list = nlohmann::json::parse(explain_json(program));
+  ASSERT_FALSE(list.empty());
+  const auto& record = list.back();
+  EXPECT_EQ(record["verdict"], "recomputed");
+  EXPECT_EQ(record["region"], "memory_budget");
+  EXPECT_EQ(record["function"], "main");
+  EXPECT_EQ(record["launches"], launches);
+  EXPECT_EQ(record["bytes_before"], free->arena_bytes);
+  EXPECT_EQ(record["bytes_after"], plan->arena_bytes);
+  EXPECT_EQ(record["flops"], plan->recomputed.flops);
+  EXPECT_GT(record["flops_per_byte"], 0);
+  // Where nothing is computed again, nothing is said.
+  EXPECT_EQ(explain(unlimited).find("recomputed"), std::string::npos);
+  for (const auto& entry : nlohmann::json::parse(explain_json(unlimited)))
+    EXPECT_NE(entry["verdict"], "recomputed");
+}
+
 // Two steps of each workload, sizes of a test, in three quarters of the memory.
 TEST(MemoryBudget, TrainsTheWorkloads) {
   for (const std::string name : {"translator", "gpt-char", "bert-mini", "vit"}) {
@@ -116,19 +163,11 @@ TEST(MemoryBudget, TrainsTheWorkloads) {
     for (const bool limited : {false, true}) {
       const models::Workload w = models::make_workload(name, 0, models::WorkloadSize::tiny);
       const models::Batch b = w.make_batch(0);
-      std::vector<Array> batch = b.inputs;
-      batch.push_back(b.labels);
-      std::vector<Spec> specs;
-      for (const Array& a : batch) specs.emplace_back(a.dtype(), to_shape(a.shape()));
+      const std::vector<Array> batch = b.arrays();
       nn::TrainOptions options;
       options.optimizer = w.optimizer;
       options.compile.memory_budget = budget;
-      nn::TrainStep step(
-          *w.model,
-          [&](const std::vector<Tensor>& in) {
-            return std::vector<Tensor>{w.loss(w.forward({in.begin(), in.end() - 1}), in.back())};
-          },
-          specs, options);
+      nn::TrainStep step(*w.model, w.step_loss(), b.specs(), options);
       const auto plan = const_cast<Program&>(step.program()).plan(step.arguments(batch));
       if (limited) {
         EXPECT_LE(static_cast<double>(plan->arena_bytes), 1.05 * static_cast<double>(budget)) << name;

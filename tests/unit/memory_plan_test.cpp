@@ -89,18 +89,10 @@ TEST(MemoryPlan, ArenasOfTheWorkloadsAreTight) {
   for (const std::string& name : models::workload_names()) {
     const models::Workload w = models::make_workload(name, 0);
     const models::Batch b = w.make_batch(0);
-    std::vector<Array> batch = b.inputs;
-    batch.push_back(b.labels);
-    std::vector<Spec> specs;
-    for (const Array& a : batch) specs.emplace_back(a.dtype(), to_shape(a.shape()));
+    const std::vector<Array> batch = b.arrays();
     nn::TrainOptions options;
     options.optimizer = w.optimizer;
-    const nn::TrainStep step(
-        *w.model,
-        [&](const std::vector<Tensor>& in) {
-          return std::vector<Tensor>{w.loss(w.forward({in.begin(), in.end() - 1}), in.back())};
-        },
-        specs, options);
+    const nn::TrainStep step(*w.model, w.step_loss(), b.specs(), options);
     const auto plan = const_cast<Program&>(step.program()).plan(step.arguments(batch));
     std::printf("%-14s %4zu launches, arena %8.2f MiB, largest live set %8.2f MiB\n", name.c_str(),
                 plan->steps.size(), static_cast<double>(plan->arena_bytes) / 1048576,

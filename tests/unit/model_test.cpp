@@ -18,6 +18,7 @@
 #include "frontends/nn/layers.h"
 #include "generated/ops.h"
 #include "graph/serial/model_file.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/unit/nn_test_util.h"
 
 namespace fovea::nn {
@@ -101,20 +102,7 @@ Recipe recipe() {
           .seed = 11};
 }
 
-class ModelTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    char name[] = "/tmp/fovea_model_XXXXXX";
-    folder_ = ::mkdtemp(name);
-    file_faults().reset();
-  }
-  void TearDown() override {
-    file_faults().reset();
-    fs::remove_all(folder_);
-  }
-  std::string path(const std::string& name) const { return folder_ + "/" + name; }
-  std::string folder_;
-};
+class ModelTest : public FolderTest {};
 
 TEST_F(ModelTest, LinearRegressionReachesTheLeastSquaresSolution) {
   const int64_t n = 64;

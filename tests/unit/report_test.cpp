@@ -19,6 +19,8 @@
 #include "frontends/nn/report/log.h"
 #include "frontends/nn/report/progress.h"
 #include "frontends/nn/report/tensorboard.h"
+#include "tests/support/errors.h"
+#include "tests/support/folder_fixture.h"
 
 namespace fovea::nn {
 namespace {
@@ -27,40 +29,15 @@ namespace fs = std::filesystem;
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-void expect_has(const std::string& text, const std::string& part, int line) {
-  EXPECT_NE(text.find(part), std::string::npos)
-      << "line " << line << ": \"" << text << "\" holds no \"" << part << '"';
-}
-#define EXPECT_HAS(text, part) expect_has(text, part, __LINE__)
+using test::error_of;
 
-template <class F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
-
-class ReportTest : public ::testing::Test {
+class ReportTest : public FolderTest {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/fovea_report_XXXXXX";
-    folder_ = ::mkdtemp(name);
-    file_faults().reset();
-  }
-  void TearDown() override {
-    file_faults().reset();
-    fs::remove_all(folder_);
-  }
-  std::string path(const std::string& name) const { return folder_ + "/" + name; }
   void append(const std::string& name, const std::string& text) const {
     const int fd = ::open(path(name).c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
     ASSERT_EQ(::write(fd, text.data(), text.size()), static_cast<ssize_t>(text.size()));
     ::close(fd);
   }
-  std::string folder_;
 };
 
 // ---- text ----

@@ -17,6 +17,8 @@
 #include "framework/base/file_faults.h"
 #include "frontends/tools/view/attention_html.h"
 #include "frontends/tools/view/heatmap.h"
+#include "tests/support/errors.h"
+#include "tests/support/folder_fixture.h"
 
 namespace fovea::tools {
 namespace {
@@ -25,21 +27,7 @@ namespace fs = std::filesystem;
 using Rgb = std::tuple<int, int, int>;
 constexpr Rgb kWhite{255, 255, 255};
 
-void expect_has(const std::string& text, const std::string& part, int line) {
-  EXPECT_NE(text.find(part), std::string::npos)
-      << "line " << line << ": \"" << text << "\" holds no \"" << part << '"';
-}
-#define EXPECT_HAS(text, part) expect_has(text, part, __LINE__)
-
-template <class F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
+using test::error_of;
 
 struct Picture {
   int64_t width = 0, height = 0;
@@ -65,20 +53,7 @@ Picture load(const std::string& path) {
   return p;
 }
 
-class ViewTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    char name[] = "/tmp/fovea_view_XXXXXX";
-    folder_ = ::mkdtemp(name);
-    file_faults().reset();
-  }
-  void TearDown() override {
-    file_faults().reset();
-    fs::remove_all(folder_);
-  }
-  std::string path(const std::string& name) const { return folder_ + "/" + name; }
-  std::string folder_;
-};
+class ViewTest : public FolderTest {};
 
 AttentionMap small_map() {
   AttentionMap m;

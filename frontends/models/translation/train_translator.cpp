@@ -149,7 +149,8 @@ TrainTranslatorResult train_translator(const TrainTranslatorOptions& o) {
                  .clip_norm = o.clip_norm,
                  .seed = o.seed,
                  .inputs = specs,
-                 .labels = labels});
+                 .labels = labels,
+                 .memory_budget = o.memory_budget});
   nn::FitOptions fit;
   fit.epochs = o.epochs;
   fit.max_steps = o.steps;

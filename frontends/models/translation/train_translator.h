@@ -22,6 +22,7 @@ struct TrainTranslatorOptions {
   int64_t warmup = 300;
   double smoothing = 0.1;
   double clip_norm = 0;
+  int64_t memory_budget = 0;  ///< as in CompileOptions
 
   double minutes = 0;    ///< of training; the tokenizer, validation and saving do not count
   int64_t steps = 0;     ///< updates in all

@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Short keys: a page may hold thousands of nodes. graph_page.cpp reads them.
+// Short keys: a page may hold thousands of nodes. graph_page/ reads them.
 Json node_json(const ViewNode& n) {
   Json j{{"i", n.id}, {"c", n.kind}, {"o", n.op}};
   auto text = [&j](const char* key, const std::string& value) {
@@ -43,6 +43,7 @@ Json node_json(const ViewNode& n) {
   number("B", n.bytes);
   number("u", std::round(n.us * 100) / 100);
   if (!n.records.empty()) j["r"] = n.records;
+  if (n.inner) j["y"] = 1;
   return j;
 }
 

@@ -21,7 +21,7 @@ struct ViewNode {
     std::string kernel;
     double us = 0;  ///< 0 where nothing was measured
   };
-  int32_t id = 0;  ///< in the function
+  std::string id;  ///< in the function: "17"; "17/then/5" is in the branch that node 17 may run
   /// What it is coloured by: product, attention, norm, fused, pointwise, reduce, move, random, control,
   /// update, io.
   std::string kind;
@@ -37,6 +37,7 @@ struct ViewNode {
   int64_t parameters = 0, flops = 0, bytes = 0;  ///< bytes: of its results
   double us = 0;                                 ///< measured, or estimated from work and traffic
   std::vector<int32_t> records;                  ///< into ViewGraph::records
+  bool inner = false;  ///< in the body of a loop or a branch; the op that runs it has what it costs in all
 };
 
 /// A candidate for fusion, as explain tells it.

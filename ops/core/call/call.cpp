@@ -10,14 +10,7 @@ FOVEA_OP(call) {
         "nodes.")
       .variadic_input("args")
       .required_attr("function", FunctionRef{"f"}, "the function called")
-      .infer([](InferContext& c) {
-        const Graph& f = called_function(c, "function");
-        if (f.inputs.size() != c.in.size())
-          c.fail("function '" + f.name + "' takes " + std::to_string(f.inputs.size()) + " arguments, got " +
-                 std::to_string(c.in.size()));
-        check_arguments(c, f, 0, 0, c.in.size());
-        c.out = result_types(f);
-      })
+      .infer([](InferContext& c) { c.out = result_types(called_with_operands(c, "function")); })
       .sample_error({In{2}}, {{"function", FunctionRef{"absent"}}}, "no function 'absent'");
 }
 

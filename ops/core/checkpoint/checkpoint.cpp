@@ -10,14 +10,7 @@ FOVEA_OP(checkpoint) {
         "(Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost).")
       .variadic_input("args")
       .required_attr("function", FunctionRef{"f"}, "the function called")
-      .infer([](InferContext& c) {
-        const Graph& f = called_function(c, "function");
-        if (f.inputs.size() != c.in.size())
-          c.fail("function '" + f.name + "' takes " + std::to_string(f.inputs.size()) + " arguments, got " +
-                 std::to_string(c.in.size()));
-        check_arguments(c, f, 0, 0, c.in.size());
-        c.out = result_types(f);
-      })
+      .infer([](InferContext& c) { c.out = result_types(called_with_operands(c, "function")); })
       .gradient([](const GradArgs& a) { return function_gradient(a, a.attrs.function("function")); })
       .sample_error({In{2}}, {{"function", FunctionRef{"absent"}}}, "no function 'absent'");
 }

@@ -12,11 +12,7 @@ FOVEA_OP(custom_vjp) {
       .required_attr("function", FunctionRef{"f"}, "the function called")
       .required_attr("backward", FunctionRef{"b"}, "its gradient")
       .infer([](InferContext& c) {
-        const Graph &f = called_function(c, "function"), &b = called_function(c, "backward");
-        if (f.inputs.size() != c.in.size())
-          c.fail("function '" + f.name + "' takes " + std::to_string(f.inputs.size()) + " arguments, got " +
-                 std::to_string(c.in.size()));
-        check_arguments(c, f, 0, 0, c.in.size());
+        const Graph &f = called_with_operands(c, "function"), &b = called_function(c, "backward");
         if (b.inputs.size() != f.inputs.size() + 2 * f.outputs.size())
           c.fail("backward function '" + b.name + "' takes " + std::to_string(b.inputs.size()) +
                  " arguments; it should take the " + std::to_string(f.inputs.size()) + " arguments, " +

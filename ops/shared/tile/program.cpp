@@ -182,7 +182,7 @@ struct Simplify {
   int32_t binary(Instr& in) {
     const Instr a = at(in.a), b = at(in.b);
     if (is_constant(a) && is_constant(b)) return p.add(fold_binary(in, a, b));
-    if (is_commutative(in.code) && in.b < in.a) {
+    if (commutes_bitwise(in.code) && in.b < in.a) {
       std::swap(in.a, in.b);
       return binary(in);
     }

@@ -14,10 +14,14 @@ inline bool is_comparison(Code c) { return c >= Code::less && c <= Code::not_equ
 inline bool is_logical(Code c) {
   return c == Code::logical_not || (c >= Code::logical_and && c <= Code::logical_xor);
 }
-inline bool is_commutative(Code c) {
+/// The operands may change places and every bit stays: of maximum and minimum the first operand's NaN or zero
+/// comes out.
+inline bool commutes_bitwise(Code c) {
   return c == Code::add || c == Code::mul || c == Code::equal || c == Code::not_equal ||
          (c >= Code::logical_and && c <= Code::logical_xor);
 }
+/// The operands may change places and the number stays, as algebra sees it.
+inline bool commutes(Code c) { return commutes_bitwise(c) || c == Code::maximum || c == Code::minimum; }
 
 // Integers wrap around; a division by 0 gives 0.
 inline int64_t wrap(uint64_t x) { return static_cast<int64_t>(x); }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -247,10 +248,11 @@ void ConvPlan::Impl::pack_weights(const ConvArgs& args, ThreadPool& pool) const 
   const auto pack = [&](const std::optional<ConvPrimitive>& primitive, int64_t offset) {
     if (!primitive || primitive->packed_weights_bytes() == 0) return;
     const int64_t step = primitive->packed_weights_bytes() / 4;
-    pool.parallel_for(channel_blocks, [&](int64_t i) {
+    const auto body = [&](int64_t i) {
       const float* from = static_cast<const float*>(args.weights) + i * weights_step();
       primitive->pack_weights(from, at(args, offset) + i * step);
-    });
+    };
+    pool.parallel_for(channel_blocks, std::cref(body));  // a copy of it would be too large for no allocation
   };
   pack(whole, packed_whole);
   pack(rest, packed_rest);
@@ -303,7 +305,7 @@ void ConvPlan::Impl::sum_parts(const ConvArgs& args, ThreadPool& pool) const {
   const auto sum = [&](int64_t offset, void* to, int64_t n) {
     float* total = static_cast<float*>(to);
     constexpr int64_t kGrain = 4096;
-    pool.parallel_for(pieces(n, kGrain), [&](int64_t block) {
+    const auto body = [&](int64_t block) {
       const int64_t begin = block * kGrain, end = std::min(n, begin + kGrain);
       if (image_blocks == 0) return std::fill(total + begin, total + end, 0.0f);
       const float* part = at(args, offset);
@@ -312,7 +314,8 @@ void ConvPlan::Impl::sum_parts(const ConvArgs& args, ThreadPool& pool) const {
         part += n;
         for (int64_t i = begin; i < end; ++i) total[i] += part[i];
       }
-    });
+    };
+    pool.parallel_for(pieces(n, kGrain), std::cref(body));
   };
   sum(parts, args.weights, weights_count());
   if (d.bias) sum(bias_parts, args.bias, d.out_channels);

@@ -146,57 +146,97 @@ int64_t ConvPrimitive::packed_weights_bytes() const {
   return round_up(static_cast<int64_t>(weights_.own.get_size()), 64);
 }
 
+class ConvPrimitive::Lent {
+ public:
+  explicit Lent(const ConvPrimitive& p) : of_(p) {
+    {
+      const std::lock_guard lock(p.mutex_);
+      if (!p.idle_.empty()) {
+        operands_ = std::move(p.idle_.back());
+        p.idle_.pop_back();
+        return;
+      }
+    }
+    operands_ = std::make_unique<Operands>();
+    const auto make = [](const memory::desc& desc) { return memory(desc, engine(), DNNL_MEMORY_NONE); };
+    operands_->input = make(p.input_.own), operands_->input_plain = make(p.input_.plain);
+    operands_->weights = make(p.weights_.own), operands_->weights_plain = make(p.weights_.plain);
+    operands_->output = make(p.output_.own), operands_->output_plain = make(p.output_.plain);
+    if (p.bias_) operands_->bias = make(p.bias_desc_);
+    operands_->scratchpad = make(p.scratchpad_);
+  }
+  ~Lent() {
+    const std::lock_guard lock(of_.mutex_);
+    of_.idle_.push_back(std::move(operands_));
+  }
+  Lent(const Lent&) = delete;
+  Lent& operator=(const Lent&) = delete;
+  Operands* operator->() const { return operands_.get(); }
+
+ private:
+  const ConvPrimitive& of_;
+  std::unique_ptr<Operands> operands_;
+};
+
 void ConvPrimitive::pack_weights(const float* from, float* to) const {
   OneThread one_thread;
   with_typed_errors("packing a convolution's weights", [&] {
-    auto source = memory_at(weights_.plain, from), target = memory_at(weights_.own, to);
-    weights_.reorder.execute(stream(), source, target);
+    const Lent operands(*this);
+    operands->weights_plain.set_data_handle(const_cast<float*>(from));
+    operands->weights.set_data_handle(to);
+    execute(weights_.reorder,
+            {{DNNL_ARG_FROM, operands->weights_plain.get()}, {DNNL_ARG_TO, operands->weights.get()}});
   });
 }
 
 void ConvPrimitive::run(float* input, float* weights, float* output, float* bias) const {
   OneThread one_thread;
   char* scratch = thread_scratch(scratch_bytes_);
-  const auto outside = [](const Way& way, float* data) { return memory_at(way.plain, data); };
-  const auto inside = [&](const Way& way, float* data) {
-    return memory_at(way.own, way.needed ? static_cast<void*>(scratch + way.offset) : data);
-  };
   with_typed_errors("running a convolution", [&] {
+    const Lent operands(*this);
     const bool gradient_of_weights = pass_ == ConvPass::BackwardWeights;
-    memory in = inside(input_, input), out = inside(output_, output);
-    memory w = gradient_of_weights ? inside(weights_, weights) : memory_at(weights_.own, weights);
-    memory in_plain = outside(input_, input), out_plain = outside(output_, output);
-    const auto enter = [&](const Way& way, memory& plain, memory& own) {
-      if (way.needed) way.reorder.execute(stream(), plain, own);
+    const auto point = [&](const Way& way, memory& own, memory& plain, float* data) {
+      if (way.needed) plain.set_data_handle(data);
+      own.set_data_handle(way.needed ? static_cast<void*>(scratch + way.offset) : data);
     };
-    const auto leave = [&](const Way& way, memory& own, memory& plain) {
-      if (way.needed) way.reorder.execute(stream(), own, plain);
+    const auto enter = [&](const Way& way, const memory& plain, const memory& own) {
+      if (way.needed) execute(way.reorder, {{DNNL_ARG_FROM, plain.get()}, {DNNL_ARG_TO, own.get()}});
     };
-    const memory pad = memory_at(scratchpad_, scratch + scratchpad_offset_);
+    const auto leave = [&](const Way& way, const memory& own, const memory& plain) {
+      enter(way, own, plain);
+    };
+    point(input_, operands->input, operands->input_plain, input);
+    point(output_, operands->output, operands->output_plain, output);
+    if (gradient_of_weights)
+      point(weights_, operands->weights, operands->weights_plain, weights);
+    else
+      operands->weights.set_data_handle(weights);
+    operands->scratchpad.set_data_handle(scratch + scratchpad_offset_);
+    const dnnl_memory_t in = operands->input.get(), w = operands->weights.get(), out = operands->output.get(),
+                        pad = operands->scratchpad.get();
     if (pass_ == ConvPass::Forward) {
-      enter(input_, in_plain, in);
-      primitive_.execute(
-          stream(),
-          {{DNNL_ARG_SRC, in}, {DNNL_ARG_WEIGHTS, w}, {DNNL_ARG_DST, out}, {DNNL_ARG_SCRATCHPAD, pad}});
-      leave(output_, out, out_plain);
+      enter(input_, operands->input_plain, operands->input);
+      execute(primitive_,
+              {{DNNL_ARG_SRC, in}, {DNNL_ARG_WEIGHTS, w}, {DNNL_ARG_DST, out}, {DNNL_ARG_SCRATCHPAD, pad}});
+      leave(output_, operands->output, operands->output_plain);
     } else if (pass_ == ConvPass::BackwardData) {
-      enter(output_, out_plain, out);
-      primitive_.execute(stream(), {{DNNL_ARG_DIFF_DST, out},
-                                    {DNNL_ARG_WEIGHTS, w},
-                                    {DNNL_ARG_DIFF_SRC, in},
-                                    {DNNL_ARG_SCRATCHPAD, pad}});
-      leave(input_, in, in_plain);
+      enter(output_, operands->output_plain, operands->output);
+      execute(primitive_, {{DNNL_ARG_DIFF_DST, out},
+                           {DNNL_ARG_WEIGHTS, w},
+                           {DNNL_ARG_DIFF_SRC, in},
+                           {DNNL_ARG_SCRATCHPAD, pad}});
+      leave(input_, operands->input, operands->input_plain);
     } else {
-      enter(input_, in_plain, in);
-      enter(output_, out_plain, out);
-      std::unordered_map<int, memory> operands{{DNNL_ARG_SRC, in},
-                                               {DNNL_ARG_DIFF_DST, out},
-                                               {DNNL_ARG_DIFF_WEIGHTS, w},
-                                               {DNNL_ARG_SCRATCHPAD, pad}};
-      if (bias_) operands.emplace(DNNL_ARG_DIFF_BIAS, memory_at(bias_desc_, bias));
-      primitive_.execute(stream(), operands);
-      memory w_plain = outside(weights_, weights);
-      leave(weights_, w, w_plain);
+      enter(input_, operands->input_plain, operands->input);
+      enter(output_, operands->output_plain, operands->output);
+      if (bias_) operands->bias.set_data_handle(bias);
+      const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, in},
+                                      {DNNL_ARG_DIFF_DST, out},
+                                      {DNNL_ARG_DIFF_WEIGHTS, w},
+                                      {DNNL_ARG_SCRATCHPAD, pad},
+                                      {DNNL_ARG_DIFF_BIAS, bias_ ? operands->bias.get() : nullptr}};
+      execute(primitive_, args, bias_ ? 5 : 4);
+      leave(weights_, operands->weights, operands->weights_plain);
     }
   });
 }

@@ -3,6 +3,9 @@
 #pragma once
 
 #include <dnnl.hpp>
+#include <memory>
+#include <mutex>
+#include <vector>
 
 #include "framework/backend/cpu/onednn/conv.h"
 
@@ -33,6 +36,12 @@ class ConvPrimitive {
     dnnl::reorder reorder;
     int64_t offset = 0;  // into the thread's scratch memory
   };
+  // oneDNN's handles of all operands: made once for as many threads as run at the same time, and pointed at
+  // the data of a block.
+  struct Operands {
+    dnnl::memory input, weights, output, input_plain, weights_plain, output_plain, bias, scratchpad;
+  };
+  class Lent;  // operands of the set, for one call
   void choose(const ConvDesc& desc, ConvBlock block);
   void connect(Way& way, const dnnl::memory::desc& own, bool into_own);
   int64_t place(const dnnl::memory::desc& desc);
@@ -43,6 +52,8 @@ class ConvPrimitive {
   Way input_, weights_, output_;
   dnnl::memory::desc bias_desc_, scratchpad_;
   int64_t scratchpad_offset_ = 0, scratch_bytes_ = 0;
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<Operands>> idle_;
 };
 
 }  // namespace fovea::onednn

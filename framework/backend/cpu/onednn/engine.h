@@ -2,6 +2,7 @@
 #pragma once
 
 #include <dnnl.hpp>
+#include <initializer_list>
 #include <new>
 #include <string>
 
@@ -21,9 +22,14 @@ inline dnnl::stream& stream() {
   return mine;
 }
 
-/// A memory object on `data`, which oneDNN reads or writes but does not own.
-inline dnnl::memory memory_at(const dnnl::memory::desc& desc, const void* data) {
-  return dnnl::memory(desc, engine(), const_cast<void*>(data));
+/// Runs a primitive. The C++ interface would make a map of the operands first, on the heap.
+inline void execute(const dnnl::primitive& primitive, const dnnl_exec_arg_t* args, size_t count) {
+  dnnl::error::wrap_c_api(
+      dnnl_primitive_execute(primitive.get(), stream().get(), static_cast<int>(count), args),
+      "could not execute a primitive");
+}
+inline void execute(const dnnl::primitive& primitive, std::initializer_list<dnnl_exec_arg_t> args) {
+  execute(primitive, args.begin(), args.size());
 }
 
 /// Attributes of every primitive: scratch memory is ours, since Debian's build would tie it to the creating

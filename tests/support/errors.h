@@ -1,0 +1,29 @@
+// The texts of errors.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "framework/base/error.h"
+
+namespace fovea::test {
+
+/// What f() throws, with its kind in front; "" where it throws nothing.
+template <class F>
+std::string error_of(F&& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+inline void expect_has(const std::string& text, const std::string& part, int line) {
+  EXPECT_NE(text.find(part), std::string::npos)
+      << "line " << line << ": \"" << text << "\" holds no \"" << part << '"';
+}
+#define EXPECT_HAS(text, part) fovea::test::expect_has(text, part, __LINE__)
+
+}  // namespace fovea::test
