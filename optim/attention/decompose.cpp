@@ -200,6 +200,7 @@ class Decomposer {
     const Role r = view_.role(i.ref.value);
     const bool to_values = view_.weighted(i.ref.value) && p.contraction.node < 0 && i.sign > 0;
     if (!view_.tainted(i.ref.value) && !to_values) {
+      if (i.sign < 0 && summed_by_product(i, p, depth)) return;
       p.factors.push_back({Factor::What::plain, i.ref, i.sign});
       return;
     }
@@ -261,6 +262,15 @@ class Decomposer {
         break;
       default:
         if (contract(i, p, open)) return;
+        if (i.sign < 0 && summed_by_product(i, p, depth)) return;
+        if (node(i).op->name() == "pow" && view_.number(node(i).inputs[1]) == -1.0) {
+          open.push_back({input(i), -i.sign, false});
+          return;
+        }
+        if (node(i).op->name() == "sigmoid" && i.sign > 0 && depth < kDeepest) {
+          logistic(i, p, open, depth);
+          return;
+        }
         // exp(x) is its own absolute value.
         if (node(i).op->name() == "abs" && is_positive(node(i).inputs[0])) {
           open.push_back({input(i), i.sign, false});
@@ -269,6 +279,20 @@ class Decomposer {
         break;
     }
     p.blocked = i.ref.value.node;
+  }
+
+  // sigmoid(x) = exp(x) / (exp(x) + 1).
+  void logistic(const Item& i, Product& p, std::vector<Item>& open, int depth) {
+    auto sum = std::make_shared<Denominator>();
+    sum->node = i.ref.value.node;
+    Addend a;
+    a.node = i.ref.value.node;
+    a.product = run_exponent(input(i), depth + 1);
+    sum->addends.push_back(std::move(a));
+    sum->addends.emplace_back();  // 1
+    sum->addends.back().node = i.ref.value.node;
+    p.sums.emplace_back(std::move(sum), -1);
+    open.push_back({input(i), 1, true});
   }
 
   // The product with the values: once, and on the way to the probabilities.
@@ -289,6 +313,40 @@ class Decomposer {
     return true;
   }
 
+  // A product with ones is a sum.
+  bool summed_by_product(const Item& i, Product& p, int depth) {
+    if (depth >= kDeepest || (!view_.tainted(i.ref.value) && !view_.weighted(i.ref.value))) return false;
+    const auto c = contraction_at(view_, table_, behind(i.ref));
+    if (!c || view_.role(c->node) == Role::sum) return false;
+    for (const auto& [e, ones] : {std::pair(&c->a, &c->b), std::pair(&c->b, &c->a)}) {
+      if (!view_.tainted(e->value) || !reads_ones(*ones)) continue;
+      auto sum = std::make_shared<Denominator>();
+      sum->node = c->node;
+      Addend a;
+      a.node = c->node;
+      a.over = c->reduced;
+      a.product = run(*e, depth + 1);
+      add_sum(*sum, std::move(a));
+      p.sums.emplace_back(std::move(sum), i.sign);
+      return true;
+    }
+    return false;
+  }
+  // True where all that is read is 1, perhaps a column of ones beside others.
+  bool reads_ones(Ref ref) {
+    for (int steps = 0; steps < kDeepest; ++steps) {
+      const auto n = view_.number(ref.value);
+      if (n) return *n == 1;
+      ref = behind(std::move(ref));
+      if (view_.role(ref.value) != Role::concat) break;
+      auto part = part_of(ref);
+      if (!part) return false;
+      ref = std::move(*part);
+    }
+    const auto n = view_.number(ref.value);
+    return n && *n == 1;
+  }
+
   bool is_positive(Value v) const {
     v = unwrapped(v);
     const Role r = view_.role(v);
@@ -302,6 +360,10 @@ class Decomposer {
   // where(c, x, 0), where(isnan(x), 0, x), where(sum == 0, 1, sum).
   bool guarded(const Item& i, Product& p, std::vector<Item>& open, int depth) {
     const Node& n = node(i);
+    if (never_holds(n.inputs[0])) {
+      open.push_back({input(i, 2), i.sign, false});
+      return true;
+    }
     const bool zero_else = is_zero(n.inputs[2]), zero_then = is_zero(n.inputs[1]);
     if (i.sign > 0 && zero_else != zero_then) {
       const size_t kept = zero_else ? 1 : 2;
@@ -314,6 +376,41 @@ class Decomposer {
       return true;
     }
     return denominator(i, p, depth);
+  }
+  // Conditions that ask whether a probability is infinite, as guards for any number do.
+  bool never_holds(Value condition) const {
+    std::vector<Value> open{condition};
+    for (size_t steps = 0; !open.empty() && steps < kMostItems; ++steps) {
+      Value v = open.back();
+      open.pop_back();
+      while (view_.role(v) == Role::same || view_.role(v) == Role::cast) v = view_.node(v).inputs[0];
+      const Node& n = view_.node(v);
+      const std::string& name = n.op->name();
+      if (name == "logical_and") {
+        open.insert(open.end(), {n.inputs[0], n.inputs[1]});
+      } else if (name == "is_inf" && is_finite(n.inputs[0])) {
+        return true;
+      } else if (name == "equal") {
+        for (size_t k : {size_t{0}, size_t{1}}) {
+          const auto bound = view_.number(n.inputs[k]);
+          if (bound && std::isinf(*bound) && is_finite(n.inputs[1 - k])) return true;
+        }
+      }
+    }
+    return false;
+  }
+  // A probability, or NaN; perhaps with a number in the place of some.
+  bool is_finite(Value v) const {
+    for (int steps = 0; steps < kDeepest; ++steps) {
+      v = unwrapped(v);
+      if (view_.role(v) != Role::where) return view_.role(v) == Role::softmax;
+      const Node& n = view_.node(v);
+      const size_t kept = view_.number(n.inputs[1]) ? 2 : 1;
+      const auto other = view_.number(n.inputs[3 - kept]);
+      if (!other || !std::isfinite(*other)) return false;
+      v = n.inputs[kept];
+    }
+    return false;
   }
   // True where the condition says that x is NaN (`nan`), or that it is not.
   bool tests_nan(Ref condition, const Ref& x, bool nan) {

@@ -1,7 +1,14 @@
 #include "optim/attention/distribute.h"
 
+#include <algorithm>
+
 #include "graph/build/inline.h"
 #include "ops/composite/einsum/einsum.h"
+#include "ops/core/broadcast_to/broadcast_to.h"
+#include "ops/core/concat/concat.h"
+#include "ops/core/full/full.h"
+#include "ops/core/matmul/matmul.h"
+#include "ops/core/mul/mul.h"
 
 namespace fovea::match {
 namespace {
@@ -10,7 +17,7 @@ bool is_wide_einsum(const View& view, NodeId id) {
   return view.role(id) == Role::einsum && view.graph.nodes[static_cast<size_t>(id)].inputs.size() > 2;
 }
 
-// The operand of a product that is a sum with a tainted side, or -1. Both sides must have the sum's shape.
+// The operand of a product that is a sum with a tainted side of its shape, or -1.
 int sum_operand(const View& view, NodeId id) {
   const Node& n = view.graph.nodes[static_cast<size_t>(id)];
   const Role r = view.role(id);
@@ -20,7 +27,8 @@ int sum_operand(const View& view, NodeId id) {
     const Role s = view.role(v);
     if ((s != Role::add && s != Role::sub) || !view.tainted(v)) continue;
     const Node& sum = view.node(v);
-    if (view.shape(sum.inputs[0]) == view.shape(v) && view.shape(sum.inputs[1]) == view.shape(v)) return k;
+    for (const Value& part : sum.inputs)
+      if (view.tainted(part) && view.shape(part) == view.shape(v)) return k;
   }
   return -1;
 }
@@ -64,13 +72,109 @@ std::vector<Tensor> split(Builder& builder, const Node& node, const std::vector<
   const Node& sum = builder.graph().nodes[static_cast<size_t>(in[static_cast<size_t>(k)].value().node)];
   const Value left = sum.inputs[0], right = sum.inputs[1];
   const std::string op = sum.op->name();
+  const Shape& whole = sum.outputs[0].shape;
   const auto product = [&](Value part) {
     std::vector<Tensor> operands = in;
-    operands[static_cast<size_t>(k)] = builder.tensor(part);
+    Tensor x = builder.tensor(part);
+    if (x.shape() != whole) x = broadcast_to(x, whole);
+    operands[static_cast<size_t>(k)] = x;
     return apply1(node.op->name(), operands, node.attrs, node.source);
   };
   const Tensor a = product(left), b = product(right);
   return {apply1(op, {a, b}, {}, node.source)};
+}
+
+// The axis along which a tensor that goes into a softmax is padded by a number, or -1.
+int64_t padded_axis(const View& view, NodeId id) {
+  const Node& n = view.graph.nodes[static_cast<size_t>(id)];
+  if (n.op->name() != "pad" || !is_floating(n.outputs[0].dtype)) return -1;
+  const std::vector<NodeId>& uses = view.uses(id);
+  const bool to_softmax = std::any_of(uses.begin(), uses.end(), [&](NodeId use) {
+    const Role r = view.role(use);
+    return r == Role::softmax || r == Role::log_softmax || r == Role::logsumexp || r == Role::exp ||
+           r == Role::max;
+  });
+  const Shape &low = n.attrs.shape("low"), &high = n.attrs.shape("high");
+  int64_t axis = -1;
+  for (size_t d = 0; to_softmax && d < low.size(); ++d) {
+    if (low[d] == Dim(0) && high[d] == Dim(0)) continue;
+    const bool grows = low[d].is_const() && high[d].is_const() && low[d].value() >= 0 && high[d].value() >= 0;
+    if (axis >= 0 || !grows) return -1;
+    axis = static_cast<int64_t>(d);
+  }
+  const Ints& interior = n.attrs.ints("interior");
+  const bool plain = std::all_of(interior.begin(), interior.end(), [](int64_t k) { return k == 0; });
+  return plain ? axis : -1;
+}
+
+std::vector<Tensor> padded(const Node& node, const Tensor& x, int64_t axis) {
+  std::vector<Tensor> parts;
+  const auto fill = [&](const Dim& size) {
+    if (size == Dim(0)) return;
+    Shape shape = x.shape();
+    shape[static_cast<size_t>(axis)] = size;
+    parts.push_back(full(shape, node.attrs.number("value"), x.dtype(), node.source));
+  };
+  fill(node.attrs.shape("low")[static_cast<size_t>(axis)]);
+  parts.push_back(x);
+  fill(node.attrs.shape("high")[static_cast<size_t>(axis)]);
+  return {concat(parts, axis, node.source)};
+}
+
+// A product of one tensor with another, perhaps times a number.
+struct Scaled {
+  NodeId product = -1;
+  double by = 1;
+};
+Scaled scaled_product(const View& view, Value v) {
+  Scaled out;
+  const Role r = view.role(v);
+  if (r == Role::mul || r == Role::div) {
+    const auto by = view.number(view.node(v).inputs[1]);
+    if (!by) return out;
+    out.by = r == Role::mul ? *by : 1 / *by;
+    v = view.node(v).inputs[0];
+  }
+  if (view.role(v) == Role::matmul) out.product = v.node;
+  return out;
+}
+
+// Products of the same queries with several keys, side by side.
+bool joins_products(const View& view, NodeId id) {
+  const Node& n = view.graph.nodes[static_cast<size_t>(id)];
+  if (view.role(id) != Role::concat || !is_floating(n.outputs[0].dtype)) return false;
+  const Shape& out = n.outputs[0].shape;
+  if (n.inputs.size() < 2 || out.size() < 2 ||
+      n.attrs.integer("axis") != static_cast<int64_t>(out.size()) - 1)
+    return false;
+  const Scaled first = scaled_product(view, n.inputs[0]);
+  return first.product >= 0 && std::all_of(n.inputs.begin() + 1, n.inputs.end(), [&](Value v) {
+           const Scaled other = scaled_product(view, v);
+           if (other.product < 0 || other.by != first.by) return false;
+           const Node& a = view.graph.nodes[static_cast<size_t>(first.product)];
+           const Node& b = view.graph.nodes[static_cast<size_t>(other.product)];
+           return view.canonical(a.inputs[0]) == view.canonical(b.inputs[0]) &&
+                  view.shape(b.inputs[1]).size() >= 2 &&
+                  view.shape(a.inputs[1]).size() == view.shape(b.inputs[1]).size();
+         });
+}
+
+std::vector<Tensor> joined(const View& view, Builder& builder, const Node& node,
+                           const std::vector<Tensor>& in) {
+  const double by = scaled_product(view, node.inputs[0]).by;
+  std::vector<Tensor> keys;
+  Tensor queries;
+  for (size_t i = 0; i < in.size(); ++i) {
+    // The copies have the operands of the product at the same places.
+    const Node* copy = &builder.graph().nodes[static_cast<size_t>(in[i].value().node)];
+    const Role r = view.role(node.inputs[i]);
+    if (r == Role::mul || r == Role::div)
+      copy = &builder.graph().nodes[static_cast<size_t>(copy->inputs[0].node)];
+    if (i == 0) queries = builder.tensor(copy->inputs[0]);
+    keys.push_back(builder.tensor(copy->inputs[1]));
+  }
+  const Tensor scores = matmul(queries, concat(keys, -1, node.source));
+  return {by == 1 ? scores : scores * by};
 }
 
 }  // namespace
@@ -78,7 +182,9 @@ std::vector<Tensor> split(Builder& builder, const Node& node, const std::vector<
 std::shared_ptr<Graph> distributed(const View& view, PassContext& context) {
   const auto count = static_cast<NodeId>(view.graph.nodes.size());
   bool any = false;
-  for (NodeId id = 0; id < count && !any; ++id) any = is_wide_einsum(view, id) || sum_operand(view, id) >= 0;
+  for (NodeId id = 0; id < count && !any; ++id)
+    any = is_wide_einsum(view, id) || sum_operand(view, id) >= 0 || padded_axis(view, id) >= 0 ||
+          joins_products(view, id);
   if (!any) return nullptr;
   const auto builder = Builder::make(context.module, view.graph.name);
   const TraceScope trace(builder);
@@ -91,6 +197,8 @@ std::shared_ptr<Graph> distributed(const View& view, PassContext& context) {
   const auto replace = [&](const Node& node, const std::vector<Tensor>& in) -> std::vector<Tensor> {
     const auto id = static_cast<NodeId>(&node - view.graph.nodes.data());
     if (is_wide_einsum(view, id)) return narrowed(node, in);
+    if (const int64_t axis = padded_axis(view, id); axis >= 0) return padded(node, in[0], axis);
+    if (joins_products(view, id)) return joined(view, *builder, node, in);
     const int k = sum_operand(view, id);
     return k < 0 ? std::vector<Tensor>{} : split(*builder, node, in, k);
   };

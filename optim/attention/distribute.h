@@ -1,5 +1,6 @@
 // Another way to write a graph in which more attention may be seen: sums of probabilities times values as
-// sums of products, einsums of many operands as products of two.
+// sums of products, einsums of many operands as products of two, scores side by side as scores of keys side
+// by side, padding as a part of a concatenation.
 #pragma once
 
 #include "optim/attention/view.h"

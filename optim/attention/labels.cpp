@@ -163,6 +163,43 @@ void keep_single_labels(const LabelTable& table, const Shape& in, const Shape& o
   }
 }
 
+bool all_whole(const LabelTable& table, const Shape& out, const std::vector<size_t>& to, size_t first,
+               size_t last, const Layout& layout) {
+  for (size_t d = first; d < last; ++d)
+    if (!whole_axis(table, layout[to[d]], out[to[d]])) return false;
+  return true;
+}
+
+// The map of one axis that a reshape splits into `out[to[first..last)]`, of which parts are read: heads 2 g +
+// 1 are start 1, step 2. Nothing where its steps are no mixed radix number.
+std::optional<AxisMap> merged(const LabelTable& table, const Shape& out, const std::vector<size_t>& to,
+                              size_t first, size_t last, const Layout& layout) {
+  AxisMap map;
+  Dim stride = 1;
+  std::optional<int64_t> next;  // the step that the next label must have
+  for (size_t d = last; d-- > first;) {
+    const AxisMap& m = layout[to[d]];
+    if (!stride.is_const()) return std::nullopt;
+    map.start = map.start + m.start * stride;
+    const Dim size = table.size(m.labels);
+    if (size != Dim(1)) {
+      int64_t step = 0, after = 0;
+      if (__builtin_mul_overflow(m.step, stride.value(), &step) || (next && step != *next))
+        return std::nullopt;
+      if (!next) map.step = step;
+      map.labels.insert(map.labels.begin(), m.labels.begin(), m.labels.end());
+      if (!size.is_const())
+        next = 0;  // only the outermost label may have any size
+      else if (__builtin_mul_overflow(step, size.value(), &after))
+        return std::nullopt;
+      else
+        next = after;
+    }
+    stride = stride * out[to[d]];
+  }
+  return map;
+}
+
 }  // namespace
 
 std::optional<Layout> before_reshape(LabelTable& table, const Shape& in, const Shape& out, Layout layout) {
@@ -185,6 +222,10 @@ std::optional<Layout> before_reshape(LabelTable& table, const Shape& in, const S
     }
     if (i_end == i + 1 && o_end == o + 1) {
       before[from[i]] = layout[to[o]];
+    } else if (i_end == i + 1 && !all_whole(table, out, to, o, o_end, layout)) {
+      auto map = merged(table, out, to, o, o_end, layout);
+      if (!map) return std::nullopt;
+      before[from[i]] = std::move(*map);
     } else {
       Labels labels;
       for (size_t d = o; d < o_end; ++d) {

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "optim/attention/empty_rows.h"
+
 namespace fovea::match {
 namespace {
 
@@ -19,6 +21,9 @@ class Matcher {
     r_->root = {root, fresh_layout(table_, view_.shape(root))};
     Product product = decompose(view_, table_, r_->root, side);
     if (product.contraction.node < 0) return;
+    // A sum of probabilities and other numbers.
+    if (!product.has_exponential && product.blocked < 0 && !product.sums.empty())
+      product.blocked = product.sums[0].first->node;
     if (!product.has_exponential && product.blocked < 0) return;
     if (!product.has_exponential) {
       blocked(product);
@@ -136,7 +141,7 @@ class Matcher {
                     "exp(scores) / sum(exp(scores)) over the keys");
     // exp(f) w = exp(f + log w); a weight of 0 masks.
     if (weight_ >= 0) f = weighted(f, e_.binary(Code::add, weight_, e_.constant(p_.epsilon)));
-    r_->score = f;
+    r_->score = as_read_ = f;
     return true;
   }
 
@@ -183,7 +188,12 @@ class Matcher {
       const Labels labels = read_by(f.ref);
       const bool row = !contains_any(labels, table_.resolve(keys_));
       if (row && (f.what == Factor::What::keep || f.what == Factor::What::drop)) {
-        r_->row_masks.push_back(f);
+        if (asks_for_empty_rows(view_, table_, e_, reader, as_read_, keys_, f.ref,
+                                f.what == Factor::What::drop)) {
+          if (r_->guard == "none") r_->guard = "empty";
+        } else {
+          r_->row_masks.push_back(f);
+        }
         continue;
       }
       const auto x = read_factor(reader, f, masks);
@@ -389,6 +399,7 @@ class Matcher {
   std::vector<Term> exponent_;
   Probability p_;
   int32_t weight_ = -1;
+  int32_t as_read_ = -1;  // the score before products were chosen
 };
 
 }  // namespace

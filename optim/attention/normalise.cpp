@@ -80,11 +80,28 @@ class Normaliser {
                   "exp(scores) / sum(exp(scores)) over the keys");
   }
 
+  // A multiple of a sum is the sum of multiples: where no other addend is a sum, that one is.
+  static void distribute(Denominator& d) {
+    const auto is_sum = [](const Addend& a) { return !a.over.empty(); };
+    if (std::any_of(d.addends.begin(), d.addends.end(), is_sum)) return;
+    for (Addend& a : d.addends) {
+      if (a.product.sums.size() != 1 || a.product.sums[0].second != 1) continue;
+      const auto inner = a.product.sums[0].first;
+      if (inner->addends.size() != 1 || inner->floor > 0 || inner->zero_guard) continue;
+      a.product.sums.clear();
+      multiply(a.product, inner->addends[0].product, 1);
+      a.product.has_exponential = true;
+      a.over = inner->addends[0].over;
+      return;
+    }
+  }
+
   // Free factors of a sum stand before it.
   bool pull_out() {
     for (size_t k = 0; k < p_.sums.size(); ++k) {
       if (p_.sums.size() > 16) return refuse_sum(p_.sums[k].first->node);
       const auto sum = p_.sums[k].first;
+      distribute(*sum);
       const int sign = p_.sums[k].second;
       const auto main = std::find_if(sum->addends.begin(), sum->addends.end(),
                                      [](const Addend& a) { return !a.over.empty(); });

@@ -45,7 +45,9 @@ class Search {
   // Tries the contraction itself and what divides it further down; both operands may be probabilities.
   void visit(NodeId id) {
     const Node& n = view_.graph.nodes[static_cast<size_t>(id)];
-    if (std::none_of(n.inputs.begin(), n.inputs.end(), [&](Value v) { return view_.tainted(v); })) return;
+    if (!divides_itself(id) &&
+        std::none_of(n.inputs.begin(), n.inputs.end(), [&](Value v) { return view_.tainted(v); }))
+      return;
     Verdict best;
     Value at{id, 0};
     for (int steps = 0; steps < kMostSteps; ++steps) {
@@ -69,6 +71,12 @@ class Search {
       softmaxes_.insert(best.softmax);
     }
     verdicts_.push_back(std::move(best));
+  }
+
+  // Columns of one product divided by another column of it.
+  bool divides_itself(NodeId id) const {
+    const Node& n = view_.graph.nodes[static_cast<size_t>(id)];
+    return view_.role(id) == Role::div && view_.weighted(n.inputs[0]) && view_.weighted(n.inputs[1]);
   }
 
   // The next node on the way down, where there is but one that only divides, scales or moves.
@@ -97,7 +105,7 @@ class Search {
   void run() {
     const auto count = static_cast<NodeId>(view_.graph.nodes.size());
     for (NodeId id = 0; id < count; ++id)
-      if (is_contraction(view_.role(id))) visit(id);
+      if (is_contraction(view_.role(id)) || divides_itself(id)) visit(id);
     // An exponential that is part of a fused one elsewhere says nothing of its own.
     std::erase_if(verdicts_, [this](const Verdict& v) {
       return !v.region && v.why.reason == Reason::denominator && softmaxes_.count(v.softmax);

@@ -92,6 +92,7 @@ bool passes_weight(Role r) {
     case Role::reshape:
     case Role::permute:
     case Role::broadcast:
+    case Role::slice:
     case Role::same:
     case Role::cast:
     case Role::mul:

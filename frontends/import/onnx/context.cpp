@@ -207,6 +207,16 @@ void Context::set_known(size_t output, Known value) {
   if (output < state_.known.size()) state_.known[output] = std::move(value);
 }
 
+const std::vector<Tensor>& Context::sequence(size_t i) const {
+  if (!has(i)) invalid("it has no input " + std::to_string(i));
+  if (!state_.inputs[i]->sequence) invalid("its input " + std::to_string(i) + " is no sequence");
+  return *state_.inputs[i]->sequence;
+}
+void Context::set_sequence(size_t output, std::vector<Tensor> parts) {
+  if (output < state_.sequences.size())
+    state_.sequences[output] = std::make_shared<const std::vector<Tensor>>(std::move(parts));
+}
+
 std::vector<Tensor> Context::subgraph(std::string_view name) {
   const auto* a = typed(*this, state_, name, AttributeProto::GRAPH);
   if (!a || !a->has_g()) missing(*this, name);

@@ -105,6 +105,12 @@ class Context {
   // Outputs that are known integers: a converter may return an undefined Tensor for them.
   void set_known(size_t output, Known value);
 
+  // Lists of tensors, which exist only while the model is read.
+  /// Operand i, a sequence.
+  const std::vector<Tensor>& sequence(size_t i) const;
+  /// Output `output` is a sequence: a converter returns an undefined Tensor for it.
+  void set_sequence(size_t output, std::vector<Tensor> parts);
+
   /// Attribute `name`, a subgraph, converted here: the values of its outputs. (If.)
   std::vector<Tensor> subgraph(std::string_view name);
 

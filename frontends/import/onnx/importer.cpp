@@ -255,7 +255,7 @@ void Importer::add_inputs(Scope& scope) {
     std::string name;
     const TensorType type = input_type(info, name);
     names.insert(name);
-    if (!scope.items.emplace(name, Item{builder_->input(name, type), {}, nullptr}).second)
+    if (!scope.items.emplace(name, Item{builder_->input(name, type), {}, nullptr, nullptr}).second)
       fail(ErrorKind::InvalidArgument, "\"" + file_.path() + "\": two inputs are named '" + name + "'");
     const auto by_name = options_.values.find(name);
     const auto by_position = options_.positional_values.find(names.size() - 1);
@@ -297,6 +297,7 @@ void Importer::add_outputs(Scope& scope) {
 
 const Tensor& Importer::tensor_of(Item& item) {
   if (item.tensor.defined()) return item.tensor;
+  if (item.sequence) fail(ErrorKind::Unsupported, "a sequence of tensors stands where a tensor is needed");
   if (item.initializer) {
     item.tensor = file_.read(*item.initializer, "initializer '" + item.initializer->name() + "'");
     item.initializer = nullptr;
@@ -354,7 +355,8 @@ void Importer::convert_node(const onnx_file::NodeProto& node, Scope& scope, int 
       const std::string& output = node.output(i);
       if (output.empty()) continue;
       const auto at = static_cast<size_t>(i);
-      if (at >= results.size() || (!results[at].tensor.defined() && !results[at].known))
+      if (at >= results.size() ||
+          (!results[at].tensor.defined() && !results[at].known && !results[at].sequence))
         fail(ErrorKind::Unsupported, "node '" + name + "' (" + node.op_type() + "): its output " +
                                          std::to_string(i) + " is not supported");
       if (!scope.items.emplace(output, std::move(results[at])).second)
@@ -408,13 +410,14 @@ bool Importer::inline_function(const onnx_file::NodeProto& node, Scope& scope, c
 
 std::vector<Item> Importer::run_converter(const onnx_file::NodeProto& node, Scope& scope,
                                           const std::string& name, int64_t opset) {
-  NodeState state{*this, scope, node, name, opset, {}, {}};
+  NodeState state{*this, scope, node, name, opset, {}, {}, {}};
   for (const std::string& input : node.input()) {
     state.inputs.push_back(input.empty() ? nullptr : scope.find(input));
     if (!input.empty() && !state.inputs.back())
       fail(ErrorKind::InvalidArgument, "no node before it makes its input '" + input + "'");
   }
   state.known.resize(static_cast<size_t>(node.output_size()));
+  state.sequences.resize(state.known.size());
   const bool at_once = runs_at_once(node.op_type(), state.inputs);
   // Inside a branch that is being traced, that trace goes on.
   const std::shared_ptr<Builder> recording =
@@ -450,6 +453,7 @@ std::vector<Item> Importer::run_converter(const onnx_file::NodeProto& node, Scop
   for (size_t i = 0; i < out.size(); ++i) {
     if (i < tensors.size()) out[i].tensor = std::move(tensors[i]);
     if (state.known[i]) out[i].known = std::move(state.known[i]);
+    out[i].sequence = std::move(state.sequences[i]);
   }
   return out;
 }

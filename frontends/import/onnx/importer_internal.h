@@ -21,6 +21,7 @@ struct Item {
   Tensor tensor;
   std::optional<Known> known;
   const onnx_file::TensorProto* initializer = nullptr;  ///< not yet read
+  std::shared_ptr<const std::vector<Tensor>> sequence;  ///< a list of tensors, which is no tensor itself
 };
 
 /// Versions of operator sets by domain.
@@ -94,6 +95,7 @@ struct NodeState {
   int64_t opset;
   std::vector<Item*> inputs;  ///< nullptr: left out
   std::vector<std::optional<Known>> known;
+  std::vector<std::shared_ptr<const std::vector<Tensor>>> sequences;
 };
 
 /// The attribute of this name: the node's own or, where it refers to one, that of the enclosing call.

@@ -77,6 +77,8 @@ Folded pointwise(const std::vector<Known>& in, DType dtype, F&& f) {
 
 // The sign of a - b where all sizes, which are not negative, agree on it: -1, 0 or 1.
 std::optional<int> order(const Dim& a, const Dim& b) {
+  // Numbers may be as far apart as int64 allows: -inf cast to an integer is one of them.
+  if (a.is_const() && b.is_const()) return a.value() < b.value() ? -1 : a.value() > b.value();
   const Dim difference = a - b;
   if (difference.is_const()) return difference.value() < 0 ? -1 : difference.value() > 0;
   if (a.is_symbol() && b.is_const() && b.value() < 0) return 1;
@@ -343,10 +345,26 @@ FoldFn binary(F) {
   };
 }
 
+// Sums and products; what leaves int64 is left to the tensor operations, which wrap around.
+std::optional<Dim> sum(const Dim& a, const Dim& b) {
+  int64_t n = 0;
+  if (a.is_const() && b.is_const() && __builtin_add_overflow(a.value(), b.value(), &n)) return {};
+  return a + b;
+}
+std::optional<Dim> difference(const Dim& a, const Dim& b) {
+  int64_t n = 0;
+  if (a.is_const() && b.is_const() && __builtin_sub_overflow(a.value(), b.value(), &n)) return {};
+  return a - b;
+}
+std::optional<Dim> multiple(const Dim& a, const Dim& b) {
+  int64_t n = 0;
+  if (a.is_const() && b.is_const() && __builtin_mul_overflow(a.value(), b.value(), &n)) return {};
+  return a * b;
+}
 std::optional<Dim> quotient(const Dim& a, const Dim& b) {
   if (b == Dim(0)) return {};
   if (!a.is_const() || !b.is_const()) return floor_div(a, b);  // sizes: floor and truncation agree
-  if (b.value() == -1) return Dim(0) - a;
+  if (b.value() == -1) return difference(0, a);
   return Dim(a.value() / b.value());
 }
 std::optional<Dim> remainder(const Dim& a, const Dim& b) {
@@ -395,16 +413,14 @@ const std::map<std::string_view, FoldFn>& folds() {
       {"Where", fold_where},
       {"Mod", fold_mod},
       {"Identity", [](Context&, K in) { return one(in[0]); }},
-      {"Add", binary([](const Dim& a, const Dim& b) { return a + b; })},
-      {"Sub", binary([](const Dim& a, const Dim& b) { return a - b; })},
-      {"Mul", binary([](const Dim& a, const Dim& b) { return a * b; })},
+      {"Add", binary([](const Dim& a, const Dim& b) { return sum(a, b); })},
+      {"Sub", binary([](const Dim& a, const Dim& b) { return difference(a, b); })},
+      {"Mul", binary([](const Dim& a, const Dim& b) { return multiple(a, b); })},
       {"Div", binary([](const Dim& a, const Dim& b) { return quotient(a, b); })},
       {"Min", binary([](const Dim& a, const Dim& b) { return smaller(a, b); })},
       {"Max", binary([](const Dim& a, const Dim& b) { return larger(a, b); })},
       {"Neg",
-       [](Context&, K in) {
-         return pointwise(in, in[0].dtype, [](V v) { return std::optional(Dim(0) - v[0]); });
-       }},
+       [](Context&, K in) { return pointwise(in, in[0].dtype, [](V v) { return difference(0, v[0]); }); }},
       {"Equal", [](Context&, K in) { return compare(in, [](int s) { return s == 0; }); }},
       {"Less", [](Context&, K in) { return compare(in, [](int s) { return s < 0; }); }},
       {"LessOrEqual", [](Context&, K in) { return compare(in, [](int s) { return s <= 0; }); }},
