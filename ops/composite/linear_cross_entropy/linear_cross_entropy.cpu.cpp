@@ -13,6 +13,7 @@
 
 #include "framework/backend/kernel.h"
 #include "framework/base/checked.h"
+#include "ops/composite/linear_cross_entropy/chunk_layout.h"
 #include "ops/shared/blocks.h"
 #include "ops/shared/indexing.h"
 #include "ops/shared/simd/copy.h"
@@ -28,24 +29,7 @@ using simd::kTileColumns;
 enum Operand { kX, kWeight, kLabels, kBias };
 enum Result { kLoss, kLse, kGradX, kGradWeight, kGradBias };
 
-// With fewer rows in a chunk the weight's gradient, which every chunk adds to, is read and written too often.
-constexpr int64_t kChunkBytes = 8 << 20, kLeastRows = 512;
-// Classes of a tile, which with its rows of the weight stays in the second cache; and how many tiles are
-// multiplied into the gradients at once.
-constexpr int64_t kTileClasses = 96, kTilesAtOnce = 2, kClassesAtOnce = kTileClasses * kTilesAtOnce;
-// A chunk is cut into at most so many tasks, each of at least so many operations (about 40 microseconds).
-constexpr int64_t kMostTasks = 8;
-constexpr double kTaskFlops = 8e6;
-// Tiles that the caches cannot hold until the second visit go past them.
-constexpr int64_t kStreamedBytes = 16 << 20;
-
-int64_t pieces(int64_t size, int64_t piece) { return (size + piece - 1) / piece; }
-
-int64_t chunk_rows(int64_t rows, int64_t classes, int64_t bytes) {
-  const int64_t fit = std::max(kLeastRows, kChunkBytes / std::max<int64_t>(1, classes * bytes));
-  const int64_t chunks = std::max<int64_t>(1, pieces(rows, fit));
-  return std::max<int64_t>(1, std::min(rows, round_up(pieces(rows, chunks), kTileColumns)));
-}
+constexpr int64_t kTileClasses = ChunkLayout::kTileClasses, kClassesAtOnce = ChunkLayout::kClassesAtOnce;
 
 [[noreturn]] void label_error(int64_t label, int64_t position, int64_t classes) {
   invalid("cross_entropy: label " + std::to_string(label) + " at position " + std::to_string(position) +
@@ -68,18 +52,15 @@ class LinearCrossEntropy final : public PreparedKernel {
         label_dtype_(r.in[kLabels].dtype),
         ignore_index_(r.attrs.integer("ignore_index")),
         smoothing_(r.attrs.number("smoothing")),
-        add_(simd::find_binary("add", r.in[kX].dtype)) {
-    // One class or one feature: its stride says nothing.
-    if (features_ <= 1) feature_stride_ = 1;
-    if (classes_ <= 1) class_stride_ = features_;
-    cut();
-    lay_out();
-  }
+        add_(simd::find_binary("add", r.in[kX].dtype)),
+        l_(problem()) {}
 
-  int64_t workspace_bytes() const override { return workspace_; }
+  int64_t workspace_bytes() const override { return l_.workspace; }
   void launch(const KernelArgs& args) const override;
 
  private:
+  using Ahead = typename simd::PanelProduct<T>::Ahead;
+
   // One launch, and in it one chunk.
   struct Run {
     const KernelArgs& args;
@@ -87,45 +68,30 @@ class LinearCrossEntropy final : public PreparedKernel {
     int64_t chunk = 0, first = 0, rows = 0, panels = 0;
   };
 
-  void cut() {
-    chunk_ = chunk_rows(rows_, classes_, sizeof(T));
-    chunks_ = pieces(rows_, chunk_);
-    panels_ = pieces(chunk_, kTileColumns);
-    tiles_ = pieces(classes_, kTileClasses);
-    feature_panels_ = pieces(features_, kTileColumns);
-    const double flops =
-        6.0 * static_cast<double>(chunk_) * static_cast<double>(classes_) * static_cast<double>(features_);
-    const auto wanted = static_cast<int64_t>(std::clamp(flops / kTaskFlops, 1.0, double{kMostTasks}));
-    class_groups_ = std::min(wanted, pieces(tiles_, kTilesAtOnce));
-    row_groups_ = std::min(wanted / class_groups_, panels_);
+  // What one task works on in both visits: panels of rows and tiles of classes.
+  struct Task {
+    int64_t index, class_group, row_group, first_panel, end_panel, first_tile, end_tile;
+  };
+
+  ChunkProblem problem() {
+    // One class or one feature: its stride says nothing.
+    if (features_ <= 1) feature_stride_ = 1;
+    if (classes_ <= 1) class_stride_ = features_;
+    ChunkProblem p{rows_, features_, classes_, sizeof(T)};
+    p.gradients = gradients_, p.bias = bias_, p.smoothing = smoothing_ != 0, p.each_row = each_row_;
+    p.rows_packed = feature_stride_ != 1, p.columns_packed = class_stride_ != 1;
+    return p;
   }
 
-  void lay_out() {
-    const int64_t columns = panels_ * kTileColumns, tasks = class_groups_ * row_groups_;
-    auto take = [this](int64_t count, int64_t each = sizeof(T)) {
-      const int64_t at = workspace_;
-      workspace_ = checked_add(workspace_, round_up(checked_mul(count, each), 64), "a workspace");
-      return at;
-    };
-    auto take_for_gradients = [&](int64_t a, int64_t b) { return take(gradients_ ? checked_mul(a, b) : 0); };
-    x_columns_at_ = take(checked_mul(columns, features_));
-    max_at_ = take(checked_mul(columns, tiles_));
-    sum_at_ = take(checked_mul(columns, tiles_));
-    gaps_at_ = take(smoothing_ != 0 ? checked_mul(columns, tiles_) : 0);
-    largest_at_ = take(columns);
-    label_logit_at_ = take(columns);
-    scale_at_ = take(columns);
-    shift_at_ = take(columns);
-    label_gradient_at_ = take(columns);
-    total_at_ = take(columns, sizeof(double));
-    losses_at_ = take(each_row_ ? 0 : rows_);
-    tile_at_ = take(checked_mul(tasks, kTileClasses * kTileColumns));
-    weight_at_ = take(checked_mul(tasks, checked_mul(gradients_ ? kClassesAtOnce : kTileClasses, features_)));
-    tiles_at_ = take_for_gradients(columns, classes_);
-    x_panels_at_ = take_for_gradients(columns * kTileColumns, feature_panels_);
-    x_gradient_at_ = take_for_gradients(checked_mul(columns, features_), class_groups_);
-    weight_parts_at_ = take_for_gradients(checked_mul(classes_, features_), row_groups_ - 1);
-    bias_parts_at_ = take_for_gradients(bias_ ? classes_ : 0, row_groups_ - 1);
+  Task task_of(const Run& run, int64_t index) const {
+    const int64_t c = index % l_.class_groups, r = index / l_.class_groups;
+    return {index,
+            c,
+            r,
+            run.panels * r / l_.row_groups,
+            run.panels * (r + 1) / l_.row_groups,
+            l_.tiles * c / l_.class_groups,
+            l_.tiles * (c + 1) / l_.class_groups};
   }
 
   template <class U = T>
@@ -140,36 +106,36 @@ class LinearCrossEntropy final : public PreparedKernel {
   }
   int64_t columns_of(const Run& run, int64_t panel) const { return round_up(rows_of(run, panel), 16); }
   // [panel, class, row of x]
-  T* tile(const Run& run, int64_t panel, int64_t first_class) const {
-    return at(run, tiles_at_) + (panel * classes_ + first_class) * kTileColumns;
+  T* tile_at(const Run& run, int64_t panel, int64_t first_class) const {
+    return at(run, l_.tile) + (panel * classes_ + first_class) * kTileColumns;
   }
   // [panel, tile, row of x]
   T* statistic(const Run& run, int64_t offset, int64_t panel, int64_t tile) const {
-    return at(run, offset) + (panel * tiles_ + tile) * kTileColumns;
+    return at(run, offset) + (panel * l_.tiles + tile) * kTileColumns;
   }
-  bool streams() const {
-    return panels_ * kTileColumns * classes_ * static_cast<int64_t>(sizeof(T)) > kStreamedBytes;
-  }
-
-  // Part i of n of the weight's rows that come next, where they lie in one piece.
-  typename simd::PanelProduct<T>::Ahead ahead(const Run& run, int64_t first, int64_t count, int64_t i,
-                                              int64_t n) const {
+  // Part i of n of the weight's rows [first, first + count), where they lie in one piece: what is fetched
+  // ahead.
+  Ahead part_of_weight(const Run& run, int64_t first, int64_t count, int64_t i, int64_t n) const {
     count = std::min(count, classes_ - first);
     if (count <= 0 || feature_stride_ != 1 || class_stride_ != features_) return {};
-    const int64_t size = count * features_, begin = size * i / n;
-    return {run.args.template input<T>(kWeight) + first * features_ + begin, size * (i + 1) / n - begin};
+    return part(run.args.template input<T>(kWeight) + first * features_, count * features_, i, n);
+  }
+  static Ahead part(const T* at, int64_t size, int64_t i, int64_t n) {
+    return {at + size * i / n, size * (i + 1) / n - size * i / n};
   }
 
   double count_rows(const KernelArgs& args) const;
   void pack_x(const Run& run, int64_t panel) const;
-  void first_visit(const Run& run, int64_t task) const;
-  const T* weight_rows(const Run& run, int64_t task, int64_t first, int64_t count, int64_t& stride) const;
-  const T* weight_columns(const Run& run, int64_t task, int64_t first, int64_t count, int64_t& stride) const;
+  void first_visit(const Run& run, const Task& task) const;
+  void exponentials(const Run& run, T* logits, int64_t panel, int64_t tile) const;
+  const T* weight_rows(const Run& run, const Task& task, int64_t first, int64_t count, int64_t& stride) const;
+  const T* weight_columns(const Run& run, const Task& task, int64_t first, int64_t count,
+                          int64_t& stride) const;
   void join(const Run& run, int64_t panel) const;
-  void second_visit(const Run& run, int64_t task) const;
+  void second_visit(const Run& run, const Task& task) const;
   void make_gradient(const Run& run, int64_t panel, int64_t first, int64_t count, T* bias_sums) const;
-  void weight_gradient(const Run& run, int64_t row_group, int64_t first, int64_t count,
-                       int64_t next_count) const;
+  void add_weight_gradient(const Run& run, const Task& task, int64_t first, int64_t count, int64_t next,
+                           T* gradient) const;
   void finish_x_gradient(const Run& run, int64_t panel) const;
   void add_parts(const Run& run) const;
 
@@ -179,37 +145,32 @@ class LinearCrossEntropy final : public PreparedKernel {
   int64_t ignore_index_;
   double smoothing_;
   simd::Binary add_;
-  int64_t chunk_ = 0, chunks_ = 0, panels_ = 0, tiles_ = 0, feature_panels_ = 0;
-  int64_t class_groups_ = 1, row_groups_ = 1;
-  int64_t workspace_ = 0, x_columns_at_ = 0, max_at_ = 0, sum_at_ = 0, gaps_at_ = 0, largest_at_ = 0,
-          label_logit_at_ = 0, scale_at_ = 0, shift_at_ = 0, label_gradient_at_ = 0, total_at_ = 0,
-          losses_at_ = 0, tile_at_ = 0, weight_at_ = 0, tiles_at_ = 0, x_panels_at_ = 0, x_gradient_at_ = 0,
-          weight_parts_at_ = 0, bias_parts_at_ = 0;
+  ChunkLayout l_;
 };
 
 template <class T>
 void LinearCrossEntropy<T>::launch(const KernelArgs& args) const {
   Run run{args, count_rows(args)};
-  const int64_t tasks = class_groups_ * row_groups_;
+  const int64_t tasks = l_.class_groups * l_.row_groups;
   auto each = [&](int64_t count, auto body) {
     for_blocks(args.pool, Blocks(count, 1), [&](int64_t, int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) body(i);
     });
   };
-  for (run.chunk = 0; run.chunk < chunks_; ++run.chunk) {
-    run.first = run.chunk * chunk_;
-    run.rows = std::min(chunk_, rows_ - run.first);
+  for (run.chunk = 0; run.chunk < l_.chunks; ++run.chunk) {
+    run.first = run.chunk * l_.rows;
+    run.rows = std::min(l_.rows, rows_ - run.first);
     run.panels = pieces(run.rows, kTileColumns);
     each(run.panels, [&](int64_t panel) { pack_x(run, panel); });
-    each(tasks, [&](int64_t task) { first_visit(run, task); });
+    each(tasks, [&](int64_t task) { first_visit(run, task_of(run, task)); });
     each(run.panels, [&](int64_t panel) { join(run, panel); });
     if (!gradients_) continue;
-    each(tasks, [&](int64_t task) { second_visit(run, task); });
+    each(tasks, [&](int64_t task) { second_visit(run, task_of(run, task)); });
     each(run.panels, [&](int64_t panel) { finish_x_gradient(run, panel); });
   }
   if (gradients_) add_parts(run);
   if (each_row_) return;
-  const T* losses = at(run, losses_at_);
+  const T* losses = at(run, l_.losses);
   double total = 0;
   for (int64_t i = 0; i < rows_; ++i) total += static_cast<double>(losses[i]);
   *args.output<T>(kLoss) = static_cast<T>(total / run.divisor);
@@ -233,13 +194,13 @@ template <class T>
 void LinearCrossEntropy<T>::pack_x(const Run& run, int64_t panel) const {
   const int64_t rows = rows_of(run, panel), first = panel * kTileColumns;
   const T* x = run.args.template input<T>(kX) + (run.first + first) * features_;
-  T* columns = at(run, x_columns_at_) + first * features_;
+  T* columns = at(run, l_.x_columns) + first * features_;
   if (rows < kTileColumns) std::fill_n(columns, features_ * kTileColumns, T(0));
   const int64_t dims[] = {features_, rows}, from[] = {1, features_}, to[] = {kTileColumns, 1};
   simd::StridedCopy(2, dims, from, to, sizeof(T)).run(x, columns);
   if (!gradients_) return;
-  for (int64_t f = 0; f < feature_panels_; ++f) {
-    T* packed = at(run, x_panels_at_) + (f * panels_ * kTileColumns + first) * kTileColumns;
+  for (int64_t f = 0; f < l_.feature_panels; ++f) {
+    T* packed = at(run, l_.x_panels) + (f * l_.panels * kTileColumns + first) * kTileColumns;
     const int64_t count = std::min(kTileColumns, features_ - f * kTileColumns);
     for (int64_t r = 0; r < rows; ++r, packed += kTileColumns) {
       std::copy_n(x + r * features_ + f * kTileColumns, count, packed);
@@ -250,12 +211,12 @@ void LinearCrossEntropy<T>::pack_x(const Run& run, int64_t panel) const {
 
 // Rows [first, first + count) of the weight, each contiguous.
 template <class T>
-const T* LinearCrossEntropy<T>::weight_rows(const Run& run, int64_t task, int64_t first, int64_t count,
+const T* LinearCrossEntropy<T>::weight_rows(const Run& run, const Task& task, int64_t first, int64_t count,
                                             int64_t& stride) const {
   const T* weight = run.args.template input<T>(kWeight) + first * class_stride_;
   stride = class_stride_;
   if (feature_stride_ == 1) return weight;
-  T* packed = at(run, weight_at_) + task * (gradients_ ? kClassesAtOnce : kTileClasses) * features_;
+  T* packed = at(run, l_.weight) + task.index * kTileClasses * features_;
   const int64_t dims[] = {count, features_}, from[] = {class_stride_, feature_stride_}, to[] = {features_, 1};
   simd::StridedCopy(2, dims, from, to, sizeof(T)).run(weight, packed);
   stride = features_;
@@ -264,12 +225,12 @@ const T* LinearCrossEntropy<T>::weight_rows(const Run& run, int64_t task, int64_
 
 // The same rows transposed.
 template <class T>
-const T* LinearCrossEntropy<T>::weight_columns(const Run& run, int64_t task, int64_t first, int64_t count,
+const T* LinearCrossEntropy<T>::weight_columns(const Run& run, const Task& task, int64_t first, int64_t count,
                                                int64_t& stride) const {
   const T* weight = run.args.template input<T>(kWeight) + first * class_stride_;
   stride = feature_stride_;
   if (class_stride_ == 1) return weight;
-  T* packed = at(run, weight_at_) + task * kClassesAtOnce * features_;
+  T* packed = at(run, l_.weight) + task.index * kClassesAtOnce * features_;
   const int64_t dims[] = {features_, count}, from[] = {feature_stride_, class_stride_}, to[] = {count, 1};
   simd::StridedCopy(2, dims, from, to, sizeof(T)).run(weight, packed);
   stride = count;
@@ -277,42 +238,45 @@ const T* LinearCrossEntropy<T>::weight_columns(const Run& run, int64_t task, int
 }
 
 template <class T>
-void LinearCrossEntropy<T>::first_visit(const Run& run, int64_t task) const {
-  const int64_t class_group = task % class_groups_, row_group = task / class_groups_;
-  const int64_t first_panel = run.panels * row_group / row_groups_;
-  const int64_t end_panel = run.panels * (row_group + 1) / row_groups_;
+void LinearCrossEntropy<T>::first_visit(const Run& run, const Task& task) const {
   simd::PanelProduct<T> p;
   p.depth = features_;
   p.panel_row = p.c_row = kTileColumns;
-  p.c = at(run, tile_at_) + task * kTileClasses * kTileColumns;
-  const int64_t end_tile = tiles_ * (class_group + 1) / class_groups_;
-  for (int64_t t = tiles_ * class_group / class_groups_; t < end_tile; ++t) {
+  p.c = at(run, l_.logits) + task.index * kTileClasses * kTileColumns;
+  for (int64_t t = task.first_tile; t < task.end_tile; ++t) {
     const int64_t first = t * kTileClasses;
     p.rows = std::min(kTileClasses, classes_ - first);
     p.a = weight_rows(run, task, first, p.rows, p.a_row);
-    for (int64_t panel = first_panel; panel < end_panel; ++panel) {
+    const int64_t next = t + 1 < task.end_tile ? first + kTileClasses : classes_;
+    for (int64_t panel = task.first_panel; panel < task.end_panel; ++panel) {
       p.columns = columns_of(run, panel);
-      p.panel = at(run, x_columns_at_) + panel * kTileColumns * features_;
-      p.next = ahead(run, first + p.rows, t + 1 < end_tile ? kTileClasses : 0, panel - first_panel,
-                     end_panel - first_panel);
+      p.panel = at(run, l_.x_columns) + panel * kTileColumns * features_;
+      p.next = part_of_weight(run, next, kTileClasses, panel - task.first_panel,
+                              task.end_panel - task.first_panel);
       simd::panel_product(p);
-      simd::ExpColumns<T> e;
-      e.rows = p.rows, e.columns = p.columns;
-      e.x = p.c;
-      e.bias = bias_ ? run.args.template input<T>(kBias) + first : nullptr;
-      e.e = gradients_ ? tile(run, panel, first) : p.c;
-      e.stream = gradients_ && streams();
-      e.max = statistic(run, max_at_, panel, t);
-      e.sum = statistic(run, sum_at_, panel, t);
-      e.gaps = smoothing_ != 0 ? statistic(run, gaps_at_, panel, t) : nullptr;
-      for (int64_t r = 0; r < rows_of(run, panel); ++r) {
-        const int64_t row = panel * kTileColumns + r, c = label(run, row) - first;
-        if (c >= 0 && c < p.rows)
-          at(run, label_logit_at_)[row] = p.c[c * kTileColumns + r] + (e.bias ? e.bias[c] : T(0));
-      }
-      simd::exp_columns(e);
+      exponentials(run, p.c, panel, t);
     }
   }
+}
+
+template <class T>
+void LinearCrossEntropy<T>::exponentials(const Run& run, T* logits, int64_t panel, int64_t tile) const {
+  const int64_t first = tile * kTileClasses;
+  simd::ExpColumns<T> e;
+  e.rows = std::min(kTileClasses, classes_ - first), e.columns = columns_of(run, panel);
+  e.x = logits;
+  e.bias = bias_ ? run.args.template input<T>(kBias) + first : nullptr;
+  e.e = gradients_ ? tile_at(run, panel, first) : logits;
+  e.stream = l_.streams;
+  e.max = statistic(run, l_.max, panel, tile);
+  e.sum = statistic(run, l_.sum, panel, tile);
+  e.gaps = smoothing_ != 0 ? statistic(run, l_.gaps, panel, tile) : nullptr;
+  for (int64_t r = 0; r < rows_of(run, panel); ++r) {
+    const int64_t row = panel * kTileColumns + r, c = label(run, row) - first;
+    if (c >= 0 && c < e.rows)
+      at(run, l_.label_logit)[row] = logits[c * kTileColumns + r] + (e.bias ? e.bias[c] : T(0));
+  }
+  simd::exp_columns(e);
 }
 
 // Loss and log-sum-exp of a panel's rows, and what turns their exponentials into gradients.
@@ -320,32 +284,32 @@ template <class T>
 void LinearCrossEntropy<T>::join(const Run& run, int64_t panel) const {
   const int64_t first = panel * kTileColumns;
   simd::JoinColumns<T> j;
-  j.tiles = tiles_, j.columns = columns_of(run, panel);
-  j.largest = at(run, largest_at_) + first;
-  j.total = at<double>(run, total_at_) + first;
-  j.max = statistic(run, max_at_, panel, 0);
-  j.sum = statistic(run, sum_at_, panel, 0);
-  T* losses = (each_row_ ? run.args.template output<T>(kLoss) : at(run, losses_at_)) + run.first + first;
+  j.tiles = l_.tiles, j.columns = columns_of(run, panel);
+  j.largest = at(run, l_.largest) + first;
+  j.total = at<double>(run, l_.total) + first;
+  j.max = statistic(run, l_.max, panel, 0);
+  j.sum = statistic(run, l_.sum, panel, 0);
+  T* losses = (each_row_ ? run.args.template output<T>(kLoss) : at(run, l_.losses)) + run.first + first;
   T* lse = run.args.template output<T>(kLse) + run.first + first;
   double gaps[kTileColumns] = {};
-  for (int64_t t = 0; smoothing_ != 0 && t < tiles_; ++t) {
+  for (int64_t t = 0; smoothing_ != 0 && t < l_.tiles; ++t) {
     const double count = static_cast<double>(std::min(kTileClasses, classes_ - t * kTileClasses));
     for (int64_t r = 0; r < kTileColumns; ++r)  // the tile's maximum for now
       gaps[r] +=
-          static_cast<double>(statistic(run, gaps_at_, panel, t)[r]) - count * j.max[t * kTileColumns + r];
+          static_cast<double>(statistic(run, l_.gaps, panel, t)[r]) - count * j.max[t * kTileColumns + r];
   }
   simd::join_columns(j);
   const double share = smoothing_ / static_cast<double>(classes_), weight = 1 / run.divisor;
   for (int64_t r = 0; r < kTileColumns; ++r) {
     const int64_t row = first + r;
-    T &scale = at(run, scale_at_)[row], &shift = at(run, shift_at_)[row];
+    T &scale = at(run, l_.scale)[row], &shift = at(run, l_.shift)[row];
     scale = shift = 0;
     if (r >= rows_of(run, panel)) continue;
     const double largest = j.largest[r], log_sum = std::log(j.total[r]);
     lse[r] = static_cast<T>(largest + log_sum);
     losses[r] = 0;
     if (label(run, row) == ignore_index_) continue;
-    const double gap = largest - static_cast<double>(at(run, label_logit_at_)[row]);
+    const double gap = largest - static_cast<double>(at(run, l_.label_logit)[row]);
     double loss = gap + log_sum;
     if (smoothing_ != 0) {
       const double all = gaps[r] / static_cast<double>(classes_) + largest + log_sum;
@@ -354,7 +318,7 @@ void LinearCrossEntropy<T>::join(const Run& run, int64_t panel) const {
     losses[r] = static_cast<T>(loss);
     scale = static_cast<T>(weight / j.total[r]);
     shift = static_cast<T>(weight * share);
-    at(run, label_gradient_at_)[row] =
+    at(run, l_.label_gradient)[row] =
         static_cast<T>(weight * (std::exp(-gap) / j.total[r] - (1 - smoothing_) - share));
   }
 }
@@ -364,82 +328,81 @@ template <class T>
 void LinearCrossEntropy<T>::make_gradient(const Run& run, int64_t panel, int64_t first, int64_t count,
                                           T* bias_sums) const {
   const int64_t first_row = panel * kTileColumns;
-  T* g = tile(run, panel, first);
+  T* g = tile_at(run, panel, first);
   simd::ScaleColumns<T> s;
   s.columns = columns_of(run, panel);
-  s.scale = at(run, scale_at_) + first_row;
-  s.shift = at(run, shift_at_) + first_row;
+  s.scale = at(run, l_.scale) + first_row;
+  s.shift = at(run, l_.shift) + first_row;
   for (int64_t c = 0; c < count; c += kTileClasses) {
     s.rows = std::min(kTileClasses, count - c);
     s.e = g + c * kTileColumns;
-    s.factor = statistic(run, max_at_, panel, (first + c) / kTileClasses);
+    s.factor = statistic(run, l_.max, panel, (first + c) / kTileClasses);
     simd::scale_columns(s);
   }
   for (int64_t r = 0; r < rows_of(run, panel); ++r) {
     const int64_t of_class = label(run, first_row + r);
     if (of_class >= first && of_class < first + count && of_class != ignore_index_)
-      g[(of_class - first) * kTileColumns + r] = at(run, label_gradient_at_)[first_row + r];
+      g[(of_class - first) * kTileColumns + r] = at(run, l_.label_gradient)[first_row + r];
   }
   if (bias_) simd::add_row_sums(g, count, s.columns, bias_sums + first);
 }
 
 template <class T>
-void LinearCrossEntropy<T>::second_visit(const Run& run, int64_t task) const {
-  const int64_t class_group = task % class_groups_, row_group = task / class_groups_;
-  const int64_t first_panel = run.panels * row_group / row_groups_;
-  const int64_t end_panel = run.panels * (row_group + 1) / row_groups_;
-  if (first_panel == end_panel) return;
-  T* bias_sums = row_group == 0 ? (bias_ ? run.args.template output<T>(kGradBias) : nullptr)
-                                : at(run, bias_parts_at_) + (row_group - 1) * classes_;
+void LinearCrossEntropy<T>::second_visit(const Run& run, const Task& task) const {
+  const int64_t panels = task.end_panel - task.first_panel;
+  if (panels == 0) return;
+  T* weight_gradient = run.args.template output<T>(kGradWeight);
+  T* bias_sums = bias_ ? run.args.template output<T>(kGradBias) : nullptr;
+  if (task.row_group > 0) {
+    weight_gradient = at(run, l_.weight_parts) + (task.row_group - 1) * classes_ * features_;
+    bias_sums = at(run, l_.bias_parts) + (task.row_group - 1) * classes_;
+  }
+  const int64_t begin = task.first_tile * kTileClasses,
+                end = std::min(classes_, task.end_tile * kTileClasses);
+  if (bias_ && run.chunk == 0) std::fill(bias_sums + begin, bias_sums + end, T(0));
   simd::PanelProduct<T> p;
   p.rows = features_;
   p.panel_row = p.c_row = kTileColumns;
-  const int64_t begin = tiles_ * class_group / class_groups_ * kTileClasses;
-  const int64_t end = std::min(classes_, tiles_ * (class_group + 1) / class_groups_ * kTileClasses);
-  if (bias_ && run.chunk == 0) std::fill(bias_sums + begin, bias_sums + end, T(0));
   for (int64_t first = begin; first < end; first += kClassesAtOnce) {
-    p.depth = std::min(kClassesAtOnce, end - first);
-    p.a = weight_columns(run, task, first, p.depth, p.a_row);
+    const int64_t count = std::min(kClassesAtOnce, end - first);
+    T* gradient = weight_gradient + first * features_;
+    p.depth = count;
+    p.a = weight_columns(run, task, first, count, p.a_row);
     p.add = first > begin;
-    for (int64_t panel = first_panel; panel < end_panel; ++panel) {
-      make_gradient(run, panel, first, p.depth, bias_sums);
+    for (int64_t panel = task.first_panel; panel < task.end_panel; ++panel) {
+      make_gradient(run, panel, first, count, bias_sums);
       p.columns = columns_of(run, panel);
-      p.panel = tile(run, panel, first);
-      const T* dw = run.args.template output<T>(kGradWeight) + first * features_;
-      const int64_t size = p.depth * features_, i = panel - first_panel, n = end_panel - first_panel;
-      p.next_too = {dw + size * i / n, run.chunk > 0 ? size * (i + 1) / n - size * i / n : 0};
+      p.panel = tile_at(run, panel, first);
+      p.c = at(run, l_.x_gradient) + (task.class_group * l_.panels + panel) * kTileColumns * features_;
       p.next = {};
-      if (panel + 1 < end_panel) p.next = {tile(run, panel + 1, first), p.depth * kTileColumns};
-      p.c = at(run, x_gradient_at_) + (class_group * panels_ + panel) * kTileColumns * features_;
+      if (panel + 1 < task.end_panel) p.next = {tile_at(run, panel + 1, first), count * kTileColumns};
+      p.next_too = {};
+      if (run.chunk > 0) p.next_too = part(gradient, count * features_, panel - task.first_panel, panels);
       simd::panel_product(p);
     }
-    weight_gradient(run, row_group, first, p.depth, std::min(kClassesAtOnce, end - first - p.depth));
+    add_weight_gradient(run, task, first, count, std::min(kClassesAtOnce, end - first - count), gradient);
   }
 }
 
+// Of `count` classes. While it is summed, what the `next` ones need is fetched.
 template <class T>
-void LinearCrossEntropy<T>::weight_gradient(const Run& run, int64_t row_group, int64_t first, int64_t count,
-                                            int64_t next_count) const {
-  const int64_t first_panel = run.panels * row_group / row_groups_;
-  const int64_t end_panel = run.panels * (row_group + 1) / row_groups_;
-  T* to = row_group == 0 ? run.args.template output<T>(kGradWeight)
-                         : at(run, weight_parts_at_) + (row_group - 1) * classes_ * features_;
+void LinearCrossEntropy<T>::add_weight_gradient(const Run& run, const Task& task, int64_t first,
+                                                int64_t count, int64_t next, T* gradient) const {
   simd::PanelProduct<T> p;
   p.rows = count;
-  p.depth = std::min(end_panel * kTileColumns, run.rows) - first_panel * kTileColumns;
-  p.a = tile(run, first_panel, first), p.a_row = kTileColumns;
+  p.depth = std::min(task.end_panel * kTileColumns, run.rows) - task.first_panel * kTileColumns;
+  p.a = tile_at(run, task.first_panel, first), p.a_row = kTileColumns;
   p.a_piece = kTileColumns, p.a_jump = (classes_ - 1) * kTileColumns;
   p.panel_row = kTileColumns;
   p.c_row = features_;
   p.add = run.chunk > 0;
-  for (int64_t f = 0; f < feature_panels_; ++f) {
+  for (int64_t f = 0; f < l_.feature_panels; ++f) {
     p.columns = std::min(kTileColumns, features_ - f * kTileColumns);
-    p.panel = at(run, x_panels_at_) + (f * panels_ + first_panel) * kTileColumns * kTileColumns;
-    p.c = to + first * features_ + f * kTileColumns;
-    p.next = ahead(run, first + count, next_count, f, feature_panels_);
-    p.next_too = {};
-    if (f + 1 == feature_panels_ && next_count > 0)
-      p.next_too = {tile(run, first_panel, first + count), next_count * kTileColumns};
+    p.panel = at(run, l_.x_panels) + (f * l_.panels + task.first_panel) * kTileColumns * kTileColumns;
+    p.c = gradient + f * kTileColumns;
+    p.next = part_of_weight(run, first + count, next, f, l_.feature_panels);
+    if (f + 1 == l_.feature_panels && next > 0)
+      p.next_too = {tile_at(run, task.first_panel, first + count), next * kTileColumns};
     simd::panel_product(p);
   }
 }
@@ -447,9 +410,9 @@ void LinearCrossEntropy<T>::weight_gradient(const Run& run, int64_t row_group, i
 template <class T>
 void LinearCrossEntropy<T>::finish_x_gradient(const Run& run, int64_t panel) const {
   const int64_t size = kTileColumns * features_, first = panel * kTileColumns;
-  T* sum = at(run, x_gradient_at_) + panel * size;
-  for (int64_t g = 1; g < class_groups_; ++g)
-    add_(sum, sum + g * panels_ * size, sum, static_cast<size_t>(size), 0);
+  T* sum = at(run, l_.x_gradient) + panel * size;
+  for (int64_t g = 1; g < l_.class_groups; ++g)
+    add_(sum, sum + g * l_.panels * size, sum, static_cast<size_t>(size), 0);
   T* to = run.args.template output<T>(kGradX) + (run.first + first) * features_;
   const int64_t dims[] = {rows_of(run, panel), features_}, from[] = {1, kTileColumns},
                 into[] = {features_, 1};
@@ -466,8 +429,8 @@ void LinearCrossEntropy<T>::add_parts(const Run& run) const {
     if (bias_) std::fill_n(bias, classes_, T(0));
     return;
   }
-  const T *weight_parts = at(run, weight_parts_at_), *bias_parts = at(run, bias_parts_at_);
-  for (int64_t g = 0; g + 1 < row_groups_; ++g) {
+  const T *weight_parts = at(run, l_.weight_parts), *bias_parts = at(run, l_.bias_parts);
+  for (int64_t g = 0; g + 1 < l_.row_groups; ++g) {
     add_(weight, weight_parts + g * classes_ * features_, weight, static_cast<size_t>(classes_ * features_),
          0);
     if (bias_) add_(bias, bias_parts + g * classes_, bias, static_cast<size_t>(classes_), 0);

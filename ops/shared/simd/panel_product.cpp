@@ -59,6 +59,9 @@ void strip_product(Strip<T>& s) {
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
     for (int n = 0; n < W; ++n) sum[r][n] = s.add ? hn::LoadU(d, s.c + r * s.c_row + n * lanes) : hn::Zero(d);
+  // C of the strip to come.
+  for (int r = 0; r < R; ++r)
+    for (int n = 0; n < W; ++n) __builtin_prefetch(s.c + (R + r) * s.c_row + n * lanes, 1, 3);
   const T *a = s.a, *b = s.b;
   const int64_t a_row = s.a_row, b_row = s.b_row;
   Fetch next = s.next, next_too = s.next_too;
