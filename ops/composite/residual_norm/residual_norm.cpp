@@ -218,8 +218,8 @@ FOVEA_OP(residual_norm_backward) {
         "The gradients of residual_norm: dx is that of the norm at y (see layer_norm_backward) plus the "
         "residual's, which reached y on other ways; dbranch = dropout(dx) where p is above 0, else it is dx. "
         "Operands behind rstd: the residual's gradient where `residual` says so, mean with layer norm, gamma "
-        "where there is one, a key where p is above 0. Results: dx, dbranch, dgamma, dbeta, as far as they "
-        "exist.")
+        "where there is one, a key where p is above 0. With `bias` also dbias, the sum of dbranch "
+        "(or dx) over the rows. Results: dx, dbranch, dgamma, dbeta, dbias, as far as they exist.")
       .input("g", Types::floating)
       .input("y", Types::floating)
       .input("rstd", Types::floating)
