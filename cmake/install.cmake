@@ -6,7 +6,8 @@ set(FOVEA_PUBLIC_HEADERS  # for authors of models and programs
   frontends/cpp frontends/nn frontends/data frontends/models frontends/import/*.h
   framework/base framework/tensor graph/build graph/text graph/serial ops/core ops/composite ops/shared/tile/program.h optim/update)
 set(FOVEA_EXTENSION_HEADERS  # for authors of ops, kernels, passes and backends
-  graph/ir framework/backend/*.h framework/runtime/*.h optim/lower/program.h optim/rewrite optim/explain/record.h optim/explain/explain.h)
+  graph/ir framework/backend/*.h framework/runtime/*.h optim/lower/program.h optim/rewrite optim/explain/record.h optim/explain/recompute.h
+  optim/explain/explain.h)
 
 foreach(entry IN LISTS FOVEA_PUBLIC_HEADERS FOVEA_EXTENSION_HEADERS)
   if(entry MATCHES "\\.h$")

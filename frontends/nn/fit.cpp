@@ -227,6 +227,7 @@ void TrainingLoop::finish() {
   out_.steps = step();
   out_.items = items_;
   out_.seconds = seconds_;
+  if (const auto plan = train_.program().last_plan()) out_.recomputed = recompute_report(*plan);
 }
 
 }  // namespace fovea::nn

@@ -13,6 +13,7 @@
 #include "frontends/nn/metrics.h"
 #include "frontends/nn/schedule.h"
 #include "frontends/nn/train_step.h"
+#include "optim/explain/recompute.h"
 
 namespace fovea::nn {
 
@@ -77,6 +78,8 @@ struct History {
   StopReason reason = StopReason::epochs;
   int signal = 0;       ///< that ended the run; 0 for none
   std::string message;  ///< why it stopped, for people
+  /// What Recipe::memory_budget costs a step, for the sizes of the last batch.
+  RecomputeReport recomputed;
 };
 
 /// Runs a TrainStep on the batches of a loader. Bounded by steps or epochs and with equal seeds, two runs

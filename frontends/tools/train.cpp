@@ -65,6 +65,8 @@ void train(TrainCommand& c) {
   line["epochs"] = rounded(static_cast<double>(result.target_tokens) /
                                static_cast<double>(std::max<int64_t>(1, result.epoch_tokens)),
                            1e-2);
+  if (result.recomputed.launches > 0)
+    line["recomputed"] = nlohmann::ordered_json::parse(recompute_json(result.recomputed));
   if (c.evaluate) {
     const auto translator = models::SavedTranslator::load(result.model);
     models::TranslateOptions options{.generate = translator.defaults()};

@@ -97,6 +97,7 @@ void add_results(Json& line, const nn::Model& model, const nn::History& history,
       decimal(history.seconds > 0 ? static_cast<double>(history.items) / history.seconds : 0, 1);
   line["seconds"] = decimal(history.seconds, 1);
   line["parameters"] = model.module().parameter_count();
+  if (history.recomputed.launches > 0) line["recomputed"] = Json::parse(recompute_json(history.recomputed));
 }
 
 RunStart begin_run(const TrainingOptions& o, const Json& recipe,

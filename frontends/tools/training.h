@@ -65,7 +65,8 @@ nn::FitOptions fit_options(const TrainingOptions& options, const RunStart& start
 void finish_run(const TrainingOptions& options, const nn::Model& model, const nn::History& history,
                 const RunStart& start);
 
-/// Adds steps, epochs, `item`s a second, seconds and parameters to the line of results.
+/// Adds steps, epochs, `item`s a second, seconds and parameters to the line of results, and what a memory
+/// budget has cost.
 void add_results(nlohmann::ordered_json& line, const nn::Model& model, const nn::History& history,
                  int64_t per_epoch, const std::string& item);
 

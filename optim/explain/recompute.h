@@ -21,6 +21,7 @@ struct RecomputeReport {
   double flops_per_byte() const;  ///< added FLOPs for each byte saved; 0 where none is saved
 };
 
+/// What `plan` computes again.
 RecomputeReport recompute_report(const Plan& plan);
 
 /// "recomputed: 12 launches run again (8 layer_norm, 4 gelu), ..."; "" where nothing is computed again.

@@ -301,6 +301,17 @@ TEST_F(Program, TrainsGptByCharacters) {
   // Ten words of 19 characters: guessing evenly costs ln 19 = 2.94, words by heart well below half of it.
   EXPECT_LT(line["valid_loss"], 1.5);
   EXPECT_NEAR(line["perplexity"], std::exp(line["valid_loss"].get<double>()), 0.01);
+  EXPECT_FALSE(line.contains("recomputed"));
+  // Under a memory budget the same training says what it computes again.
+  const Result limited =
+      run({"train",    "gpt", "--text",          text_file(), "--dim",   "32", "--heads", "2",
+           "--layers", "1",   "--length",        "24",        "--batch", "16", "--steps", "2",
+           "--sample", "0",   "--memory-budget", "0.7"});
+  ASSERT_EQ(limited.status, 0) << limited.err;
+  const Json again = limited.json()["recomputed"];
+  EXPECT_GT(again["launches"], 0);
+  EXPECT_LE(again["bytes_after"], 1.05 * 0.7 * (1 << 20));
+  EXPECT_GT(again["bytes_before"], 0.7 * (1 << 20));
   EXPECT_EQ(line["sample"].get<std::string>().rfind("the ", 0), 0u);
   EXPECT_EQ(line["sample"].get<std::string>().size(), 4u + 12u);
   fails({"train", "gpt", "--text", text_file(), "--dim", "32", "--heads", "2", "--layers", "1", "--length",

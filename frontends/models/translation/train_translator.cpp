@@ -181,6 +181,7 @@ TrainTranslatorResult train_translator(const TrainTranslatorOptions& o) {
   out.target_tokens = history.items;
   out.seconds = history.seconds;
   out.signal = history.signal;
+  out.recomputed = history.recomputed;
   return out;
 }
 

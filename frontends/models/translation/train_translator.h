@@ -6,6 +6,7 @@
 #include "frontends/models/translation/corpus.h"
 #include "frontends/models/translation/network.h"
 #include "frontends/models/translation/saved_translator.h"
+#include "optim/explain/recompute.h"
 
 namespace fovea::models {
 
@@ -42,7 +43,8 @@ struct TrainTranslatorResult {
   Corpus corpus;
   int64_t steps = 0, target_tokens = 0, epoch_tokens = 0;
   double seconds = 0;
-  int signal = 0;  ///< that ended the run before its time; 0 for none
+  int signal = 0;              ///< that ended the run before its time; 0 for none
+  RecomputeReport recomputed;  ///< as in nn::History
 };
 
 /// Trains a network on the pairs as the options say; writes `out`. A run that a signal ends has written

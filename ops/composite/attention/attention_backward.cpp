@@ -171,7 +171,8 @@ FOVEA_OP(attention_backward) {
       "The gradients of attention from its results: with p = exp(score - lse - rest), D = sum(y dy) - dlse "
       "and dp = "
       "factor dy v^T the score's gradient is p (dp - D); the rest follows from the programs' derivatives. "
-      "One result for each operand in `wanted`: 0 q, 1 k, 2 v, 3 and up the leaves.");
+      "One result for each operand in `wanted`: 0 q, 1 k, 2 v, 3 and up the leaves. y, lse and rest must be "
+      "those that attention gave: a kernel may take D from them or sum p dp instead, which is the same.");
   op.input("q", Types::floating)
       .input("k", Types::floating)
       .input("v", Types::floating)
@@ -189,8 +190,8 @@ FOVEA_OP(attention_backward) {
       .infer(infer)
       .decompose(decompose)
       .sample({In{2, 4, 3}, In{2, 5, 3}, In{2, 5, 2}, In{2, 4, 2}, In({2, 4}).range(1, 2),
-               In({2, 4}).range(-0.1, 0.1), In{2, 4, 2}},
-              {{"wanted", Ints{0, 1, 2}}})
+               In({2, 4}).range(-0.1, 0.1), In{2, 4, 2}, In{2, 1, 1}},
+              {{"wanted", Ints{0, 1, 2}}, {"sink", attend::one_leaf(1)}})
       .sample({In{2, 4, 3}, In{1, 5, 3}, In{1, 5, 2}, In{4, 2, 2}, In({2, 4}).range(1, 2),
                In({2, 4}).range(-0.1, 0.1), In{4, 2, 2}, In{2, 4}, In{1, 4, 5}, In{2, 1, 1}, In{2, 4, 1}},
               {{"wanted", Ints{0, 1, 2, 3, 4, 5}},
