@@ -140,8 +140,57 @@ Tensor scattered_elements(Context& c) {
   return reshape(y, x.shape());
 }
 
+// Updates that fill a box of `x`, as the assignment to a slice does: a choice between two tensors, which is
+// easier to see through than rows that go anywhere.
+std::optional<Tensor> put_in_box(Context& c, const Tensor& x, const Tensor& updates) {
+  const auto at = c.constant(1);
+  if (!at || c.text("reduction", "none") != "none" || at->rank() < 1 || at->size() == 0) return {};
+  const int64_t k = at->shape().back(), rank = x.rank(), n = at->size() / k;
+  if (k > rank || x.dtype() == DType::boolean) return {};
+  std::vector<int64_t> places = at->to_vector<int64_t>();
+  Dims low(static_cast<size_t>(k), INT64_MAX), high(static_cast<size_t>(k), -1), extents;
+  for (int64_t i = 0; i < at->size(); ++i) {
+    const auto d = static_cast<size_t>(i % k);
+    const Dim& size = x.dim(static_cast<int64_t>(d));
+    if (!size.is_const()) return {};
+    int64_t& place = places[static_cast<size_t>(i)];
+    if (place < 0) place += size.value();
+    if (place < 0 || place >= size.value()) return {};
+    low[d] = std::min(low[d], place);
+    high[d] = std::max(high[d], place);
+  }
+  int64_t volume = 1;
+  for (size_t d = 0; d < low.size(); ++d) {
+    extents.push_back(high[d] - low[d] + 1);
+    if (__builtin_mul_overflow(volume, extents[d], &volume) || volume > n) return {};
+  }
+  if (volume != n) return {};
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t d = k, rest = i; d-- > 0; rest /= extents[static_cast<size_t>(d)])
+      if (places[static_cast<size_t>(i * k + d)] !=
+          low[static_cast<size_t>(d)] + rest % extents[static_cast<size_t>(d)])
+        return {};
+  Shape box = x.shape(), before(static_cast<size_t>(rank), Dim(0)), behind = before;
+  Tensor inside;
+  const auto also = [&](const Tensor& t) { inside = inside.defined() ? logical_and(inside, t) : t; };
+  for (int64_t d = 0; d < k; ++d) {
+    const auto axis = static_cast<size_t>(d);
+    const int64_t size = x.dim(d).value();
+    box[axis] = extents[axis];
+    before[axis] = low[axis];
+    behind[axis] = size - 1 - high[axis];
+    const Tensor i = iota(with_size(Shape(static_cast<size_t>(rank), Dim(1)), d, size), d);
+    if (low[axis] > 0) also(less_equal(low[axis], i));
+    if (high[axis] < size - 1) also(less_equal(i, high[axis]));
+  }
+  const Tensor filling = reshape(updates, box);
+  if (!inside.defined()) return filling;
+  return where(inside, pad(filling, before, behind, {}, 0), x);
+}
+
 Tensor scattered_nd(Context& c) {
   const Tensor x = c.in(0), updates = c.in(2);
+  if (auto y = put_in_box(c, x, updates)) return *y;
   const Rows r = rows_of(c, x, 0);
   const Tensor rows = reshape(updates, {r.at.dim(0), r.size});
   return reshape(scattered(c, reshape(x, {r.count, r.size}), r.at, rows), x.shape());
