@@ -118,9 +118,25 @@ Tensor scattered(Context& c, const Tensor& x, const Tensor& at, const Tensor& up
   c.invalid("reduction is \"" + reduction + "\"");
 }
 
+// One place along `axis` that all updates go to, as the assignment to one index does: a choice.
+std::optional<Tensor> put_at_place(Context& c, const Tensor& x, const Tensor& updates, int64_t axis) {
+  const auto at = c.constant(1);
+  const Dim& size = x.dim(axis);
+  if (!at || c.text("reduction", "none") != "none" || !size.is_const() || at->size() == 0 ||
+      updates.shape() != with_size(x.shape(), axis, 1) || to_shape(at->shape()) != updates.shape())
+    return {};
+  const std::vector<int64_t> places = at->to_vector<int64_t>();
+  if (std::any_of(places.begin(), places.end(), [&](int64_t p) { return p != places[0]; })) return {};
+  const int64_t place = places[0] < 0 ? places[0] + size.value() : places[0];
+  if (place < 0 || place >= size.value()) return {};
+  const Tensor along = iota(with_size(Shape(static_cast<size_t>(x.rank()), Dim(1)), axis, size), axis);
+  return where(equal(along, place), updates, x);
+}
+
 Tensor scattered_elements(Context& c) {
   const Tensor x = c.in(0), updates = c.in(2);
   const int64_t axis = axis_of(c, c.integer("axis", 0), x.rank());
+  if (auto y = put_at_place(c, x, updates, axis)) return *y;
   const Tensor given = positions(c, 1, x.dim(axis), signed_positions(c));
   if (given.rank() != x.rank() || updates.rank() != x.rank())
     c.invalid("data, indices and updates have ranks " + std::to_string(x.rank()) + ", " +
