@@ -296,7 +296,7 @@ class Emitter {
   // but those in `full` are repeated.
   Value arranged(Value v, Layout layout, const std::vector<Labels>& axes, const Labels& full = {}) {
     layout = r_.table.resolve(std::move(layout));
-    v = sliced(v, layout);
+    v = sliced(padded(v, layout), layout);
     const Labels has = long_labels(r_.table, flat(layout));
     v = shaped(v, sizes(has));
     Labels wanted, order;
@@ -338,6 +338,24 @@ class Emitter {
     for (LabelId l : order) axes.push_back(std::find(has.begin(), has.end(), l) - has.begin());
     if (std::is_sorted(axes.begin(), axes.end())) return v;
     return add_("permute", {v}, {{"axes", axes}});
+  }
+  // What lies outside a tensor is read only where a condition leaves it out: zeros stand there.
+  Value padded(Value v, Layout& layout) {
+    const Shape shape = type_(v).shape;
+    Shape low(shape.size(), Dim(0)), high = low;
+    bool any = false;
+    for (size_t d = 0; d < shape.size(); ++d) {
+      AxisMap& m = layout[d];
+      if (m.step < 1) continue;
+      const Dim beyond = m.start + Dim(m.step) * (r_.table.size(m.labels) - Dim(1)) + Dim(1) - shape[d];
+      if (beyond.is_const() && beyond.value() > 0) high[d] = beyond, any = true;
+      if (m.start.is_const() && m.start.value() < 0) {
+        low[d] = Dim(0) - m.start;
+        m.start = 0;
+        any = true;
+      }
+    }
+    return any ? add_("pad", {v}, {{"low", low}, {"high", high}, {"value", 0.0}}) : v;
   }
   Value sliced(Value v, const Layout& layout) {
     const Shape shape = type_(v).shape;

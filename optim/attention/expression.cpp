@@ -297,6 +297,9 @@ int32_t Expressions::binary(Code code, int32_t a, int32_t b) {
 int32_t Expressions::select(int32_t condition, int32_t yes, int32_t no) {
   const Expr c = at(condition);
   if (c.code == Code::constant) return c.index ? yes : no;
+  // A choice that was made before.
+  if (at(yes).code == Code::select && at(yes).a == condition) return select(condition, at(yes).b, no);
+  if (at(no).code == Code::select && at(no).a == condition) return select(condition, yes, at(no).c);
   if (yes == no) return yes;
   const bool keeps = at(yes).has_product && !at(no).has_product;
   if (c.code == Code::logical_not && !keeps) return select(c.a, no, yes);

@@ -50,6 +50,17 @@ class Normaliser {
         for (size_t d = 0; d < t.ref.layout.size(); ++d) {
           const Labels a = table_.resolve(t.ref.layout[d].labels), b = table_.resolve(u.ref.layout[d].labels);
           const AxisMap &x = t.ref.layout[d], &y = u.ref.layout[d];
+          if (contains_any(a, over) && a.size() == b.size()) {  // label by label
+            for (size_t k = 0; k < a.size(); ++k) {
+              if (contains(over, a[k]))
+                ours.push_back(b[k]);
+              else
+                same = same && a[k] == b[k];
+            }
+            same = same && x.start == y.start && x.step == y.step;
+            summed = true;
+            continue;
+          }
           const bool here = contains_any(a, over);
           summed = summed || here;
           same = same && x.start == y.start && x.step == y.step && (here || a == b);

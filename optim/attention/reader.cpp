@@ -1,5 +1,6 @@
 #include "optim/attention/reader.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "graph/build/builder.h"
@@ -26,6 +27,16 @@ bool is_costly(Code c) {
     default:
       return false;
   }
+}
+
+// Padding that neither crops nor spreads.
+bool is_growing_pad(const Node& n) {
+  if (n.op->name() != "pad") return false;
+  const auto grows = [](const Dim& d) { return d.is_const() && d.value() >= 0; };
+  const Shape &low = n.attrs.shape("low"), &high = n.attrs.shape("high");
+  const Ints& interior = n.attrs.ints("interior");
+  return std::all_of(low.begin(), low.end(), grows) && std::all_of(high.begin(), high.end(), grows) &&
+         std::all_of(interior.begin(), interior.end(), [](int64_t k) { return k == 0; });
 }
 
 double rounded(double x, DType dtype) { return Array::full(DType::f64, {}, x).cast(dtype).item(); }
@@ -162,6 +173,13 @@ std::optional<int32_t> Reader::open(Frame& f) {
       f.needs.push_back(std::move(*behind));
       return std::nullopt;
     }
+    case Role::other: {
+      if (!is_growing_pad(n)) return leaf(ref);
+      Layout inside = ref.layout;
+      for (size_t d = 0; d < inside.size(); ++d) inside[d].start = inside[d].start - n.attrs.shape("low")[d];
+      f.needs.push_back({n.inputs[0], std::move(inside)});
+      return std::nullopt;
+    }
     case Role::stop_gradient:
     case Role::triangle:
     case Role::dropout:
@@ -173,7 +191,6 @@ std::optional<int32_t> Reader::open(Frame& f) {
     case Role::max:
     case Role::shift:
     case Role::concat:
-    case Role::other:
     case Role::input:
       return leaf(ref);
     default:
@@ -198,6 +215,8 @@ int32_t Reader::close(const Frame& f) {
       return x;
     case Role::stop_gradient:
       return e_.at(x).has_product || (e_.at(x).has_value && e_.at(x).kind == Kind::real) ? leaf(f.ref) : x;
+    case Role::other:
+      return padded(n, f.ref, x);
     case Role::triangle: {
       const Layout& l = f.ref.layout;
       const int32_t row =
@@ -228,6 +247,25 @@ int32_t Reader::close(const Frame& f) {
       return e ? *e : leaf(f.ref);
     }
   }
+}
+
+// What is read beyond the operand is the number that pads it.
+int32_t Reader::padded(const Node& n, const Ref& ref, int32_t x) {
+  const Shape &low = n.attrs.shape("low"), &high = n.attrs.shape("high"), &size = view_.shape(n.inputs[0]);
+  int32_t inside = e_.boolean(true);
+  const auto also = [&](int32_t condition) { inside = e_.binary(Code::logical_and, inside, condition); };
+  for (size_t d = 0; d < low.size(); ++d) {
+    if (low[d] == Dim(0) && high[d] == Dim(0)) continue;
+    const int32_t at = e_.place(ref.layout[d]);
+    if (low[d] != Dim(0)) also(e_.binary(Code::less_equal, e_.extent(low[d]), at));
+    if (high[d] != Dim(0)) also(e_.binary(Code::less_equal, at, e_.extent(low[d] + size[d] - Dim(1))));
+  }
+  const double value = n.attrs.number("value");
+  const Kind kind = e_.at(x).kind;
+  return e_.select(inside, x,
+                   kind == Kind::real      ? e_.constant(value)
+                   : kind == Kind::boolean ? e_.boolean(value != 0)
+                                           : e_.integer(static_cast<int64_t>(value)));
 }
 
 std::optional<int32_t> Reader::converted(int32_t x, DType from, DType to) {

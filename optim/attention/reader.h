@@ -43,6 +43,7 @@ class Reader {
   std::optional<int32_t> open_random(const Ref& ref);
   std::optional<int32_t> open_product(const Ref& ref);
   int32_t close(const Frame& frame);
+  int32_t padded(const Node& node, const Ref& ref, int32_t x);
   std::optional<int32_t> elementwise(const Node& node, const std::vector<int32_t>& in, int depth = 0);
   std::optional<int32_t> composite(const Node& node, const std::vector<int32_t>& in, int depth);
   std::optional<int32_t> converted(int32_t x, DType from, DType to);

@@ -79,6 +79,19 @@ TEST(Trace, WrongArgumentsAreRefusedWithBothNumbers) {
   EXPECT_NE(text.find("axis 0 should be B = 2, is 3"), std::string::npos) << text;
 }
 
+TEST(Trace, SymbolsThatStandNowhereAloneAreSolved) {
+  const Dim b = sym("B"), n = sym("N");
+  auto chunks = trace(
+      [&](const std::vector<Tensor>& in) {
+        return std::vector<Tensor>{reshape(in[0], {b, n, 4})};
+      },
+      {Spec(DType::f32, {b, Dim(4) * n}, "x")});
+  Program program(chunks, "main");
+  EXPECT_EQ(program.run({Array::zeros(DType::f32, {2, 12})})[0].shape(), (Dims{2, 3, 4}));
+  const std::string text = message_of([&] { program.run({Array::zeros(DType::f32, {2, 13})}); });
+  EXPECT_NE(text.find("nothing determines the symbols of axis 1 (4*N)"), std::string::npos) << text;
+}
+
 TEST(Trace, TwoSymbolsNeverBroadcast) {
   const std::string text = message_of([] {
     trace([](const std::vector<Tensor>& in) { return std::vector<Tensor>{in[0] + in[1]}; },

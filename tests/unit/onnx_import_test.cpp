@@ -126,6 +126,32 @@ TEST_F(OnnxImport, ShapeArithmeticStaysSymbolic) {
   EXPECT_EQ(count(main, "reshape"), 1);
 }
 
+TEST_F(OnnxImport, IntegersAtTheEndsOfTheirRangeAreCompared) {
+  // min(3, INT64_MIN): what becomes of -inf that is cast to an integer.
+  const auto module = read(
+      model(graph({node("Min", {"low", "three"}, {"m"}),
+                   node("Cast", {"m"}, {"f"}, {int_attribute("to", kFloat)}), node("Mul", {"x", "f"}, {"y"})},
+                  {integers("low", {INT64_MIN, 7}), integers("three", {3, 3})}, {value("x", kFloat, {"2"})},
+                  {value("y", kFloat, {})})));
+  EXPECT_EQ(run(module, {vector({1, 1})}), (std::vector<float>{-0x1p63f, 3}));
+}
+
+TEST_F(OnnxImport, SequencesAreListsWhileTheModelIsRead) {
+  // stack([x[2:3], x[0:2][0]])
+  const auto module = read(model(graph(
+      {node("SplitToSequence", {"x", "sizes"}, {"s"}, {int_attribute("axis", 0)}),
+       node("SequenceAt", {"s", "last"}, {"a"}), node("SequenceAt", {"s", "first"}, {"b"}),
+       node("Gather", {"b", "rows"}, {"c"}), node("SequenceConstruct", {"a", "c"}, {"t"}),
+       node("ConcatFromSequence", {"t"}, {"y"}, {int_attribute("axis", 0)})},
+      {integers("sizes", {2, 1}), integers("last", {-1}), integers("first", {0}), integers("rows", {0})},
+      {value("x", kFloat, {"3"})}, {value("y", kFloat, {})})));
+  EXPECT_EQ(run(module, {vector({1, 2, 3})}), (std::vector<float>{3, 1}));
+  const Error e = error_of(model(graph({node("SequenceConstruct", {"x"}, {"s"}), node("Neg", {"s"}, {"y"})},
+                                       {}, {value("x", kFloat, {"3"})}, {value("y", kFloat, {})})));
+  EXPECT_NE(e.message().find("a sequence of tensors stands where a tensor is needed"), std::string::npos)
+      << e.message();
+}
+
 TEST_F(OnnxImport, TypedDataAndHalvesAreRead) {
   Message packed;  // f32 in float_data, once packed and once not
   std::string bytes;

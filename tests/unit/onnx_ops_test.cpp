@@ -217,6 +217,39 @@ TEST_F(OnnxOps, ScattersWithEveryReduction) {
   }
 }
 
+TEST_F(OnnxOps, ScattersIntoABoxAreAChoice) {
+  const auto ops_of = [](const Module& module) {
+    std::string names;
+    for (const Node& n : module.function("main").nodes) names += n.op->name() + " ";
+    return names;
+  };
+  const Array x = Array::of<float>({1, 2, 3, 4, 5, 6}, {3, 2});
+  // Rows 1 and 2, and one element; then rows 2 and 1, which are no box in order.
+  const OneNode rows{"ScatterND",
+                     {x, Array::of<int64_t>({1, -1}, {2, 1}), Array::of<float>({7, 8, 9, 10}, {2, 2})},
+                     {},
+                     18,
+                     {1}};
+  EXPECT_EQ(run(rows)[0].to_vector<float>(), (std::vector<float>{1, 2, 7, 8, 9, 10}));
+  EXPECT_EQ(ops_of(*read(rows)).find("scatter"), std::string::npos) << ops_of(*read(rows));
+  const OneNode element{
+      "ScatterND", {x, Array::of<int64_t>({1, 0}, {1, 2}), Array::of<float>({7}, {1})}, {}, 18, {1}};
+  EXPECT_EQ(run(element)[0].to_vector<float>(), (std::vector<float>{1, 2, 7, 4, 5, 6}));
+  const OneNode turned{"ScatterND",
+                       {x, Array::of<int64_t>({2, 1}, {2, 1}), Array::of<float>({7, 8, 9, 10}, {2, 2})},
+                       {},
+                       18,
+                       {1}};
+  EXPECT_EQ(run(turned)[0].to_vector<float>(), (std::vector<float>{1, 2, 9, 10, 7, 8}));
+  const OneNode column{"ScatterElements",
+                       {x, Array::of<int64_t>({-1, -1, -1}, {3, 1}), Array::of<float>({7, 8, 9}, {3, 1})},
+                       {int_attribute("axis", 1)},
+                       18,
+                       {1}};
+  EXPECT_EQ(run(column)[0].to_vector<float>(), (std::vector<float>{1, 7, 3, 8, 5, 9}));
+  EXPECT_EQ(ops_of(*read(column)).find("scatter"), std::string::npos) << ops_of(*read(column));
+}
+
 TEST_F(OnnxOps, ScattersReplaceEvenNegativeZeroAndNan) {
   const Array x = Array::of<double>({1, 2, 3, 4}, {4}), at = Array::of<int64_t>({2, 0}, {2, 1});
   const Array got = run({"ScatterND", {x, at, Array::of<double>({-0.0, std::nan("")}, {2})}})[0];

@@ -120,6 +120,17 @@ const Form kForms[] = {
        const Tensor pairs = reshape(p, {p.dim(0), 2, 2, p.dim(2), p.dim(3)});
        return Ts{matmul(select_index(pairs, 2, 0) - x[3] * select_index(pairs, 2, 1), x[2])};
      }},
+    {"BiasAddedToASliceOfTheScores", 1,
+     with(DType::f64,
+          [](const Sizes& s) {
+            return Shape{s.h, s.q - Dim(1), s.k - Dim(1)};
+          }),
+     [](const Ts& x) {
+       const Tensor s = scaled(x), part = slice(slice(s, 2, 1, s.dim(2)), 3, 1, s.dim(3)) + x[3];
+       const Tensor inside = logical_and(less_equal(1, rows(s)), less_equal(1, columns(s)));
+       return Ts{matmul(softmax(where(inside, pad(part, {0, 0, 1, 1}, {0, 0, 0, 0}), s), -1), x[2])};
+     },
+     false},
     // Whether another mask keeps any key says nothing of the scores: the condition stays outside.
     {"EmptyInAnotherMask", 1, qkv_and([](const Sizes& s) {
        return Specs{{DType::boolean, mask_shape(s)}, {DType::boolean, mask_shape(s)}};
