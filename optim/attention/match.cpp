@@ -110,7 +110,7 @@ class Matcher {
                   read_by(probabilities_));
     if (!read_score(reader) || !choose_products(*r_, keys_, out_.why) || !read_factors(reader) ||
         !read_sink(reader) || !independent() || !choose_axes(*r_, probabilities_, p_.node, keys_, out_.why) ||
-        !worth_it())
+        !tells_fills_apart() || !worth_it())
       return false;
     out_.region = std::move(r_);
     return true;
@@ -314,7 +314,8 @@ class Matcher {
   // exp(scores) without a maximum is 0 for a row of low scores (a large negative fill), and a guard gives 0
   // for such a row. A sink as small as the least exponential does the same and is lost beside other sums.
   bool keep_underflow(bool all_kept) {
-    if (has_low_fill())
+    // A guard hides the NaN that an infinite mean makes of the whole row.
+    if (has_low_fill() || p_.nan_guard)
       for (const Term& t : p_.shift)
         if (shift_role(t.ref.value) == Role::shift && depends_on_scores(t.ref.value))
           return refuse(
@@ -347,6 +348,24 @@ class Matcher {
     return std::any_of(all.begin(), all.end(), [&](int32_t x) {
       return e_.at(x).code == Code::select && (low(e_.at(x).b) || low(e_.at(x).c));
     });
+  }
+  // Fills that were multiplied out may leave the range of the computing type; beside another one as large
+  // they would become equal, where the user's operations subtract the maximum first or overflow to minus
+  // infinity.
+  bool tells_fills_apart() {
+    if (r_->dtype == DType::f64) return true;
+    constexpr double kMost = std::numeric_limits<float>::max();
+    bool beyond = false;
+    int64_t large = 0;
+    for (int32_t x : e_.reachable({r_->score})) {
+      if (!e_.is_constant(x) || e_.at(x).kind != Kind::real || !std::isfinite(e_.at(x).number)) continue;
+      beyond = beyond || std::fabs(e_.at(x).number) > kMost;
+      large += std::fabs(e_.at(x).number) > kMost * 1e-8;
+    }
+    return !beyond || large < 2 ||
+           refuse(Reason::empty_row, p_.node,
+                  "masks of several sizes leave the range of f32, where they can no longer be told apart",
+                  "minus infinity, or one number, for masked scores");
   }
   double least_exponent() const {
     return view_.graph.nodes[static_cast<size_t>(p_.node)].outputs[0].dtype == DType::f64 ? -744 : -103;

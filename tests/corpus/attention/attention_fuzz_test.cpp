@@ -1,0 +1,101 @@
+// Spellings on which the fuzzer found results that differ from the untouched operations.
+#include "tests/corpus/attention/forms.h"
+
+namespace fovea::corpus {
+namespace {
+
+using Ts = std::vector<Tensor>;
+using Specs = std::vector<Spec>;
+
+Tensor top(const Tensor& s) { return max(s, {-1}, true); }
+Tensor total(const Tensor& e) { return sum(e, {-1}, true); }
+Tensor guarded(const Tensor& p) { return where(is_nan(p), 0.0, p); }
+// The last key of every row is masked, in the first sequence all are.
+Tensor keep(const Ts& x) { return iota({1, x[1].dim(2)}, 1) < x[3]; }
+const auto kLengths = qkv_and([](const Sizes& s) { return Specs{{DType::i64, {s.b, 1, 1, 1}}}; });
+void lengths(std::vector<Array>& in) {
+  for (int64_t b = 0; b < in[3].size(); ++b)
+    in[3].set_flat(b, b == 0 ? 0 : static_cast<double>(in[1].shape()[2] - 1));
+}
+
+const Form kForms[] = {
+    // The mean is minus infinity, and minus infinity less that is NaN.
+    {"MeanOfMaskedScoresUnderAGuard", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor s = where(keep(x), scores_of(x), -kInf);
+       return Ts{matmul(guarded(softmax(s - mean(s, {-1}, true), -1)), x[2])};
+     },
+     true, false, lengths},
+    // 0 / 0 is NaN, which the guard makes 0; 0 * (1 / 0) would stay NaN.
+    {"DivisionByZeroUnderAGuard", 0, qkv_and([](const Sizes& s) {
+       return Specs{{DType::i64, {s.b, 1, 1, 1}}, {DType::f64, {s.b, 1, 1, 1}}};
+     }),
+     [](const Ts& x) {
+       const Tensor e = exp(scores_of(x) + where(keep(x), 0.0, -65504.0));
+       return Ts{matmul(guarded(e / ((total(e) + 1.0) * x[4])), x[2])};
+     },
+     true, false,
+     [](std::vector<Array>& in) {
+       lengths(in);
+       in[4].set_flat(0, 0);
+     }},
+    // The same division, by a number.
+    {"DivisionByANumberUnderAGuard", 1, kLengths,
+     [](const Ts& x) {
+       const Tensor e = exp(where(keep(x), scores_of(x), -kInf));
+       return Ts{matmul(guarded(e / (total(e) * 2.0)), x[2])};
+     },
+     true, false, lengths},
+};
+
+TEST_P(Forms, MeansTheSame) { check(GetParam()); }
+INSTANTIATE_TEST_SUITE_P(Fuzz, Forms, testing::ValuesIn(kForms), name_of);
+
+std::vector<Array> run_f32(const std::shared_ptr<Module>& module, const std::vector<Array>& in,
+                           int attentions) {
+  Program program(narrowed(module), "main");
+  std::vector<Array> out = program.run(cast_all(in, DType::f64, DType::f32));
+  expect_launches(program, attentions);
+  return out;
+}
+
+// Three times the lowest number of f32 is another number in f64 only.
+TEST(AttentionFuzz, FillsBeyondTheRangeOfTheTypeAreToldApart) {
+  const auto form = [](double kept) {
+    return trace(
+        [kept](const Ts& x) {
+          const Tensor drop = 1.0 - cast(keep(x), DType::f64);
+          const Tensor s = scores_of(x) + (drop * 2.0 + kept) * -3.4028234663852886e38;
+          const Tensor e = exp(s - top(s));
+          return Ts{matmul(e / total(e), x[2])};
+        },
+        kLengths(Sizes{}));
+  };
+  for (const double kept : {1.0, 0.0}) {
+    const auto module = form(kept);
+    std::vector<Array> in = random_inputs(*module, {}, 3);
+    in = cast_all(cast_all(in, DType::f64, DType::f32), DType::f32, DType::f64);
+    in[3].set_flat(0, 3);
+    in[3].set_flat(1, 5);
+    expect_close(run_reference(module, in), run_f32(module, in, kept == 0), 1e-5,
+                 "kept " + std::to_string(kept));
+  }
+}
+
+// The probability of the only key is 1 and its gradient 0, without any rounding.
+TEST(AttentionFuzz, TheScoreOfTheOnlyKeyHasNoGradient) {
+  Sizes sizes;
+  sizes.k = 1;
+  sizes.d = 8;
+  const auto module = with_gradients(
+      trace([](const Ts& x) { return Ts{matmul(softmax(scores_of(x) * 0.25, -1), x[2])}; }, qkv(sizes)));
+  const std::vector<Array> in = random_inputs(*module, {}, 7);
+  const std::vector<Array> out = run_f32(module, in, 1);
+  for (const size_t which : {1, 2})
+    for (int64_t i = 0; i < out[which].size(); ++i)
+      EXPECT_EQ(out[which].get_flat(i), 0) << which << ", " << i;
+  expect_close({run_reference(module, in)[3]}, {out[3]}, 1e-6, "values");
+}
+
+}  // namespace
+}  // namespace fovea::corpus
