@@ -82,6 +82,27 @@ TEST(AttentionFuzz, FillsBeyondTheRangeOfTheTypeAreToldApart) {
   }
 }
 
+// A softmax in f64 among f32: the node computes in f64, and the gradients of its f32 leaves are f32.
+TEST(AttentionFuzz, LeavesOfAWiderSoftmaxGetTheirGradients) {
+  const auto arguments = [](DType type) {
+    return [type](const Sizes& s) {
+      return Specs{{type, {s.b, s.h, s.q, s.d}}, {type, {s.b, s.h, s.k, s.d}}, {type, {s.b, s.h, s.k, s.e}},
+                   {type, {s.b, s.h, s.q, s.k}}, {type, {1, 1, s.q, s.k}},     {type, {1, s.h, 1, s.k}}};
+    };
+  };
+  const auto form = [](const Ts& x) {
+    const Tensor s = scores_of(x) * x[3] + x[4] + x[5];
+    return Ts{matmul(cast(softmax(cast(s, DType::f64), -1), x[0].dtype()), x[2])};
+  };
+  const auto wide = with_gradients(trace(form, arguments(DType::f64)(Sizes{})));
+  const auto narrow = with_gradients(trace(form, arguments(DType::f32)(Sizes{})));
+  std::vector<Array> in = cast_all(random_inputs(*wide, {}, 3), DType::f64, DType::f32);
+  Program program(narrow, "main");
+  const std::vector<Array> out = program.run(in);
+  expect_launches(program, 1);
+  expect_close(run_reference(wide, cast_all(in, DType::f32, DType::f64)), out, 1e-5, "f64 inside");
+}
+
 // The probability of the only key is 1 and its gradient 0, without any rounding.
 TEST(AttentionFuzz, TheScoreOfTheOnlyKeyHasNoGradient) {
   Sizes sizes;
