@@ -46,6 +46,24 @@ const Form kForms[] = {
        return Ts{matmul(guarded(e / (total(e) * 2.0)), x[2])};
      },
      true, false, lengths},
+    // The difference of two softmaxes stands behind views, a factor and a mask.
+    {"DifferentialBehindViews", 2, qkv_and([](const Sizes& s) {
+       return Specs{{DType::f64, {s.b, s.h, s.q, s.d}}, {DType::boolean, {s.b, 1, 1, s.k}}};
+     }),
+     [](const Ts& x) {
+       const Tensor p = softmax(scores_of(x), -1), r = softmax(matmul(x[3], transpose(x[1], -1, -2)), -1);
+       const Tensor weights = where(x[4], (p - r * 0.3) * 2.0, 0.0);
+       return Ts{transpose(matmul(transpose(x[2], -1, -2), transpose(weights, -1, -2)), -1, -2)};
+     }},
+    {"DifferentialOfThreeAsASum", 3, qkv_and([](const Sizes& s) {
+       return Specs{{DType::f64, {s.b, s.h, s.q, s.d}}, {DType::f64, {s.b, s.h, s.q, s.d}}};
+     }),
+     [](const Ts& x) {
+       const Tensor k = transpose(x[1], -1, -2);
+       const Tensor p = softmax(scores_of(x), -1) - 0.2 * softmax(matmul(x[3], k), -1) -
+                        0.1 * softmax(matmul(x[4], k), -1);
+       return Ts{sum(unsqueeze(p, -1) * unsqueeze(x[2], 2), {3})};
+     }},
 };
 
 TEST_P(Forms, MeansTheSame) { check(GetParam()); }
