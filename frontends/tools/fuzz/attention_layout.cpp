@@ -76,7 +76,7 @@ void AttentionLayout::choose() {
     case 9:
       return cached();
     case 10:
-      product_ = r_.of({Product::einsum, Product::letters, Product::transposed, Product::sum});
+      multiply_by(r_.of({Product::einsum, Product::letters, Product::transposed, Product::sum}));
       return by_heads();
     case 11:
       return by_heads();
@@ -87,13 +87,18 @@ void AttentionLayout::choose() {
     case 14:
       return sequence_first();
     default:
+      multiply_by(r_.of({Product::matmul, Product::letters, Product::sum}));
       q = arguments_.real({batch, heads, queries, channels_});
       k = arguments_.real({batch, heads, keys, channels_});
       v = arguments_.real({batch, heads, keys, value_channels_});
-      product_ = r_.of({Product::matmul, Product::letters, Product::sum});
   }
 }
 
+// A sum over one channel is a mere sum of weights.
+void AttentionLayout::multiply_by(Product product) {
+  product_ = product;
+  if (product == Product::sum) value_channels_ = std::max<int64_t>(value_channels_, 2);
+}
 // (B, L, H*D) viewed and transposed
 Tensor AttentionLayout::split_heads(const Tensor& x, const Dim& length, int64_t channels) const {
   return x.reshape({batch, length, heads, channels}).transpose(1, 2);

@@ -67,6 +67,7 @@ class AttentionLayout {
   Tensor projected(const Tensor& x, const Dim& length, int64_t width);
   Tensor turned(const Tensor& x, const Dim& length) const;
   void choose();
+  void multiply_by(Product product);
   void by_heads();
   void folded_batch();
   void one_head();

@@ -67,7 +67,9 @@ std::shared_ptr<Module> after(const FuzzCase& fuzz, const std::string& function,
 
 Judgement report(const FuzzCase& fuzz, const std::string& what, const std::string& problem,
                  Judgement judged = {}) {
-  judged.problem = fmt::format("{}: {}\n{}", what, problem, print(*fuzz.module));
+  std::string sizes;
+  for (const auto& [symbol, n] : fuzz.sizes) sizes += fmt::format("{} = {}\n", symbol, n);
+  judged.problem = fmt::format("{}: {}\n{}{}", what, problem, sizes, print(*fuzz.module));
   return judged;
 }
 
@@ -91,12 +93,15 @@ Judgement judge_attention(const FuzzCase& fuzz) {
   const Outcome exact = run(widened(*fuzz.module), function, widened(fuzz.arguments), "reference", false);
   Outcome got;
   Judgement judged;
+  std::string scores;
   try {
     Program program(fuzz.module, function);
     judged.fused = std::any_of(program.graph().nodes.begin(), program.graph().nodes.end(),
                                [](const Node& n) { return n.op->name() == "attention"; });
     if (fuzz.attention && knows_attention() && !judged.fused)
       return report(fuzz, "it is not fused", why_not(program.records()), judged);
+    for (const FusionRecord& r : program.records())
+      if (r.region == "attention" && r.fused) scores += "\nfused: " + r.score;
     got.out = program.run(fuzz.arguments);
   } catch (const Error& e) {
     got.error = e.what();
@@ -109,7 +114,7 @@ Judgement judge_attention(const FuzzCase& fuzz) {
     if (!is_floating(got.out[i].dtype())) continue;
     ++judged.results;
     if (const std::string text = contract.broken(got.out, i); !text.empty())
-      return report(fuzz, fmt::format("result {}", i), text, judged);
+      return report(fuzz, fmt::format("result {}", i), text + scores, judged);
   }
   return judged;
 }

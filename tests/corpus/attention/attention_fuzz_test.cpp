@@ -121,6 +121,56 @@ TEST(AttentionFuzz, LeavesOfAWiderSoftmaxGetTheirGradients) {
   expect_close(run_reference(wide, cast_all(in, DType::f32, DType::f64)), out, 1e-5, "f64 inside");
 }
 
+// A bias that is cut off everywhere has no gradient.
+TEST(AttentionFuzz, ABiasBelowItsLimitHasNoGradient) {
+  Sizes sizes;
+  sizes.b = 1, sizes.h = 2, sizes.q = sizes.k = 3, sizes.d = 2, sizes.e = 1;
+  const auto arguments = qkv_and([](const Sizes& s) {
+    return Specs{{DType::f64, {1, 1, 1, s.k}}, {DType::f64, {1, 1, s.q, s.k}}};
+  });
+  const auto module = with_gradients(trace(
+      [](const Ts& x) {
+        const Tensor s = scores_of(x) + x[3] + relu(x[4]);
+        const Tensor e = exp(s - top(s));
+        return Ts{matmul(e, x[2]) / total(e)};
+      },
+      arguments(sizes)));
+  for (const double sign : {1.0, -1.0}) {
+    std::vector<Array> in = random_inputs(*module, {}, 7);
+    for (int64_t i = 0; i < in[4].size(); ++i) in[4].set_flat(i, sign * (0.1 + std::fabs(in[4].get_flat(i))));
+    in = cast_all(cast_all(in, DType::f64, DType::f32), DType::f32, DType::f64);
+    expect_close(run_reference(module, in), run_f32(module, in, 1), 1e-5, "sign " + std::to_string(sign));
+  }
+}
+
+// Explain says how weights and scores that are read elsewhere get there.
+TEST(AttentionFuzz, RecordsSayWhatEscapes) {
+  const auto said = [](const std::function<Ts(const Tensor&, const Tensor&, const Tensor&)>& more) {
+    const auto module = trace(
+        [more](const Ts& x) {
+          const Tensor s = scores_of(x) * 0.25, p = softmax(s, -1);
+          return more(s, p, matmul(p, x[2]));
+        },
+        qkv(Sizes{}));
+    std::vector<FusionRecord> records;
+    recognised(module, &records);
+    EXPECT_EQ(records.size(), 1U);
+    return records.empty() || !records[0].fused ? "" : records[0].sentence;
+  };
+  const auto has = [](const std::string& text, const std::string& part) {
+    return text.find(part) != text.npos;
+  };
+  EXPECT_FALSE(has(said([](const auto&, const auto&, const auto& y) { return Ts{y}; }), "elsewhere"));
+  EXPECT_TRUE(has(said([](const auto&, const auto& p, const auto& y) {
+                    return Ts{y, mean(p, {1})};
+                  }),
+                  "; the weights are read elsewhere, too"));
+  EXPECT_TRUE(has(said([](const auto& s, const auto&, const auto& y) {
+                    return Ts{y, s};
+                  }),
+                  "; the scores are read elsewhere, too"));
+}
+
 // The probability of the only key is 1 and its gradient 0, without any rounding.
 TEST(AttentionFuzz, TheScoreOfTheOnlyKeyHasNoGradient) {
   Sizes sizes;
