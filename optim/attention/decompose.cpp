@@ -370,6 +370,7 @@ class Decomposer {
       open.push_back({input(i, kept), 1, false});
       if (tests_nan(input(i, 0), input(i, kept), zero_then)) {
         p.nan_guard = true;
+        if (hides_division(input(i, kept), depth)) p.blocked = i.ref.value.node;
         return true;
       }
       p.factors.push_back({zero_else ? Factor::What::keep : Factor::What::drop, input(i, 0), 1});
@@ -411,6 +412,15 @@ class Decomposer {
       v = n.inputs[kept];
     }
     return false;
+  }
+  // True where a guarded product divides by what may be 0: the guard turns 0 / 0 into 0.
+  bool hides_division(const Ref& guarded, int depth) {
+    if (depth >= kDeepest) return true;
+    const Product inside = run(guarded, depth + 1);
+    return std::any_of(inside.factors.begin(), inside.factors.end(), [this](const Factor& f) {
+      const auto n = view_.number(f.ref.value);
+      return f.sign < 0 && (!n || *n == 0);
+    });
   }
   // True where the condition says that x is NaN (`nan`), or that it is not.
   bool tests_nan(Ref condition, const Ref& x, bool nan) {

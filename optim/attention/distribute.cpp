@@ -17,18 +17,86 @@ bool is_wide_einsum(const View& view, NodeId id) {
   return view.role(id) == Role::einsum && view.graph.nodes[static_cast<size_t>(id)].inputs.size() > 2;
 }
 
-// The operand of a product that is a sum with a tainted side of its shape, or -1.
+constexpr size_t kMostTerms = 8, kMostSteps = 24;
+
+// An operand on the way from a product down to a sum of probabilities, in the old graph and in the new one.
+struct Step {
+  NodeId old_node = -1, new_node = -1;
+  size_t operand = 0;
+};
+// A summand: what it is, and the operations through which the product reads it, outermost first.
+struct Term {
+  Value old_value, new_value;
+  std::vector<Step> way;
+  bool negative = false;
+  Shape broadcast;  // the sum's, where the summand has another one
+};
+
+bool is_zero(const View& view, Value v) {
+  const auto n = view.number(v);
+  return n && *n == 0;
+}
+
+// The operand through which the operation is linear, or -1.
+int linear_operand(const View& view, Value v) {
+  const Node& n = view.node(v);
+  const auto tainted = [&](size_t k) { return view.tainted(n.inputs[k]); };
+  switch (view.role(v)) {
+    case Role::same:
+    case Role::reshape:
+    case Role::permute:
+    case Role::broadcast:
+    case Role::neg:
+    case Role::dropout:
+      return 0;
+    case Role::cast:
+      return is_floating(view.dtype(v)) && is_floating(view.dtype(n.inputs[0])) ? 0 : -1;
+    case Role::mul:
+      return tainted(0) == tainted(1) ? -1 : tainted(0) ? 0 : 1;
+    case Role::div:
+      return tainted(0) && !tainted(1) ? 0 : -1;
+    case Role::where:
+      if (tainted(0) || is_zero(view, n.inputs[1]) == is_zero(view, n.inputs[2])) return -1;
+      return is_zero(view, n.inputs[1]) ? 2 : 1;
+    default:
+      return -1;
+  }
+}
+
+// A sum with a tainted side of its shape.
+bool is_sum(const View& view, Value v) {
+  const Role r = view.role(v);
+  if ((r != Role::add && r != Role::sub) || !view.tainted(v)) return false;
+  const Node& sum = view.node(v);
+  return std::any_of(sum.inputs.begin(), sum.inputs.end(),
+                     [&](Value part) { return view.tainted(part) && view.shape(part) == view.shape(v); });
+}
+
+// Walks down to a sum; false where there is none, or no weights on the way of a sum over tokens.
+bool walk(const View& view, Term& t, bool needs_product, const Graph* rebuilt) {
+  for (size_t steps = 0; steps < kMostSteps; ++steps) {
+    if (is_sum(view, t.old_value)) return !needs_product;
+    const int k = view.tainted(t.old_value) || needs_product ? linear_operand(view, t.old_value) : -1;
+    if (k < 0) return false;
+    needs_product = needs_product && view.role(t.old_value) != Role::mul;
+    const auto at = static_cast<size_t>(k);
+    t.way.push_back({t.old_value.node, t.new_value.node, at});
+    if (rebuilt) t.new_value = rebuilt->nodes[static_cast<size_t>(t.new_value.node)].inputs[at];
+    t.old_value = view.node(t.old_value).inputs[at];
+  }
+  return false;
+}
+
+// The operand of a product behind which stands a sum, or -1.
 int sum_operand(const View& view, NodeId id) {
   const Node& n = view.graph.nodes[static_cast<size_t>(id)];
   const Role r = view.role(id);
-  if ((r != Role::matmul && r != Role::einsum) || n.inputs.size() != 2) return -1;
-  for (int k : {0, 1}) {
-    const Value v = n.inputs[static_cast<size_t>(k)];
-    const Role s = view.role(v);
-    if ((s != Role::add && s != Role::sub) || !view.tainted(v)) continue;
-    const Node& sum = view.node(v);
-    for (const Value& part : sum.inputs)
-      if (view.tainted(part) && view.shape(part) == view.shape(v)) return k;
+  const bool product = (r == Role::matmul || r == Role::einsum) && n.inputs.size() == 2;
+  if (!product && r != Role::sum) return -1;
+  for (size_t k = 0; k < n.inputs.size(); ++k) {
+    Term t{n.inputs[k], {}, {}, false, {}};
+    if (view.tainted(t.old_value) || view.weighted(t.old_value))
+      if (walk(view, t, !product, nullptr)) return static_cast<int>(k);
   }
   return -1;
 }
@@ -68,20 +136,52 @@ std::vector<Tensor> narrowed(const Node& node, const std::vector<Tensor>& in) {
   return node.op->decompose_fn()({operands, {{"equation", equation}}});
 }
 
-std::vector<Tensor> split(Builder& builder, const Node& node, const std::vector<Tensor>& in, int k) {
-  const Node& sum = builder.graph().nodes[static_cast<size_t>(in[static_cast<size_t>(k)].value().node)];
-  const Value left = sum.inputs[0], right = sum.inputs[1];
-  const std::string op = sum.op->name();
-  const Shape& whole = sum.outputs[0].shape;
-  const auto product = [&](Value part) {
+// The product of each summand, added up.
+std::vector<Tensor> split(const View& view, Builder& builder, NodeId id, const std::vector<Tensor>& in,
+                          int k) {
+  const Node& node = view.graph.nodes[static_cast<size_t>(id)];
+  const auto at = static_cast<size_t>(k);
+  std::vector<Term> open{{node.inputs[at], in[at].value(), {}, false, {}}}, terms;
+  const bool summed = view.role(id) == Role::sum;
+  while (!open.empty()) {
+    Term t = std::move(open.back());
+    open.pop_back();
+    Term sum = t;
+    if (!t.broadcast.empty() || terms.size() + open.size() + 2 > kMostTerms ||
+        !walk(view, sum, summed && t.way.empty(), &builder.graph())) {
+      terms.push_back(std::move(t));
+      continue;
+    }
+    const Node& added = builder.graph().nodes[static_cast<size_t>(sum.new_value.node)];
+    const Node& old = view.node(sum.old_value);
+    const bool minus = view.role(sum.old_value) == Role::sub;
+    for (const size_t side : {1, 0}) {
+      Term part{old.inputs[side], added.inputs[side], sum.way, sum.negative, {}};
+      if (side == 1 && minus) part.negative = !part.negative;
+      if (view.shape(part.old_value) != view.shape(sum.old_value)) part.broadcast = view.shape(sum.old_value);
+      open.push_back(std::move(part));
+    }
+  }
+  Tensor total;
+  for (const Term& t : terms) {
+    Tensor x = builder.tensor(t.new_value);
+    if (!t.broadcast.empty()) x = broadcast_to(x, t.broadcast);
+    for (size_t i = t.way.size(); i-- > 0;) {
+      const Node step = builder.graph().nodes[static_cast<size_t>(t.way[i].new_node)];
+      std::vector<Tensor> operands;
+      for (const Value& v : step.inputs) operands.push_back(builder.tensor(v));
+      operands[t.way[i].operand] = x;
+      x = apply1(step.op->name(), operands, step.attrs, step.source);
+    }
     std::vector<Tensor> operands = in;
-    Tensor x = builder.tensor(part);
-    if (x.shape() != whole) x = broadcast_to(x, whole);
-    operands[static_cast<size_t>(k)] = x;
-    return apply1(node.op->name(), operands, node.attrs, node.source);
-  };
-  const Tensor a = product(left), b = product(right);
-  return {apply1(op, {a, b}, {}, node.source)};
+    operands[at] = x;
+    const Tensor y = apply1(node.op->name(), operands, node.attrs, node.source);
+    if (!total.defined())
+      total = t.negative ? apply1("neg", {y}, {}, node.source) : y;
+    else
+      total = apply1(t.negative ? "sub" : "add", {total, y}, {}, node.source);
+  }
+  return {total};
 }
 
 // The axis along which a tensor that goes into a softmax is padded by a number, or -1.
@@ -200,7 +300,7 @@ std::shared_ptr<Graph> distributed(const View& view, PassContext& context) {
     if (const int64_t axis = padded_axis(view, id); axis >= 0) return padded(node, in[0], axis);
     if (joins_products(view, id)) return joined(view, *builder, node, in);
     const int k = sum_operand(view, id);
-    return k < 0 ? std::vector<Tensor>{} : split(*builder, node, in, k);
+    return k < 0 ? std::vector<Tensor>{} : split(view, *builder, id, in, k);
   };
   const std::vector<Tensor> out = inline_graph(*builder, view.graph, arguments, replace);
   for (size_t i = 0; i < out.size(); ++i) builder->output(view.graph.output_names[i], out[i]);

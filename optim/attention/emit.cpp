@@ -375,9 +375,9 @@ class Emitter {
     return add_("slice", {v}, {{"starts", starts}, {"stops", stops}, {"steps", steps}});
   }
 
-  // where(mask, y, 0) over whole rows.
+  // where(mask, y, 0) over whole rows, or channels of them.
   Value masked(Value y, const Factor& mask, const Ints& order) {
-    Value c = arranged(moved_(mask.ref.value), mask.ref.layout, operand_axes(r_, r_.query, {}));
+    Value c = arranged(moved_(mask.ref.value), mask.ref.layout, operand_axes(r_, r_.query, r_.channels));
     if (!std::is_sorted(order.begin(), order.end())) c = add_("permute", {c}, {{"axes", order}});
     if (type_(c).dtype != DType::boolean) c = add_("cast", {c}, {{"dtype", DType::boolean}});
     const Value zero = number(0, type_(y).dtype);

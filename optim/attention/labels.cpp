@@ -42,6 +42,7 @@ bool LabelTable::split(LabelId l, const Dim& outer) {
   const LabelId first = add(outer), second = add(*inner);
   table_[first].parent = table_[second].parent = l;
   table_[l].parts = {first, second};
+  ++changes_;
   return true;
 }
 
@@ -52,7 +53,7 @@ bool LabelTable::unify(const Labels& a, const Labels& b) {
   while (!x.empty() && !y.empty()) {
     const LabelId l = x.back(), m = y.back();
     if (l == m || size(l) == size(m)) {
-      if (l != m) table_[l].parts = {m};
+      if (l != m) table_[l].parts = {m}, ++changes_;
       x.pop_back();
       y.pop_back();
       continue;

@@ -46,6 +46,8 @@ class LabelTable {
   bool unify(const Labels& a, const Labels& b);
   /// Where a label comes from: the one that was split into it, or itself.
   LabelId root(LabelId l) const;
+  /// Grows whenever a label becomes others, which gives new names to what was read by it.
+  int64_t changes() const { return changes_; }
 
  private:
   struct Entry {
@@ -54,6 +56,7 @@ class LabelTable {
     LabelId parent = -1;
   };
   std::vector<Entry> table_;
+  int64_t changes_ = 0;
 };
 
 /// All labels of a layout, axis by axis.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <unordered_map>
 
 #include "optim/attention/empty_rows.h"
 
@@ -10,6 +11,7 @@ namespace fovea::match {
 namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr int kMostReadings = 4;
 constexpr double kLowFill = -80;  // exp of lower numbers is 0, or nearly
 
 class Matcher {
@@ -110,7 +112,7 @@ class Matcher {
                   read_by(probabilities_));
     if (!read_score(reader) || !choose_products(*r_, keys_, out_.why) || !read_factors(reader) ||
         !read_sink(reader) || !independent() || !choose_axes(*r_, probabilities_, p_.node, keys_, out_.why) ||
-        !worth_it())
+        !tells_fills_apart() || !worth_it())
       return false;
     out_.region = std::move(r_);
     return true;
@@ -118,17 +120,30 @@ class Matcher {
 
   // ---- the score
 
-  bool read_score(Reader& reader) {
+  // The sum of the terms; -1 where one is no floating-point number.
+  int32_t read_terms(Reader& reader) {
     int32_t f = -1;
     // Terms were listed last first.
     for (size_t k = p_.terms.size(); k-- > 0;) {
       const Term& t = p_.terms[k];
       int32_t x = reader.read(t.ref);
-      if (e_.at(x).kind != Kind::real) return refuse_type(t.ref.value.node);
+      if (e_.at(x).kind != Kind::real) return -1;
       x = e_.binary(Code::mul, x, e_.constant(t.scale));
       f = f < 0 ? x : e_.binary(Code::add, f, x);
     }
-    if (f < 0) return refuse_type(p_.node);
+    return f;
+  }
+
+  bool read_score(Reader& reader) {
+    int32_t f = -1;
+    // A leaf may cut labels after others were read by them: read again, so that equal products are one leaf.
+    for (int times = 0; times < kMostReadings; ++times) {
+      const int64_t before = table_.changes();
+      f = read_terms(reader);
+      if (f < 0) return refuse_type(p_.terms.empty() ? p_.node : p_.terms[0].ref.value.node);
+      if (table_.changes() == before) break;
+      reader.forget();
+    }
     // Weights are read to the end: a mask must be seen as one.
     Reader whole(view_, table_, e_, r_->forms, keys_, {}, {}, /*leaves_outside=*/false);
     for (const Factor& factor : p_.weights) {
@@ -314,7 +329,8 @@ class Matcher {
   // exp(scores) without a maximum is 0 for a row of low scores (a large negative fill), and a guard gives 0
   // for such a row. A sink as small as the least exponential does the same and is lost beside other sums.
   bool keep_underflow(bool all_kept) {
-    if (has_low_fill())
+    // A guard hides the NaN that an infinite mean makes of the whole row.
+    if (has_low_fill() || p_.nan_guard)
       for (const Term& t : p_.shift)
         if (shift_role(t.ref.value) == Role::shift && depends_on_scores(t.ref.value))
           return refuse(
@@ -347,6 +363,45 @@ class Matcher {
     return std::any_of(all.begin(), all.end(), [&](int32_t x) {
       return e_.at(x).code == Code::select && (low(e_.at(x).b) || low(e_.at(x).c));
     });
+  }
+  // Fills that were multiplied out may leave the range of the computing type; beside another one as large
+  // they would become equal, where the user's operations subtract the maximum first or overflow to minus
+  // infinity.
+  bool tells_fills_apart() {
+    if (r_->dtype == DType::f64) return true;
+    constexpr double kMost = std::numeric_limits<float>::max();
+    bool beyond = false;
+    int64_t large = 0;
+    if (!p_.shift.empty() && grows_beyond(kMost)) return refuse_fills();
+    for (int32_t x : e_.reachable({r_->score})) {
+      if (!e_.is_constant(x) || e_.at(x).kind != Kind::real || !std::isfinite(e_.at(x).number)) continue;
+      beyond = beyond || std::fabs(e_.at(x).number) > kMost;
+      large += std::fabs(e_.at(x).number) > kMost * 1e-8;
+    }
+    return !beyond || large < 2 || refuse_fills();
+  }
+  bool refuse_fills() {
+    return refuse(Reason::empty_row, p_.node,
+                  "masks of several sizes leave the range of f32, where they can no longer be told apart",
+                  "minus infinity, or one number, for masked scores");
+  }
+  // True where numbers within the score, sums of fills among them, are multiplied to more than `most`.
+  bool grows_beyond(double most) const {
+    std::unordered_map<int32_t, double> size;
+    bool beyond = false;
+    for (int32_t x : e_.reachable({r_->score})) {
+      const Expr& at = e_.at(x);
+      const auto of = [&](int32_t y) { return y < 0 ? 0 : size[y]; };
+      double n = 0;
+      if (at.code == Code::constant && at.kind == Kind::real && std::isfinite(at.number))
+        n = std::min(std::fabs(at.number), most);
+      if (at.code == Code::add) n = of(at.a) + of(at.b);
+      if (at.code == Code::select) n = std::max(of(at.b), of(at.c));
+      if (at.code == Code::mul && e_.is_constant(at.b)) n = of(at.a) * std::fabs(e_.at(at.b).number);
+      beyond = beyond || (at.code == Code::mul && n > of(at.a) && n > most * 1.0001);
+      size[x] = n;
+    }
+    return beyond;
   }
   double least_exponent() const {
     return view_.graph.nodes[static_cast<size_t>(p_.node)].outputs[0].dtype == DType::f64 ? -744 : -103;

@@ -27,6 +27,8 @@ class Reader {
 
   /// The expression that computes `ref`. What is not elementwise becomes a leaf.
   int32_t read(const Ref& ref);
+  /// Forgets what was read: labels have changed, and equal references have other names since.
+  void forget() { known_.clear(); }
   /// `ref` itself as a leaf.
   int32_t leaf(const Ref& ref);
 

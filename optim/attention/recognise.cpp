@@ -35,7 +35,10 @@ class Search {
     std::vector<std::unique_ptr<Region>> regions;
     drop_unread();
     for (Verdict& v : verdicts_) {
-      if (context.records) context.records->push_back(match::record_of(view_, v));
+      if (context.records) {
+        context.records->push_back(match::record_of(view_, v));
+        if (v.region) context.records->back().sentence += escape_of(v);
+      }
       if (v.region) regions.push_back(std::move(v.region));
     }
     return regions;
@@ -117,7 +120,8 @@ class Search {
     std::vector<const Region*> at(view_.graph.nodes.size(), nullptr);
     for (const Verdict& v : verdicts_)
       if (v.region) at[static_cast<size_t>(v.region->root.value.node)] = v.region.get();
-    std::vector<bool> live(view_.graph.nodes.size(), false);
+    std::vector<bool>& live = live_;
+    live.assign(view_.graph.nodes.size(), false);
     for (const Value& v : view_.graph.outputs) live[static_cast<size_t>(v.node)] = true;
     for (size_t id = live.size(); id-- > 0;) {
       const Node& n = view_.graph.nodes[id];
@@ -130,9 +134,20 @@ class Search {
     });
   }
 
+  // How weights and scores that are read elsewhere, too, get there: nothing of them is kept by the node.
+  std::string escape_of(const Verdict& v) const {
+    const auto is_live = [this](NodeId id) { return live_[static_cast<size_t>(id)]; };
+    if (is_live(v.scores.node))
+      return "; the weights are read elsewhere, too: there they are computed again, by your own operations";
+    if (is_live(v.region->pairs[0].node))
+      return "; the scores are read elsewhere, too: there they are computed again, by your own operations";
+    return "";
+  }
+
   const View& view_;
   match::ConstantForms forms_;
   std::vector<Verdict> verdicts_;
+  std::vector<bool> live_;  // nodes that are left once regions stand in the place of their operations
   std::unordered_set<NodeId> fused_;      // roots
   std::unordered_set<NodeId> softmaxes_;  // of those
 };

@@ -2,8 +2,10 @@
 // of the ways in which people write them.
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "frontends/cpp/fovea.h"
+#include "frontends/tools/fuzz/attention_layout.h"
 #include "frontends/tools/fuzz/cases.h"
 #include "frontends/tools/fuzz/mutate.h"
 #include "graph/build/builder.h"
@@ -13,215 +15,33 @@ namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
+Tensor top(const Tensor& s) { return max(s, {-1}, true); }
+Tensor total(const Tensor& e) { return sum(e, {-1}, true); }
+
 class AttentionMaker {
  public:
-  AttentionMaker(Random& random, FuzzCase& fuzz) : r_(random), fuzz_(fuzz) {
-    builder_ = Builder::make(fuzz.module, "main");
+  AttentionMaker(Random& random, FuzzCase& fuzz)
+      : r_(random), builder_(Builder::make(fuzz.module, "main")), arguments_(random, fuzz, *builder_) {
     TraceScope trace(builder_);
-    batch_ = r_.between(1, 2);
-    heads_ = r_.of({1, 2, 2, 4});
-    queries_ = r_.between(1, 4);
-    keys_ = r_.one_in(3) ? queries_ : r_.between(1, 5);
-    channels_ = r_.between(1, 4);
-    value_channels_ = r_.one_in(3) ? channels_ : r_.between(1, 4);
-    project();
+    layout_.emplace(random, arguments_);
     attend();
     builder_->finish();
   }
 
-  int64_t keys() const { return keys_; }
+  int64_t keys() const { return layout_->most_keys; }
 
  private:
-  // --- arguments
-
-  Tensor argument(const Dims& shape) {
-    fuzz_.arguments.push_back(random_array(r_, DType::f32, shape, false));
-    return builder_->input("", {DType::f32, to_shape(shape)});
-  }
-  Tensor keep_mask(const Dims& shape) {  // mostly true
-    Array a(DType::boolean, shape);
-    for (int64_t i = 0; i < a.size(); ++i) a.set_flat(i, r_.one_in(4) ? 0 : 1);
-    fuzz_.arguments.push_back(a);
-    return builder_->input("", {DType::boolean, to_shape(shape)});
-  }
-  Tensor integers(const Dims& shape, int64_t low, int64_t high) {
-    Array a(DType::i64, shape);
-    for (int64_t i = 0; i < a.size(); ++i) a.set_flat(i, static_cast<double>(r_.between(low, high)));
-    fuzz_.arguments.push_back(a);
-    return builder_->input("", {DType::i64, to_shape(shape)});
-  }
-
-  // --- layouts: q_, k_, v_, and how they are multiplied
-
-  enum class Product { matmul, einsum, transposed };
-
-  void project() {
-    switch (r_.below(12)) {
-      case 0:
-        return folded_batch();
-      case 1:
-        return one_head();
-      case 2:
-        return one_sequence();
-      case 3:
-        return transposed_keys();
-      case 4:
-        return packed();
-      case 5:
-        return multi_query_rows();
-      case 6:
-        return grouped(true);
-      case 7:
-        return grouped(false);
-      case 8:
-        return cached();
-      case 9:
-        product_ = r_.one_in(2) ? Product::einsum : Product::transposed;
-        return by_heads();
-      case 10:
-        return by_heads();
-      default:
-        q_ = argument({batch_, heads_, queries_, channels_});
-        k_ = argument({batch_, heads_, keys_, channels_});
-        v_ = argument({batch_, heads_, keys_, value_channels_});
-    }
-  }
-
-  // (B, L, H*D) viewed and transposed
-  Tensor split_heads(const Tensor& x, int64_t length, int64_t channels) {
-    return x.reshape({batch_, length, heads_, channels}).transpose(1, 2);
-  }
-  void by_heads() {
-    q_ = split_heads(argument({batch_, queries_, heads_ * channels_}), queries_, channels_);
-    k_ = split_heads(argument({batch_, keys_, heads_ * channels_}), keys_, channels_);
-    v_ = split_heads(argument({batch_, keys_, heads_ * value_channels_}), keys_, value_channels_);
-    merge_ = true;
-  }
-  // (B*H, L, D); masks have four axes
-  void folded_batch() {
-    by_heads();
-    const auto fold = [&](const Tensor& x, int64_t length, int64_t channels) {
-      return x.reshape({batch_ * heads_, length, channels});
-    };
-    q_ = fold(q_, queries_, channels_);
-    k_ = fold(k_, keys_, channels_);
-    v_ = fold(v_, keys_, value_channels_);
-    merge_ = false;
-    shape_ = Shape{batch_ * heads_, queries_, keys_};
-  }
-  void one_head() {
-    heads_ = 1;
-    q_ = argument({batch_, queries_, channels_});
-    k_ = argument({batch_, keys_, channels_});
-    v_ = argument({batch_, keys_, value_channels_});
-    shape_ = Shape{batch_, queries_, keys_};
-  }
-  void one_sequence() {
-    heads_ = batch_ = 1;
-    q_ = argument({queries_, channels_});
-    k_ = argument({keys_, channels_});
-    v_ = argument({keys_, value_channels_});
-    shape_ = Shape{queries_, keys_};
-  }
-  void transposed_keys() {
-    q_ = argument({batch_, heads_, queries_, channels_});
-    k_ = argument({batch_, heads_, channels_, keys_}).transpose(-1, -2);
-    v_ = argument({batch_, heads_, keys_, value_channels_});
-  }
-  void packed() {
-    keys_ = queries_;
-    value_channels_ = channels_;
-    const int64_t width = heads_ * channels_;
-    const Tensor x = argument({batch_, queries_, 3 * width});
-    std::vector<Tensor> parts;
-    switch (r_.below(4)) {
-      case 0:
-        parts = split(x, {width, width, width}, -1);
-        break;
-      case 1:
-        parts = chunk(x, 3, -1);
-        break;
-      case 2:
-        for (int64_t i = 0; i < 3; ++i) parts.push_back(slice(x, -1, i * width, (i + 1) * width));
-        break;
-      default:
-        parts = unbind(x.reshape({batch_, queries_, 3, heads_, channels_}).permute({2, 0, 3, 1, 4}), 0);
-    }
-    for (Tensor& p : parts)
-      if (p.rank() == 3) p = split_heads(p, queries_, channels_);
-    q_ = parts[0], k_ = parts[1], v_ = parts[2];
-    merge_ = true;
-  }
-  // multi-query: all heads' queries as rows of one matrix
-  void multi_query_rows() {
-    q_ = argument({batch_, heads_ * queries_, channels_});
-    k_ = argument({batch_, keys_, channels_});
-    v_ = argument({batch_, keys_, value_channels_});
-    shape_ = Shape{batch_, heads_ * queries_, keys_};
-  }
-  // grouped queries: keys repeated by expand and reshape, or a fifth axis that broadcasts
-  void grouped(bool repeated) {
-    const int64_t group = heads_ % 2 == 0 ? 2 : 1, count = heads_ / group;
-    q_ = argument({batch_, heads_, queries_, channels_});
-    k_ = argument({batch_, count, keys_, channels_});
-    v_ = argument({batch_, count, keys_, value_channels_});
-    const auto widen = [&](const Tensor& x, int64_t channels) {
-      const Tensor five = x.reshape({batch_, count, 1, keys_, channels});
-      if (!repeated) return five;
-      return broadcast_to(five, {batch_, count, group, keys_, channels})
-          .reshape({batch_, heads_, keys_, channels});
-    };
-    k_ = widen(k_, channels_);
-    v_ = widen(v_, value_channels_);
-    if (repeated) return;
-    q_ = q_.reshape({batch_, count, group, queries_, channels_});
-    shape_ = Shape{batch_, count, group, queries_, keys_};
-  }
-  // decoding: keys and values are those of the past and new ones
-  void cached() {
-    keys_ += 1;
-    const auto grown = [&](int64_t channels) {
-      return concat(
-          {argument({batch_, heads_, keys_ - 1, channels}), argument({batch_, heads_, 1, channels})}, 2);
-    };
-    q_ = argument({batch_, heads_, queries_, channels_});
-    k_ = grown(channels_);
-    v_ = grown(value_channels_);
-  }
-
-  // A tensor over [batch or 1, head or 1, query or 1, key or 1] as it broadcasts against the scores.
-  Tensor fit(const Tensor& x) {
-    if (shape_.empty()) return x;
-    Shape given = x.shape();
-    if (shape_.size() == 2) return x.reshape({given[2], given[3]});
-    if (shape_.size() == 5) {
-      const Dim count = given[1] == Dim(1) ? Dim(1) : shape_[1],
-                group = given[1] == Dim(1) ? Dim(1) : shape_[2];
-      return x.reshape({given[0], count, group, given[2], given[3]});
-    }
-    if (shape_[0] == Dim(batch_) && shape_[1] == Dim(queries_) && heads_ == 1)
-      return x.reshape({given[0], given[2], given[3]});
-    if (shape_[0] == Dim(batch_ * heads_) && shape_[1] == Dim(queries_)) {
-      if (given[0] == Dim(1) && given[1] == Dim(1)) return x.reshape({1, given[2], given[3]});
-      return broadcast_to(x, {batch_, heads_, given[2], given[3]})
-          .reshape({batch_ * heads_, given[2], given[3]});
-    }
-    // heads as rows
-    const Dim rows = given[1] == Dim(1) && given[2] == Dim(1) ? Dim(1) : Dim(heads_ * queries_);
-    if (rows == Dim(1)) return x.reshape({given[0], 1, given[3]});
-    return broadcast_to(x, {given[0], heads_, queries_, given[3]}).reshape({given[0], rows, given[3]});
-  }
-  // Size 1 or the whole, at random.
-  Dims over(bool batch, bool head, bool query, bool key) {
-    return {batch ? batch_ : 1, head ? heads_ : 1, query ? queries_ : 1, key ? keys_ : 1};
+  Tensor fit(const Tensor& x) const { return layout_->fit(x); }
+  Tensor real(bool batch, bool head, bool query, bool key) {
+    return fit(arguments_.real(layout_->over(batch, head, query, key)));
   }
 
   // --- scores
 
   Tensor scores() {
-    Tensor q = q_, k = k_;
-    const double c = std::sqrt(static_cast<double>(channels_)), tau = r_.of({0.125, 0.5, 1 / c});
-    const int64_t where_scaled = r_.below(9);
+    Tensor q = layout_->q, k = layout_->k;
+    const double c = std::sqrt(static_cast<double>(r_.between(1, 4))), tau = r_.of({0.125, 0.5, 1 / c});
+    const int64_t where_scaled = r_.below(12);
     switch (where_scaled) {
       case 0:
         q = q * tau;
@@ -235,67 +55,95 @@ class AttentionMaker {
       case 3:
         q = q * std::sqrt(tau), k = k * std::sqrt(tau);
         break;
+      case 4:
+        k = k / c;
+        break;
       default:
         break;
     }
-    Tensor s = multiply(q, k);
+    Tensor s = layout_->multiply(q, k);
     switch (where_scaled) {
-      case 4:
-        return s / c;
       case 5:
-        return s * tau;
+        return s / c;
       case 6:
-        return s * tau / 2.0;
+        return s * tau;
       case 7:
-        return s * fit(argument({1, heads_, 1, 1}));
+        return s * tau / 2.0;
+      case 8:
+        return s * real(false, true, false, false);
+      case 9:  // a learned logarithm, kept below a limit
+        return s * exp(minimum(real(false, true, false, false), 1.0));
       default:
         return s;
     }
   }
-  Tensor multiply(const Tensor& q, const Tensor& k) {
-    if (product_ == Product::einsum) return einsum("bhqd,bhkd->bhqk", {q, k});
-    if (product_ == Product::transposed) return matmul(k, q.transpose(-1, -2)).transpose(-1, -2);
-    return matmul(q, k.transpose(-1, -2));
-  }
 
-  Tensor biased(Tensor s) {
-    switch (r_.below(8)) {
+  Tensor biased(const Tensor& s) {
+    switch (r_.below(14)) {
       case 0:
-        return s + fit(argument(over(false, true, true, true)));
+        return s + real(false, true, true, true);
       case 1:
-        return fit(argument(over(true, false, false, true))) + s;
-      case 2: {  // ALiBi from positions
-        const Tensor distance = cast(key_places() - query_places(), DType::f32);
-        return s + fit(argument({1, heads_, 1, 1})) * fit(distance);
-      }
+        return real(true, false, false, true) + s;
+      case 2:  // ALiBi from positions
+        return s + real(false, true, false, false) * fit(cast(key_places() - query_places(), DType::f32));
       case 3:
         return 5.0 * tanh(s / 5.0);
       case 4:
-        return s + fit(argument(over(false, true, true, true))) +
-               fit(argument(over(true, false, false, true)));
+        return s + real(false, true, true, true) + real(true, false, false, true);
+      case 5: {  // buckets of distances
+        const Tensor table = arguments_.real({6, layout_->heads});
+        const Tensor bucket = clip(key_places() - query_places(), -3, 2) + 3;
+        const Tensor bias = embedding(table, bucket.reshape({layout_->queries, layout_->keys}));
+        return s + fit(unsqueeze(bias.permute({2, 0, 1}), 0));
+      }
+      case 6:  // a second product of its own
+        return s + layout_->multiply(layout_->another(layout_->q), layout_->another(layout_->k));
+      case 7: {  // the same queries against other keys, and a term a query
+        const Tensor other = layout_->multiply(layout_->q, layout_->another(layout_->k));
+        return (s + other * 0.5) / 2.0 + real(true, true, true, false);
+      }
+      case 8:
+        return r_.one_in(2) ? leaky_relu(s, 0.2) : s * sigmoid(s);
+      case 9:
+        return s * real(true, true, true, true) + real(false, true, true, true);
       default:
         return s;
     }
   }
-  Tensor query_places() { return iota({queries_}).reshape({1, 1, queries_, 1}); }
-  Tensor key_places() { return iota({keys_}).reshape({1, 1, 1, keys_}); }
+  Tensor query_places() { return iota({layout_->queries}).reshape({1, 1, layout_->queries, 1}); }
+  Tensor key_places() { return iota({layout_->keys}).reshape({1, 1, 1, layout_->keys}); }
 
   Tensor one_mask() {
-    switch (r_.below(7)) {
+    const Dim queries = layout_->queries, keys = layout_->keys, batch = layout_->batch;
+    switch (r_.below(12)) {
       case 0:
         return query_places() >= key_places();
       case 1:
-        return tril(full({queries_, keys_}, 1, DType::boolean)).reshape({1, 1, queries_, keys_});
+        return tril(full({queries, keys}, 1, DType::boolean)).reshape({1, 1, queries, keys});
       case 2:
-        return keep_mask(over(true, false, false, true));
+        return arguments_.keep_mask(layout_->over(true, false, false, true));
       case 3:
-        return keep_mask(over(r_.one_in(2), false, true, true));
+        return arguments_.keep_mask(layout_->over(r_.one_in(2), false, true, true));
       case 4:
-        return key_places() < integers({batch_, 1, 1, 1}, 1, keys_);
+        return key_places() < arguments_.integers({batch, 1, 1, 1}, 1, layout_->most_keys);
       case 5: {  // packed documents
-        const Tensor rows = integers({batch_, 1, queries_, 1}, 0, 1),
-                     columns = integers({batch_, 1, 1, keys_}, 0, 1);
+        const Tensor rows = arguments_.integers({batch, 1, queries, 1}, 0, 1),
+                     columns = arguments_.integers({batch, 1, 1, keys}, 0, 1);
         return equal(rows, columns);
+      }
+      case 6: {  // a buffer that is larger
+        const Tensor buffer = tril(full({1, 1, 8, 8}, 1, DType::boolean));
+        return slice(slice(buffer, 2, 0, queries), 3, 0, keys);
+      }
+      case 7:  // a prefix that all see
+        return logical_or(query_places() >= key_places(), key_places() < 2);
+      case 8: {  // dilated, with a token that all see
+        const Tensor distance = query_places() - key_places();
+        return logical_or(equal(mod(distance, 2), 0), equal(key_places(), 0));
+      }
+      case 9: {  // a table of blocks of two keys
+        const Tensor table = arguments_.keep_mask({1, layout_->heads, queries, 4});
+        return gather(table, floor_div(iota({layout_->keys}), 2), 3);
       }
       default: {  // sliding window
         const Tensor distance = query_places() - key_places();
@@ -303,13 +151,7 @@ class AttentionMaker {
       }
     }
   }
-  Tensor masked(Tensor s) {
-    if (r_.one_in(3)) return s;
-    Tensor keep = fit(one_mask());
-    if (r_.one_in(3)) keep = logical_and(keep, fit(one_mask()));
-    mask_ = keep;
-    const double fill = r_.of({-kInf, -kInf, -1e9, -1e4, -1e30, -65504.0, -3.4028234663852886e38});
-    fill_ = fill;
+  Tensor fill_in(const Tensor& s, const Tensor& keep, double fill) {
     switch (r_.below(5)) {
       case 0:
         return where(logical_not(keep), fill, s);
@@ -321,30 +163,123 @@ class AttentionMaker {
         return where(keep, s, fill);
     }
   }
+  Tensor masked(const Tensor& s) {
+    if (r_.one_in(3)) return s;
+    if (r_.one_in(8))
+      return s + fit(arguments_.additive_mask(layout_->over(true, false, r_.one_in(2), true)));
+    fill_ = r_.of({-kInf, -kInf, -1e9, -1e4, -1e30, -65504.0, -3.4028234663852886e38});
+    mask_ = fit(one_mask());
+    switch (r_.below(6)) {
+      case 0:
+        mask_ = logical_and(mask_, fit(one_mask()));
+        break;
+      case 1:  // one after the other
+        return fill_in(fill_in(s, mask_, fill_), fit(one_mask()), fill_);
+      case 2:  // before the scale
+        return fill_in(s, mask_, fill_) * 0.5;
+      default:
+        break;
+    }
+    return fill_in(s, mask_, fill_);
+  }
 
-  // --- softmax and product
+  // --- softmax
 
   Tensor weights(const Tensor& s) {
-    switch (r_.below(7)) {
+    // Without a maximum exp is 0 for what is masked either way.
+    const bool low = mask_.defined() && fill_ < -1e5;
+    switch (r_.below(13)) {
       case 0: {
-        const Tensor e = exp(s - max(s, {-1}, true));
-        return e / sum(e, {-1}, true);
+        const Tensor e = exp(s - top(s));
+        return e / total(e);
       }
       case 1: {
-        if (mask_.defined() && fill_ < -1e5) return softmax(s, -1);  // exp of it is 0 either way
+        if (low) return softmax(s, -1);
         const Tensor e = exp(s);
-        return e / sum(e, {-1}, true);
+        return e / total(e);
       }
       case 2: {
         const Tensor e = exp(s);
-        return e / (1.0 + sum(e, {-1}, true));
+        return e / (1.0 + total(e));
       }
       case 3: {
-        const Tensor e = exp(s - stop_gradient(max(s, {-1}, true)));
-        return e * reciprocal(sum(e, {-1}, true));
+        const Tensor e = exp(s - stop_gradient(top(s)));
+        return e * reciprocal(total(e));
       }
+      case 4:
+        return exp(log_softmax(s, -1));
+      case 5:
+        return low ? softmax(s, -1) : exp(s - logsumexp(s, {-1}, true));
+      case 6: {  // a learned sink
+        const Tensor e = exp(s);
+        return e / (total(e) + exp(real(false, true, false, false)));
+      }
+      case 7: {  // the sink is one more column
+        Shape column = s.shape();
+        column.back() = 1;
+        const Tensor sink = broadcast_to(real(false, true, false, false), column);
+        return slice(softmax(concat({s, sink}, -1), -1), -1, 0, layout_->keys);
+      }
+      case 8: {
+        const Tensor e = pow(2.0, (s - top(s)) * 1.4426950408889634);
+        return e / total(e);
+      }
+      case 9:
+        return cast(softmax(cast(s, DType::f64), -1), DType::f32);
       default:
         return softmax(s, -1);
+    }
+  }
+
+  // --- what becomes of the probabilities
+
+  Tensor dropped(const Tensor& p) {
+    switch (r_.below(4)) {
+      case 0:
+        return p * cast(bernoulli(arguments_.key(), p.shape(), 0.5), DType::f32) * 2.0;
+      case 1:
+        return where(bernoulli(arguments_.key(), p.shape(), 0.25), 0.0, p / 0.75);
+      default:
+        return dropout(p, arguments_.key(), 0.5);
+    }
+  }
+  Tensor weighted(Tensor p) {
+    if (r_.one_in(6)) p = where(is_nan(p), 0.0, p);
+    if (mask_.defined() && r_.one_in(6)) p = where(mask_, p, 0.0);
+    if (r_.one_in(6)) p = dropped(p);
+    switch (r_.below(12)) {
+      case 0:
+        return p * real(false, true, true, true);
+      case 1:
+        return p * cast(fit(one_mask()), DType::f32);
+      case 2:
+        return p * sigmoid(real(true, true, true, false));
+      default:
+        return p;
+    }
+  }
+  // Weights and scores that are read elsewhere, too.
+  void escape(const Tensor& s, const Tensor& p) {
+    switch (r_.below(16)) {
+      case 0:
+      case 1:
+        builder_->output("weights", p);
+        return;
+      case 2:
+        builder_->output("scores", where(s > -100.0, s, 0.0));
+        return;
+      case 3:
+        builder_->output("attended", mean(p, {-2}));
+        return;
+      case 4:
+        builder_->output("normaliser", logsumexp(tanh(s), {-1}));
+        return;
+      case 5:
+        builder_->output("keys", layout_->k * 1.0);
+        builder_->output("values", layout_->v * 1.0);
+        return;
+      default:
+        return;
     }
   }
 
@@ -352,44 +287,31 @@ class AttentionMaker {
     const Tensor s = masked(biased(scores()));
     Tensor y;
     if (r_.one_in(8)) {  // the denominator last
-      const Tensor e = exp(s - max(s, {-1}, true));
-      y = weigh(e) / sum(e, {-1}, true);
+      const Tensor e = exp(s - top(s));
+      y = layout_->weigh(e, layout_->v) / layout_->beside_values(total(e));
     } else {
       Tensor p = weights(s);
-      if (r_.one_in(6)) p = where(is_nan(p), 0.0, p);
-      if (mask_.defined() && r_.one_in(6)) p = where(mask_, p, 0.0);
-      if (r_.one_in(6)) {
-        const Tensor key = builder_->constant(Array::of(std::vector<int64_t>{r_.below(99), 3}, {2}));
-        p = dropout(p, key, 0.5);
-      } else if (r_.one_in(8)) {
-        builder_->output("weights", p);
+      if (r_.one_in(12)) {  // differential
+        const Tensor other = layout_->multiply(layout_->another(layout_->q), layout_->another(layout_->k));
+        p = p - softmax(other, -1) * 0.3;
+      } else {
+        p = weighted(p);
       }
-      y = weigh(p);
+      escape(s, p);
+      y = layout_->weigh(p, layout_->v);
       // The same probabilities weigh other values too.
-      if (r_.one_in(8)) {
-        v_ = argument(evaluate(v_.shape(), {}));
-        builder_->output("other", weigh(p));
-      }
+      if (r_.one_in(8)) builder_->output("other", layout_->weigh(p, layout_->another(layout_->v)));
     }
-    if (merge_) y = y.transpose(1, 2).reshape({batch_, queries_, heads_ * value_channels_});
+    y = layout_->merged(y);
     builder_->output("y", r_.one_in(3) ? y * 2.0 : y);
-  }
-  Tensor weigh(const Tensor& p) {
-    if (product_ == Product::einsum) return einsum("bhqk,bhkd->bhqd", {p, v_});
-    if (product_ == Product::transposed)
-      return matmul(v_.transpose(-1, -2), p.transpose(-1, -2)).transpose(-1, -2);
-    return matmul(p, v_);
   }
 
   Random& r_;
-  FuzzCase& fuzz_;
   std::shared_ptr<Builder> builder_;
-  int64_t batch_ = 1, heads_ = 1, queries_ = 1, keys_ = 1, channels_ = 1, value_channels_ = 1;
-  Tensor q_, k_, v_, mask_;
+  Arguments arguments_;
+  std::optional<AttentionLayout> layout_;
+  Tensor mask_;
   double fill_ = 0;
-  Shape shape_;         // of the scores; empty: [batch, head, query, key]
-  bool merge_ = false;  // heads are merged into channels at the end
-  Product product_ = Product::matmul;
 };
 
 }  // namespace

@@ -27,7 +27,7 @@ bool add_gradients(FuzzCase& fuzz, Random& random) {
     const TensorType& t = main.type(main.outputs[o]);
     if (!is_floating(t.dtype)) continue;
     seeds.push_back(static_cast<int64_t>(o));
-    cotangents.push_back(random_array(random, t.dtype, evaluate(t.shape, {}), fuzz.exact));
+    cotangents.push_back(random_array(random, t.dtype, evaluate(t.shape, fuzz.sizes), fuzz.exact));
     in.push_back(builder->input("", t));
   }
   if (wrt.empty() || seeds.empty()) return false;

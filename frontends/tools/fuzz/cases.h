@@ -13,6 +13,7 @@ namespace fovea::tools {
 struct FuzzCase {
   std::shared_ptr<Module> module;  ///< function "main"; with `gradients` also "gradients"
   std::vector<Array> arguments;    ///< of main; for "gradients" the cotangents follow
+  Bindings sizes;                  ///< of symbols in the shapes of arguments
   bool gradients = false;
   bool exact = true;       ///< whole numbers, exact in any order: results must be equal
   double tolerance = 0;    ///< of exact cases, for what is not: times the largest number of a result

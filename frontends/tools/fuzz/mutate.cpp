@@ -37,7 +37,7 @@ class Mutator {
         map[id].push_back({y});
         if (r_.one_in(8)) map[id].back().push_back(respelled(y));
         if (r_.one_in(20) && !node.op->is_random())
-          map[id].back().push_back(emit(node, in)[map[id].size() - 1]);
+          map[id].back().push_back(apply(node.op->name(), in, node.attrs)[map[id].size() - 1]);
       }
     }
     for (size_t i = 0; i < old->outputs.size(); ++i) {

@@ -42,6 +42,7 @@ class Backward final : public PreparedKernel {
     rest_ = row_view(r.in[5], p_.space);
     if (leaf == 8) dlse_ = row_view(r.in[7], p_.space);
     has_dlse_ = leaf == 8;
+    only_key_ = p_.keys == 1 && spec.sink.empty() && !has_dlse_;
     padded_d_ = up_to(p_.d, simd_.lanes);
     padded_e_ = up_to(p_.e, simd_.lanes);
     cut();
@@ -340,6 +341,7 @@ class Backward final : public PreparedKernel {
     state.all_keys = all_keys();
     simd_.gradient(plan.ranges, b.rows, keys, tiles_.scale(exact), tiles_.bias(b, key, exact), {p, m.s_row},
                    {m.dp, m.s_row}, state);
+    if (only_key_) clear_scores(m, b);
     if (out_.wants(2))
       simd_.transposed(plan.ranges, b.rows, keys, {p, m.s_row}, dy, padded_e_, w.dv_fresh, {m.dv, padded_e_});
     leaf_gradients(l, w, m, b, key, keys, exact);
@@ -349,6 +351,12 @@ class Backward final : public PreparedKernel {
     w.dk_fresh = w.dv_fresh = false;
     if (out_.wants(0)) add_dq(plan.ranges, w, m, b, keys);
     return true;
+  }
+
+  // The probability of the only key is 1 whatever its score: what dP and D differ by is rounding.
+  void clear_scores(Memory& m, const RowBlock& b) const {
+    for (int64_t r = 0; r < b.rows; ++r)
+      if (std::isfinite(m.dp[r * m.s_row])) m.dp[r * m.s_row] = 0;
   }
 
   // dp, the gradient of the score, becomes that of s; leaves get theirs on the way.
@@ -429,6 +437,7 @@ class Backward final : public PreparedKernel {
   const View y_, dy_, lse_;
   View rest_, dlse_;
   bool has_dlse_ = false;
+  bool only_key_ = false;  // no sink either
   GradientsOut out_;
   const ScoreTiles<T> tiles_;
   const simd::AttentionKernels<T>& simd_;

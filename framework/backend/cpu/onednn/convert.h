@@ -7,7 +7,7 @@
 
 namespace fovea::onednn {
 
-/// to[i] = from[i * stride] for i in [0, n), where `from` is of dtype t. f64 is read as double only.
+/// to[i] = from[i * stride] for i in [0, n), where `from` is of dtype t.
 void load_row(DType t, const void* from, int64_t stride, float* to, int64_t n);
 void load_row(DType t, const void* from, int64_t stride, double* to, int64_t n);
 /// to[i] = from[i] rounded to nearest even, for i in [0, n), where `to` is of dtype t.

@@ -1,0 +1,190 @@
+// Spellings on which the fuzzer found results that differ from the untouched operations.
+#include "tests/corpus/attention/forms.h"
+
+namespace fovea::corpus {
+namespace {
+
+using Ts = std::vector<Tensor>;
+using Specs = std::vector<Spec>;
+
+Tensor top(const Tensor& s) { return max(s, {-1}, true); }
+Tensor total(const Tensor& e) { return sum(e, {-1}, true); }
+Tensor guarded(const Tensor& p) { return where(is_nan(p), 0.0, p); }
+// The last key of every row is masked, in the first sequence all are.
+Tensor keep(const Ts& x) { return iota({1, x[1].dim(2)}, 1) < x[3]; }
+const auto kLengths = qkv_and([](const Sizes& s) { return Specs{{DType::i64, {s.b, 1, 1, 1}}}; });
+void lengths(std::vector<Array>& in) {
+  for (int64_t b = 0; b < in[3].size(); ++b)
+    in[3].set_flat(b, b == 0 ? 0 : static_cast<double>(in[1].shape()[2] - 1));
+}
+
+const Form kForms[] = {
+    // The mean is minus infinity, and minus infinity less that is NaN.
+    {"MeanOfMaskedScoresUnderAGuard", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor s = where(keep(x), scores_of(x), -kInf);
+       return Ts{matmul(guarded(softmax(s - mean(s, {-1}, true), -1)), x[2])};
+     },
+     true, false, lengths},
+    // 0 / 0 is NaN, which the guard makes 0; 0 * (1 / 0) would stay NaN.
+    {"DivisionByZeroUnderAGuard", 0, qkv_and([](const Sizes& s) {
+       return Specs{{DType::i64, {s.b, 1, 1, 1}}, {DType::f64, {s.b, 1, 1, 1}}};
+     }),
+     [](const Ts& x) {
+       const Tensor e = exp(scores_of(x) + where(keep(x), 0.0, -65504.0));
+       return Ts{matmul(guarded(e / ((total(e) + 1.0) * x[4])), x[2])};
+     },
+     true, false,
+     [](std::vector<Array>& in) {
+       lengths(in);
+       in[4].set_flat(0, 0);
+     }},
+    // The same division, by a number.
+    {"DivisionByANumberUnderAGuard", 1, kLengths,
+     [](const Ts& x) {
+       const Tensor e = exp(where(keep(x), scores_of(x), -kInf));
+       return Ts{matmul(guarded(e / (total(e) * 2.0)), x[2])};
+     },
+     true, false, lengths},
+    // The difference of two softmaxes stands behind views, a factor and a mask.
+    {"DifferentialBehindViews", 2, qkv_and([](const Sizes& s) {
+       return Specs{{DType::f64, {s.b, s.h, s.q, s.d}}, {DType::boolean, {s.b, 1, 1, s.k}}};
+     }),
+     [](const Ts& x) {
+       const Tensor p = softmax(scores_of(x), -1), r = softmax(matmul(x[3], transpose(x[1], -1, -2)), -1);
+       const Tensor weights = where(x[4], (p - r * 0.3) * 2.0, 0.0);
+       return Ts{transpose(matmul(transpose(x[2], -1, -2), transpose(weights, -1, -2)), -1, -2)};
+     }},
+    {"DifferentialOfThreeAsASum", 3, qkv_and([](const Sizes& s) {
+       return Specs{{DType::f64, {s.b, s.h, s.q, s.d}}, {DType::f64, {s.b, s.h, s.q, s.d}}};
+     }),
+     [](const Ts& x) {
+       const Tensor k = transpose(x[1], -1, -2);
+       const Tensor p = softmax(scores_of(x), -1) - 0.2 * softmax(matmul(x[3], k), -1) -
+                        0.1 * softmax(matmul(x[4], k), -1);
+       return Ts{sum(unsqueeze(p, -1) * unsqueeze(x[2], 2), {3})};
+     }},
+};
+
+TEST_P(Forms, MeansTheSame) { check(GetParam()); }
+INSTANTIATE_TEST_SUITE_P(Fuzz, Forms, testing::ValuesIn(kForms), name_of);
+
+std::vector<Array> run_f32(const std::shared_ptr<Module>& module, const std::vector<Array>& in,
+                           int attentions) {
+  Program program(narrowed(module), "main");
+  std::vector<Array> out = program.run(cast_all(in, DType::f64, DType::f32));
+  expect_launches(program, attentions);
+  return out;
+}
+
+// Three times the lowest number of f32 is another number in f64 only.
+TEST(AttentionFuzz, FillsBeyondTheRangeOfTheTypeAreToldApart) {
+  const auto form = [](double kept) {
+    return trace(
+        [kept](const Ts& x) {
+          const Tensor drop = 1.0 - cast(keep(x), DType::f64);
+          const Tensor s = scores_of(x) + (drop * 2.0 + kept) * -3.4028234663852886e38;
+          const Tensor e = exp(s - top(s));
+          return Ts{matmul(e / total(e), x[2])};
+        },
+        kLengths(Sizes{}));
+  };
+  for (const double kept : {1.0, 0.0}) {
+    const auto module = form(kept);
+    std::vector<Array> in = random_inputs(*module, {}, 3);
+    in = cast_all(cast_all(in, DType::f64, DType::f32), DType::f32, DType::f64);
+    in[3].set_flat(0, 3);
+    in[3].set_flat(1, 5);
+    expect_close(run_reference(module, in), run_f32(module, in, kept == 0), 1e-5,
+                 "kept " + std::to_string(kept));
+  }
+}
+
+// A softmax in f64 among f32: the node computes in f64, and the gradients of its f32 leaves are f32.
+TEST(AttentionFuzz, LeavesOfAWiderSoftmaxGetTheirGradients) {
+  const auto arguments = [](DType type) {
+    return [type](const Sizes& s) {
+      return Specs{{type, {s.b, s.h, s.q, s.d}}, {type, {s.b, s.h, s.k, s.d}}, {type, {s.b, s.h, s.k, s.e}},
+                   {type, {s.b, s.h, s.q, s.k}}, {type, {1, 1, s.q, s.k}},     {type, {1, s.h, 1, s.k}}};
+    };
+  };
+  const auto form = [](const Ts& x) {
+    const Tensor s = scores_of(x) * x[3] + x[4] + x[5];
+    return Ts{matmul(cast(softmax(cast(s, DType::f64), -1), x[0].dtype()), x[2])};
+  };
+  const auto wide = with_gradients(trace(form, arguments(DType::f64)(Sizes{})));
+  const auto narrow = with_gradients(trace(form, arguments(DType::f32)(Sizes{})));
+  std::vector<Array> in = cast_all(random_inputs(*wide, {}, 3), DType::f64, DType::f32);
+  Program program(narrow, "main");
+  const std::vector<Array> out = program.run(in);
+  expect_launches(program, 1);
+  expect_close(run_reference(wide, cast_all(in, DType::f32, DType::f64)), out, 1e-5, "f64 inside");
+}
+
+// A bias that is cut off everywhere has no gradient.
+TEST(AttentionFuzz, ABiasBelowItsLimitHasNoGradient) {
+  Sizes sizes;
+  sizes.b = 1, sizes.h = 2, sizes.q = sizes.k = 3, sizes.d = 2, sizes.e = 1;
+  const auto arguments = qkv_and([](const Sizes& s) {
+    return Specs{{DType::f64, {1, 1, 1, s.k}}, {DType::f64, {1, 1, s.q, s.k}}};
+  });
+  const auto module = with_gradients(trace(
+      [](const Ts& x) {
+        const Tensor s = scores_of(x) + x[3] + relu(x[4]);
+        const Tensor e = exp(s - top(s));
+        return Ts{matmul(e, x[2]) / total(e)};
+      },
+      arguments(sizes)));
+  for (const double sign : {1.0, -1.0}) {
+    std::vector<Array> in = random_inputs(*module, {}, 7);
+    for (int64_t i = 0; i < in[4].size(); ++i) in[4].set_flat(i, sign * (0.1 + std::fabs(in[4].get_flat(i))));
+    in = cast_all(cast_all(in, DType::f64, DType::f32), DType::f32, DType::f64);
+    expect_close(run_reference(module, in), run_f32(module, in, 1), 1e-5, "sign " + std::to_string(sign));
+  }
+}
+
+// Explain says how weights and scores that are read elsewhere get there.
+TEST(AttentionFuzz, RecordsSayWhatEscapes) {
+  const auto said = [](const std::function<Ts(const Tensor&, const Tensor&, const Tensor&)>& more) {
+    const auto module = trace(
+        [more](const Ts& x) {
+          const Tensor s = scores_of(x) * 0.25, p = softmax(s, -1);
+          return more(s, p, matmul(p, x[2]));
+        },
+        qkv(Sizes{}));
+    std::vector<FusionRecord> records;
+    recognised(module, &records);
+    EXPECT_EQ(records.size(), 1U);
+    return records.empty() || !records[0].fused ? "" : records[0].sentence;
+  };
+  const auto has = [](const std::string& text, const std::string& part) {
+    return text.find(part) != text.npos;
+  };
+  EXPECT_FALSE(has(said([](const auto&, const auto&, const auto& y) { return Ts{y}; }), "elsewhere"));
+  EXPECT_TRUE(has(said([](const auto&, const auto& p, const auto& y) {
+                    return Ts{y, mean(p, {1})};
+                  }),
+                  "; the weights are read elsewhere, too"));
+  EXPECT_TRUE(has(said([](const auto& s, const auto&, const auto& y) {
+                    return Ts{y, s};
+                  }),
+                  "; the scores are read elsewhere, too"));
+}
+
+// The probability of the only key is 1 and its gradient 0, without any rounding.
+TEST(AttentionFuzz, TheScoreOfTheOnlyKeyHasNoGradient) {
+  Sizes sizes;
+  sizes.k = 1;
+  sizes.d = 8;
+  const auto module = with_gradients(
+      trace([](const Ts& x) { return Ts{matmul(softmax(scores_of(x) * 0.25, -1), x[2])}; }, qkv(sizes)));
+  const std::vector<Array> in = random_inputs(*module, {}, 7);
+  const std::vector<Array> out = run_f32(module, in, 1);
+  for (const size_t which : {1, 2})
+    for (int64_t i = 0; i < out[which].size(); ++i)
+      EXPECT_EQ(out[which].get_flat(i), 0) << which << ", " << i;
+  expect_close({run_reference(module, in)[3]}, {out[3]}, 1e-6, "values");
+}
+
+}  // namespace
+}  // namespace fovea::corpus
