@@ -58,6 +58,7 @@ Program::Program(std::shared_ptr<Module> module, const std::string& function, Co
   differentiates_ = asks_for_gradient(*module_, function);
   if (options_.optimise.value_or(options_.backend != "reference")) {
     PassContext context{module_, options_.backend, &records_};
+    context.recomputes = options_.memory_budget > 0;
     context.strict = options_.numerics == "strict";
     graph_ = optimise(function, context);
   } else {

@@ -221,6 +221,8 @@ std::shared_ptr<Graph> fuse_in_order(const Graph& graph, const std::vector<NodeI
 }  // namespace
 
 std::shared_ptr<Graph> fuse_residual_norm(const Graph& given, PassContext& context) {
+  // A norm computed again from its sum is cheap; computed with the sum it would need the branch again, too.
+  if (context.recomputes) return nullptr;
   if (!has_late_leaf(given)) return fuse_in_order(given, {}, context);
   std::vector<NodeId> old;
   const Graph graph = leaves_first(given, old);

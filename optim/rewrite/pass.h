@@ -26,6 +26,7 @@ struct PassContext {
   std::vector<FusionRecord>* records = nullptr;  ///< explain; nullptr: nobody listens
   Stage stage = Stage::forward;                  ///< set by run_passes
   bool strict = false;                           ///< skip passes that change numbers
+  bool recomputes = false;  ///< memory is limited: keep apart what is cheap to compute again
   /// Counts that the rule fired.
   void fired(const char* rule, int64_t times = 1);
 };

@@ -187,6 +187,22 @@ TEST(ResidualNormPass, LeavesSumsThatRideOnPackedProducts) {
   }
 }
 
+// Alone the norm is computed again from the sum, which is kept in any case.
+TEST(ResidualNormPass, StaysApartWhereMemoryIsLimited) {
+  const Function f = [](const std::vector<Tensor>& in) {
+    return std::vector<Tensor>{layer_norm(in[0] + in[1])};
+  };
+  const Spec rows(DType::f32, {8, 16});
+  for (const int64_t budget : {0, 1 << 20}) {
+    CompileOptions options;
+    options.memory_budget = budget;
+    Program program(trace(f, {rows, rows}), "main", options);
+    int fused = 0;
+    for (const PlanStep& s : program.plan_for({})->steps) fused += s.op == "residual_norm";
+    EXPECT_EQ(fused, budget == 0 ? 1 : 0);
+  }
+}
+
 TEST(ResidualNormPass, NeedsASum) {
   EXPECT_TRUE(records_of(R"(
 func @main(%0: f32[3, 16], %1: f32[3, 16]) -> (%3#0) {
