@@ -214,13 +214,15 @@ HWY_INLINE void gradient_vector(D d, hn::Vec<D> x, hn::Vec<D> rest, hn::Vec<D> t
 template <class D, class Row, class T = hn::TFromD<D>>
 HWY_INLINE void gradient_of_whole_row(D d, const Row& x, hn::Vec<D> rest, T term, T* row, T* d_row) {
   const auto zero = hn::Zero(d);
-  auto sum = zero;
+  auto sum = zero, sum_product = zero;
   x.each(d, [&](int64_t i, auto v) HWY_ATTR {
     const auto p = exp_of_score(d, hn::Sub(v, rest));
-    sum = hn::Add(sum, hn::IfThenZeroElse(hn::Eq(p, zero), hn::Mul(p, hn::LoadU(d, d_row + i))));
+    sum = hn::Add(sum, p);
+    sum_product = hn::Add(sum_product, hn::IfThenZeroElse(hn::Eq(p, zero), hn::Mul(p, hn::LoadU(d, d_row + i))));
     hn::StoreU(p, d, row + i);
   });
-  const auto mean = hn::Set(d, sum_lanes(d, sum) + term);
+  const double total = sum_lanes(d, sum);
+  const auto mean = hn::Set(d, static_cast<T>(total == 0 ? 0 : sum_lanes(d, sum_product) / total) + term);
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t i = x.begin / lanes * lanes; i < x.end; i += lanes) {
     const auto p = hn::LoadU(d, row + i);
