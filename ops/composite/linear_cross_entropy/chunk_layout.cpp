@@ -1,4 +1,4 @@
-#include "ops/composite/linear_cross_entropy/chunk_layout.h"
+#include "ops/composite/linear_cross_entropy/chunk_layout_internal.h"
 
 #include <algorithm>
 

@@ -13,7 +13,7 @@
 
 #include "framework/backend/kernel.h"
 #include "framework/base/checked.h"
-#include "ops/composite/linear_cross_entropy/chunk_layout.h"
+#include "ops/composite/linear_cross_entropy/chunk_layout_internal.h"
 #include "ops/shared/blocks.h"
 #include "ops/shared/indexing.h"
 #include "ops/shared/simd/copy.h"
