@@ -31,9 +31,11 @@ Arena::Arena(int64_t bytes) {
       blocks.pop_back();  // too small for this run: its pages are better given to the larger one
   }
   block_ = Buffer::allocate(std::max<int64_t>(bytes, 64));
+  fresh_ = true;
 }
 
 Arena::~Arena() {
+  if (fresh_) block_->prefer_huge_pages();
   std::lock_guard lock(mutex);
   auto& blocks = idle();
   if (blocks.size() >= kIdleBlocks) return;

@@ -19,6 +19,7 @@ class Arena {
 
  private:
   std::shared_ptr<Buffer> block_;
+  bool fresh_ = false;  // nobody has used the block before
 };
 
 /// Returns all memory that no run is using to the system.

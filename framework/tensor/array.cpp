@@ -19,8 +19,7 @@ namespace fovea {
 namespace {
 
 constexpr int64_t kAlignment = 64;
-// From this size on malloc always takes fresh pages from the system; in huge pages the first touch is several
-// times cheaper, and at most one of 16 is touched in vain.
+// From this size on malloc always takes fresh pages from the system, and memory begins at a huge page.
 constexpr int64_t kLarge = int64_t{32} << 20;
 constexpr int64_t kHugePage = int64_t{2} << 20, kPage = 4096;
 
@@ -98,7 +97,6 @@ std::shared_ptr<Buffer> Buffer::allocate(int64_t bytes) {
   if (posix_memalign(&data, static_cast<size_t>(large ? kHugePage : kAlignment),
                      static_cast<size_t>(taken)) != 0)
     out_of_memory(bytes, "");
-  if (large) madvise(data, static_cast<size_t>(taken), MADV_HUGEPAGE);  // advice: a refusal changes nothing
   return adopt(data, bytes, [](void* p) { std::free(p); });
 }
 
@@ -109,16 +107,16 @@ std::shared_ptr<Buffer> Buffer::zeros(int64_t bytes) {
     std::memset(made->data(), 0, static_cast<size_t>(bytes));
     return made;
   }
-  const bool large = bytes >= kLarge;
-  const size_t size = static_cast<size_t>(round_up(bytes, kPage));
-  const size_t spare = large ? static_cast<size_t>(kHugePage) : 0;  // to begin at a huge page
-  void* mapped = mmap(nullptr, size + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped == MAP_FAILED) out_of_memory(bytes, "");
-  void* data = mapped;
-  size_t left = size + spare;
-  if (large && std::align(static_cast<size_t>(kHugePage), size, data, left))
-    madvise(data, size, MADV_HUGEPAGE);  // advice: a refusal changes nothing
-  return adopt(data, bytes, [mapped, total = size + spare](void*) { munmap(mapped, total); });
+  const auto size = static_cast<size_t>(round_up(bytes, kPage));
+  void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) out_of_memory(bytes, "");
+  return adopt(data, bytes, [size](void* p) { munmap(p, size); });
+}
+
+void Buffer::prefer_huge_pages() const {
+  const int64_t whole = bytes_ / kHugePage * kHugePage;
+  if (bytes_ < kLarge || reinterpret_cast<uintptr_t>(data_) % kHugePage != 0) return;
+  madvise(data_, static_cast<size_t>(whole), MADV_HUGEPAGE);  // advice: a refusal changes nothing
 }
 
 std::shared_ptr<Buffer> Buffer::borrow(void* data, int64_t bytes) { return adopt(data, bytes, nullptr); }

@@ -29,6 +29,11 @@ class Buffer {
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
 
+  /// Lets the system join the pages of a large allocation to huge ones. To be said once they have been
+  /// touched: it joins those in the background, where a first touch of huge pages would have to wait for each
+  /// of them (longest in a virtual machine, which gets huge pages from its host anew).
+  void prefer_huge_pages() const;
+
   /// Gives the memory to a new buffer; this one is donated from then on. Memory that was borrowed stays
   /// borrowed.
   std::shared_ptr<Buffer> hand_over();
