@@ -136,6 +136,7 @@ class Normaliser {
       sum->divided = !m.sums.empty();
       pulled.sums = std::move(m.sums);
       m.sums.clear();
+      if (!may_divide(pulled, sum->addends.size() > 1)) return refuse_sum(sum->node);
       sum->shift = pulled.terms;
       for (const Term& t : pulled.terms)
         sum->reaches_one = sum->reaches_one || is_row_maximum({t.ref, -t.scale}, m);
@@ -147,6 +148,47 @@ class Normaliser {
       for (size_t a = 1; a < sum->addends.size(); ++a) multiply(sum->addends[a].product, pulled, -1);
     }
     return true;
+  }
+
+  // A factor of 0 leaves of a sum what else is added to it, and nothing to divide; one below 0 has no
+  // logarithm. What stands before the exponential as well cancels, where nothing else is added.
+  bool may_divide(const Product& pulled, bool has_others) const {
+    const auto cancels = [&](const Factor& f) {
+      return !has_others && std::any_of(p_.factors.begin(), p_.factors.end(), [&](const Factor& g) {
+        return g.what == f.what && g.sign == f.sign && key(g.ref) == key(f.ref);
+      });
+    };
+    return std::all_of(pulled.factors.begin(), pulled.factors.end(), [&](const Factor& f) {
+      if (f.what != Factor::What::plain && f.what != Factor::What::minus) return cancels(f);
+      const auto n = view_.number(f.ref.value);
+      const bool safe = f.what == Factor::What::minus ? !has_others
+                        : n && *n < 0                 ? !has_others
+                                                      : is_positive(f.ref.value);
+      return safe || cancels(f);
+    });
+  }
+  // True for what is above 0 whatever it is made of, but for underflow.
+  bool is_positive(Value v) const {
+    for (;;) {
+      if (const auto n = view_.number(v)) return *n > 0 && std::isfinite(*n);
+      switch (view_.role(v)) {
+        case Role::same:
+        case Role::stop_gradient:
+        case Role::cast:
+        case Role::reshape:
+        case Role::permute:
+        case Role::broadcast:
+        case Role::slice:
+        case Role::reciprocal:
+          v = view_.node(v).inputs[0];
+          break;
+        default: {
+          const std::string& name = view_.node(v).op->name();
+          return view_.role(v) == Role::exp || view_.role(v) == Role::power || name == "sigmoid" ||
+                 name == "softplus" || name == "extent";
+        }
+      }
+    }
   }
 
   static void multiply(Product& p, const Product& by, int sign) {

@@ -296,10 +296,18 @@ std::optional<int32_t> Reader::elementwise(const Node& n, const std::vector<int3
     const double low = n.attrs.number("low"), high = n.attrs.number("high");
     const auto bound = [&](double x) { return real ? e_.constant(x) : e_.integer(static_cast<int64_t>(x)); };
     int32_t y = in[0];
+    if (real) {  // at its bounds clip passes the whole gradient, where maximum passes half
+      if (std::isfinite(low)) y = e_.select(e_.binary(Code::less, y, bound(low)), bound(low), y);
+      if (std::isfinite(high)) y = e_.select(e_.binary(Code::less, bound(high), y), bound(high), y);
+      return y;
+    }
     if (std::isfinite(low)) y = e_.binary(Code::maximum, y, bound(low));
     if (std::isfinite(high)) y = e_.binary(Code::minimum, y, bound(high));
     return y;
   }
+  // At 0 relu passes no gradient, where maximum passes half.
+  if (name == "relu" && kind(0) == Kind::real)
+    return e_.select(e_.binary(Code::less_equal, in[0], e_.constant(0)), e_.constant(0), in[0]);
   Code code = Code::constant;
   if (tiles::code_of_op(name, code)) {
     if (in.size() == 1) return e_.unary(code, in[0]);

@@ -45,8 +45,30 @@ class Reverse {
   }
 
  private:
-  int32_t mul(int32_t x, int32_t y) { return p_.binary(Code::mul, x, y); }
-  int32_t div(int32_t x, int32_t y) { return p_.binary(Code::div, x, y); }
+  int32_t mul(int32_t x, int32_t y) { return within_choices(Code::mul, x, y); }
+  int32_t div(int32_t x, int32_t y) { return within_choices(Code::div, x, y); }
+  // A gradient that a choice makes 0 stays so, whatever infinity it is multiplied by.
+  int32_t within_choices(Code code, int32_t x, int32_t y) {
+    std::vector<std::pair<int32_t, bool>> choices;  // conditions, and for which x is not 0
+    for (;;) {
+      const Instr i = p_.code[x];
+      if (i.code != Code::select || !(is_zero(i.b) || is_zero(i.c))) break;
+      const bool yes = is_zero(i.c);
+      choices.emplace_back(i.a, yes);
+      x = yes ? i.b : i.c;
+    }
+    int32_t product = p_.binary(code, x, y);
+    for (; !choices.empty(); choices.pop_back()) {
+      const auto [condition, yes] = choices.back();
+      const int32_t zero = p_.constant(0);
+      product = yes ? p_.select(condition, product, zero) : p_.select(condition, zero, product);
+    }
+    return product;
+  }
+  bool is_zero(int32_t x) const {
+    const Instr& i = p_.code[x];
+    return i.code == Code::constant && i.kind == Kind::real && i.number == 0;
+  }
   int32_t neg(int32_t x) { return p_.unary(Code::neg, x); }
   int32_t scaled(double c, int32_t x) { return mul(p_.constant(c), x); }
 

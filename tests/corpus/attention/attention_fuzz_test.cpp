@@ -18,6 +18,10 @@ void lengths(std::vector<Array>& in) {
     in[3].set_flat(b, b == 0 ? 0 : static_cast<double>(in[1].shape()[2] - 1));
 }
 
+void whole_numbers(Array& x) {  // 0, 1, 2, 0 ...
+  for (int64_t i = 0; i < x.size(); ++i) x.set_flat(i, static_cast<double>(i % 3));
+}
+
 const Form kForms[] = {
     // The mean is minus infinity, and minus infinity less that is NaN.
     {"MeanOfMaskedScoresUnderAGuard", 0, kLengths,
@@ -46,6 +50,33 @@ const Form kForms[] = {
        return Ts{matmul(guarded(e / (total(e) * 2.0)), x[2])};
      },
      true, false, lengths},
+    // A factor that is 0 in some rows leaves of the sum what is added to it.
+    {"ASumTimesZeroBesideASink", 0, qkv_and([](const Sizes& s) {
+       return Specs{{DType::f64, {1, 1, s.q, 1}}, {DType::f64, {1, s.h, 1, 1}}};
+     }),
+     [](const Ts& x) {
+       const Tensor e = exp(scores_of(x));
+       return Ts{matmul(e / (total(e) * x[3] + exp(x[4])), x[2])};
+     },
+     true, false, [](std::vector<Array>& in) { whole_numbers(in[3]); }},
+    // The same where it cannot be 0.
+    {"ASumTimesAPositiveFactorBesideASink", 1, qkv_and([](const Sizes& s) {
+       return Specs{{DType::f64, {1, 1, s.q, 1}}, {DType::f64, {1, s.h, 1, 1}}};
+     }),
+     [](const Ts& x) {
+       const Tensor e = exp(scores_of(x));
+       return Ts{matmul(e / (total(e) * sigmoid(x[3]) + exp(x[4])), x[2])};
+     }},
+    // At 0 relu passes no gradient, and clip at its bounds all of it.
+    {"BiasesAtTheirBounds", 1, qkv_and([](const Sizes& s) {
+       return Specs{{DType::f64, {1, 1, 1, s.k}}, {DType::f64, {1, s.h, 1, s.k}}};
+     }),
+     [](const Ts& x) { return Ts{matmul(softmax(scores_of(x) + relu(x[3]) + clip(x[4], 0, 1), -1), x[2])}; },
+     true, false,
+     [](std::vector<Array>& in) {
+       whole_numbers(in[3]);
+       whole_numbers(in[4]);
+     }},
     // The difference of two softmaxes stands behind views, a factor and a mask.
     {"DifferentialBehindViews", 2, qkv_and([](const Sizes& s) {
        return Specs{{DType::f64, {s.b, s.h, s.q, s.d}}, {DType::boolean, {s.b, 1, 1, s.k}}};
