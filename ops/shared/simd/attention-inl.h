@@ -220,7 +220,8 @@ HWY_INLINE void gradient_of_whole_row(D d, const Row& x, hn::Vec<D> rest, T term
     auto p = exp_of_score(d, hn::Sub(v, rest));
     if (nan_is_zero) p = hn::IfThenZeroElse(is_nan(p), p);
     sum = hn::Add(sum, p);
-    sum_product = hn::Add(sum_product, hn::IfThenZeroElse(hn::Eq(p, zero), hn::Mul(p, hn::LoadU(d, d_row + i))));
+    sum_product =
+        hn::Add(sum_product, hn::IfThenZeroElse(hn::Eq(p, zero), hn::Mul(p, hn::LoadU(d, d_row + i))));
     hn::StoreU(p, d, row + i);
   });
   const double total = sum_lanes(d, sum);
