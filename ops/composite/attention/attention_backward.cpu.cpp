@@ -200,9 +200,7 @@ class Backward final : public PreparedKernel {
   }
 
   // One block holds every key of a row, and nothing but keys has a share in its probabilities.
-  bool all_keys() const {
-    return key_blocks_ == 1 && guard_ == "none" && !tiles_.has_factor() && !tiles_.has_sink();
-  }
+  bool all_keys() const { return key_blocks_ == 1 && !tiles_.has_factor() && !tiles_.has_sink(); }
 
   // lse, and D = sum_e dy y - dlse; all_keys(): -dlse, the rest is summed where the probabilities are.
   void row_terms(const Launch& l, const Work& w, Memory& m) const {

@@ -212,13 +212,16 @@ HWY_INLINE void gradient_vector(D d, hn::Vec<D> x, hn::Vec<D> rest, hn::Vec<D> t
 
 // One row of which all keys are there: its own mean of dp takes the place of D.
 template <class D, class Row, class T = hn::TFromD<D>>
-HWY_INLINE void gradient_of_whole_row(D d, const Row& x, hn::Vec<D> rest, T term, T* row, T* d_row) {
+HWY_INLINE void gradient_of_whole_row(D d, const Row& x, hn::Vec<D> rest, T term, bool nan_is_zero, T* row,
+                                      T* d_row) {
   const auto zero = hn::Zero(d);
   auto sum = zero, sum_product = zero;
   x.each(d, [&](int64_t i, auto v) HWY_ATTR {
-    const auto p = exp_of_score(d, hn::Sub(v, rest));
+    auto p = exp_of_score(d, hn::Sub(v, rest));
+    if (nan_is_zero) p = hn::IfThenZeroElse(is_nan(p), p);
     sum = hn::Add(sum, p);
-    sum_product = hn::Add(sum_product, hn::IfThenZeroElse(hn::Eq(p, zero), hn::Mul(p, hn::LoadU(d, d_row + i))));
+    sum_product =
+        hn::Add(sum_product, hn::IfThenZeroElse(hn::Eq(p, zero), hn::Mul(p, hn::LoadU(d, d_row + i))));
     hn::StoreU(p, d, row + i);
   });
   const double total = sum_lanes(d, sum);
@@ -247,8 +250,8 @@ void gradient_rows(KeyRanges ranges, int64_t rows, int64_t keys, T scale, const 
     T* product = state.factor_gradient.data == nullptr
                      ? nullptr
                      : state.factor_gradient.data + r * state.factor_gradient.row;
-    if (state.all_keys && !special) {
-      gradient_of_whole_row(d, x, rest, state.row_term[r], row, d_row);
+    if (state.all_keys && factor == nullptr && product == nullptr) {
+      gradient_of_whole_row(d, x, rest, state.row_term[r], state.nan_is_zero, row, d_row);
     } else if (!special) {
       x.each(d, [&](int64_t i, auto v) HWY_ATTR {
         gradient_vector<true>(d, v, rest, term, false, static_cast<const T*>(nullptr),
