@@ -69,7 +69,7 @@ class Matcher {
       if (std::find(seen.begin(), seen.end(), at) != seen.end()) continue;
       seen.push_back(at);
       const Role role = view_.role(at);
-      if (role == Role::softmax || role == Role::exp) {
+      if (role == Role::softmax || role == Role::exp || role == Role::log_softmax) {
         out_.softmax = at;
         exponent_.push_back({{view_.graph.nodes[static_cast<size_t>(at)].inputs[0], {}}, 1});
         break;
@@ -77,8 +77,17 @@ class Matcher {
       for (const Value& v : view_.graph.nodes[static_cast<size_t>(at)].inputs)
         if (view_.tainted(v)) open.push_back(v.node);
     }
-    if (out_.softmax < 0 || view_.role(out_.softmax) != Role::softmax) return;
+    if (out_.softmax < 0 || view_.role(out_.softmax) == Role::exp) return;
+    // A sum of logarithms is a loss.
+    const bool logarithm = view_.role(out_.softmax) == Role::log_softmax;
+    if (logarithm && view_.role(product.contraction.node) == Role::sum) return;
     out_.candidate = contraction_above();
+    if (logarithm) {
+      refuse(Reason::non_pointwise, out_.softmax,
+             "the product with the values reads the logarithms of the probabilities",
+             "softmax(scores), or exp(log_softmax(scores)), then the product with the values", "log_softmax");
+      return;
+    }
     refuse(Reason::non_pointwise, id,
            "between the softmax and the product with the values stands " + op +
                ", which does not multiply the probabilities",
@@ -101,11 +110,25 @@ class Matcher {
       if (std::find(seen.begin(), seen.end(), id) != seen.end()) continue;
       seen.push_back(id);
       const Role r = view_.role(id);
-      if (r == Role::matmul || r == Role::linear || r == Role::einsum) return true;
+      if (r == Role::matmul || r == Role::linear || r == Role::einsum || pairs_tokens(id)) return true;
       for (const Value& v : view_.graph.nodes[static_cast<size_t>(id)].inputs) open.push_back(v.node);
     }
     return false;
   }
+
+  // An operation of all queries with all keys, channel by channel: both operands are broadcast.
+  bool pairs_tokens(NodeId id) const {
+    const Role r = view_.role(id);
+    const Node& n = view_.graph.nodes[static_cast<size_t>(id)];
+    if (r != Role::mul && r != Role::sub) return false;
+    const Dim all = product_of({id, 0});
+    const auto narrower = [&](Value v) {
+      while (view_.role(v) == Role::broadcast || view_.role(v) == Role::same) v = view_.node(v).inputs[0];
+      return view_.shape(v).size() > 1 && product_of(v) != all;
+    };
+    return n.outputs[0].shape.size() > 2 && narrower(n.inputs[0]) && narrower(n.inputs[1]);
+  }
+  Dim product_of(Value v) const { return fovea::product(view_.shape(v)); }
 
   bool match() {
     Reader reader(view_, table_, e_, r_->forms, keys_, without(read_by(probabilities_), read_by(r_->v)),

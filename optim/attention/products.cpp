@@ -236,6 +236,15 @@ class Products {
         return refuse(Reason::non_pointwise, leaf.ref.value.node,
                       "between the scores and the softmax stands " + op + ", which cuts across their axes",
                       "reshapes that keep the axes of queries and keys apart", op);
+      if (maker == Role::linear && view_.node(made).inputs.size() == 3)
+        return refuse(Reason::non_pointwise, leaf.ref.value.node,
+                      "the scores are made by linear with a bias, which is read as one operation",
+                      "the product of queries and keys, then the bias added to it", op);
+      if (maker == Role::sum || maker == Role::shift)
+        return refuse(
+            Reason::non_pointwise, leaf.ref.value.node,
+            "the scores are a " + op + " over pairs of queries and keys that is no product of two tensors",
+            "matmul(queries, keys^T); of |q - k|^2 = q q - 2 q k + k k the first cancels", op);
       if (maker == Role::matmul || maker == Role::linear || maker == Role::einsum)
         return refuse(Reason::axis, leaf.ref.value.node,
                       "the tokens that the softmax sums over are in both or in none of the factors of " + op,

@@ -17,7 +17,8 @@ using match::Role;
 using match::Verdict;
 using match::View;
 
-constexpr int kMostSteps = 12;  // from a product with values down to what divides it
+constexpr size_t kMostBehind = 32;  // nodes from a softmax without a record down to a product
+constexpr int kMostSteps = 12;      // from a product with values down to what divides it
 
 bool is_contraction(Role r) {
   return r == Role::matmul || r == Role::linear || r == Role::einsum || r == Role::sum;
@@ -113,6 +114,72 @@ class Search {
     std::erase_if(verdicts_, [this](const Verdict& v) {
       return !v.region && v.why.reason == Reason::denominator && softmaxes_.count(v.softmax);
     });
+    std::unordered_set<NodeId> known;
+    for (const Verdict& v : verdicts_) known.insert(v.softmax);
+    for (NodeId id = 0; id < count; ++id)
+      if (view_.role(id) == Role::softmax && !known.count(id)) visit_unreached(id);
+  }
+
+  // A softmax that no product with values led to: what stands between them is reported.
+  void visit_unreached(NodeId softmax) {
+    if (!product_above(softmax)) return;
+    const Node& n = view_.graph.nodes[static_cast<size_t>(softmax)];
+    const Dim& keys = n.outputs[0].shape[static_cast<size_t>(n.attrs.integer("axis"))];
+    if (keys == Dim(1)) return;
+    struct Step {
+      NodeId id;
+      NodeId stopped;  // the first node on the way that is no factor, or -1
+    };
+    std::vector<Step> open{{softmax, -1}};
+    std::unordered_set<NodeId> seen;
+    while (!open.empty() && seen.size() < kMostBehind) {
+      const Step at = open.back();
+      open.pop_back();
+      for (NodeId use : view_.uses(at.id)) {
+        const Role r = view_.role(use);
+        if (r == Role::matmul || r == Role::linear || r == Role::einsum) {
+          if (at.stopped >= 0) return report_between(softmax, at.stopped);
+          return;
+        }
+        const Shape& shape = view_.graph.nodes[static_cast<size_t>(use)].outputs[0].shape;
+        const bool has_keys = std::find(shape.begin(), shape.end(), keys) != shape.end();
+        if (!has_keys || r == Role::softmax || !seen.insert(use).second) continue;
+        open.push_back({use, at.stopped < 0 && !view_.tainted({use, 0}) ? use : at.stopped});
+      }
+    }
+  }
+  void report_between(NodeId softmax, NodeId between) {
+    const std::string& op = view_.graph.nodes[static_cast<size_t>(between)].op->name();
+    const Role r = view_.role(between);
+    Verdict v;
+    v.candidate = true;
+    v.softmax = softmax;
+    v.scores = {softmax, 0};
+    if (r == Role::shift || r == Role::max)
+      v.why = {Reason::head_mix, between, "",
+               "between the softmax and the product with the values stands a " + op +
+                   " over other axes than the keys, such as heads",
+               "the product with the values for every head, then the " + op};
+    else
+      v.why = {Reason::non_pointwise, between, op,
+               "between the softmax and the product with the values stands " + op +
+                   ", which does not multiply the probabilities",
+               "softmax(scores) * factor, then the product with the values"};
+    verdicts_.push_back(std::move(v));
+  }
+  // True where a product of two tensors lies above, through a few operations.
+  bool product_above(NodeId id) const {
+    std::vector<NodeId> open{id};
+    std::unordered_set<NodeId> seen;
+    while (!open.empty() && seen.size() < kMostBehind) {
+      const NodeId at = open.back();
+      open.pop_back();
+      const Role r = view_.role(at);
+      if (r == Role::matmul || r == Role::linear || r == Role::einsum) return true;
+      if (!seen.insert(at).second) continue;
+      for (const Value& v : view_.graph.nodes[static_cast<size_t>(at)].inputs) open.push_back(v.node);
+    }
+    return false;
   }
 
   // Regions that nobody reads once all others stand in the place of their operations are none.

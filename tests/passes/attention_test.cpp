@@ -231,6 +231,22 @@ const Refused kRefusals[] = {
      [](const Ts& x) {
        return Ts{matmul(einsum("gh,bhij->bgij", {x[3], softmax(products(x), -1)}), x[2])};
      }},
+    {"Logarithms", "NON_POINTWISE(log_softmax)", "logarithms of the probabilities", qkv(),
+     [](const Ts& x) { return Ts{matmul(log_softmax(products(x), -1), x[2])}; }},
+    {"MeanOverHeads", "HEAD_MIX", "mean over other axes", qkv(),
+     [](const Ts& x) { return Ts{matmul(mean(softmax(products(x), -1), {1}), mean(x[2], {1}))}; }},
+    {"CumulativeWeights", "NON_POINTWISE(cumsum)", "stands cumsum", qkv(),
+     [](const Ts& x) { return Ts{matmul(cumsum(softmax(products(x), -1), -1), x[2])}; }},
+    {"SquaredDistances", "NON_POINTWISE(sum)", "no product of two tensors", qkv(),
+     [](const Ts& x) {
+       const Tensor apart = unsqueeze(x[0], 3) - unsqueeze(x[1], 2);
+       return weighted(sum(apart * apart, {-1}) * -0.5, x);
+     }},
+    {"LinearWithBias",
+     "NON_POINTWISE(linear)",
+     "linear with a bias",
+     {{DType::f32, {7, 8}}, {DType::f32, {9, 8}}, {DType::f32, {9, 5}}, {DType::f32, {9}}},
+     [](const Ts& x) { return Ts{matmul(softmax(linear(x[0], x[1], x[3]), -1), x[2])}; }},
     {"WrongSum", "DENOMINATOR", "not the sum", qkv(),
      [](const Ts& x) {
        const Tensor e = exp(products(x));
