@@ -50,8 +50,8 @@ struct GradientRows {
   Rows<const T> factor;       ///< of the probabilities; null: 1
   Rows<T> factor_gradient{};  ///< out, where not null: p dp
   bool nan_is_zero = false, empty_is_zero = false;
-  /// These are all keys of the rows, and p sums to 1: D is sum(p dp) / sum(p) of the p and dp at hand plus row_term.
-  /// Then the gradients of a row sum to 0 within rounding, as they do in exact arithmetic.
+  /// These are all keys of the rows, and p sums to 1: D is sum(p dp) / sum(p) of the p and dp at hand plus
+  /// row_term. Then the gradients of a row sum to 0 within rounding, as they do in exact arithmetic.
   bool all_keys = false;
 };
 
