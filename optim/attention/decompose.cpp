@@ -167,6 +167,10 @@ class Decomposer {
         push(*part, i.scale);
       else
         p.terms.push_back({i.ref, i.scale});
+    } else if (const auto first = r == Role::matmul ? view_.transposed(i.ref.value) : std::nullopt) {
+      Ref same{*first, i.ref.layout};
+      std::swap(same.layout[same.layout.size() - 1], same.layout[same.layout.size() - 2]);
+      p.terms.push_back({std::move(same), i.scale});
     } else {
       p.terms.push_back({i.ref, i.scale});
     }

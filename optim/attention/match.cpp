@@ -360,6 +360,14 @@ class Matcher {
               Reason::empty_row, t.ref.value.node,
               "the mean or minimum that is subtracted holds masked scores, beside which others are lost",
               "softmax of the scores, or of the scores minus their maximum");
+    // So it does with the NaN of a maximum over what an earlier softmax made of masked scores.
+    if (p_.nan_guard)
+      for (const Term& t : p_.shift)
+        if (const Node& n = view_.node(unwrapped_shift(t.ref.value));
+            n.op->name() == "max" && view_.tainted(n.inputs[0]))
+          return refuse(Reason::empty_row, t.ref.value.node,
+                        "what is subtracted is the maximum of probabilities, NaN where the guard hides it",
+                        "softmax of the scores, or of the scores minus their maximum");
     if (!p_.may_underflow || r_->sink >= 0 || !(p_.nan_guard || p_.zero_guard)) return true;
     if (all_kept)
       r_->sink = e_.constant(least_exponent());
@@ -369,13 +377,13 @@ class Matcher {
                     "minus infinity for masked scores, or their maximum subtracted");
     return true;
   }
-  Role shift_role(Value v) const {
-    Role r = view_.role(v);
-    for (; r == Role::stop_gradient || r == Role::same || r == Role::reshape || r == Role::broadcast ||
-           r == Role::permute || r == Role::cast;
+  Role shift_role(Value v) const { return view_.role(unwrapped_shift(v)); }
+  Value unwrapped_shift(Value v) const {
+    for (Role r = view_.role(v); r == Role::stop_gradient || r == Role::same || r == Role::reshape ||
+                                 r == Role::broadcast || r == Role::permute || r == Role::cast;
          r = view_.role(v))
       v = view_.node(v).inputs[0];
-    return r;
+    return v;
   }
   // True where masked scores become a finite number that leaves others behind.
   bool has_low_fill() const {

@@ -1,6 +1,9 @@
 #include "optim/attention/view.h"
 
 #include <algorithm>
+#include <map>
+#include <numeric>
+#include <tuple>
 
 #include "graph/ir/op.h"
 
@@ -159,6 +162,7 @@ View::View(const Graph& g, const Module& m) : graph(g), module(m) {
 
 void View::prepare() {
   number_values();
+  find_transposed();
   tainted_.assign(graph.nodes.size(), false);
   weighted_.assign(graph.nodes.size(), false);
   shifted_.assign(graph.nodes.size(), false);
@@ -211,6 +215,46 @@ void View::number_values() {
       canonical_[id] = equal->second;
     else
       seen.emplace(h, self);
+  }
+}
+
+void View::find_transposed() {
+  using Operand = std::tuple<NodeId, int32_t, bool>;  // a value, or its last two axes swapped
+  const auto operand = [&](Value v) {
+    bool swapped = false;
+    for (;;) {
+      const Node& n = node(v);
+      if (role(v) == Role::permute) {
+        const Ints& axes = n.attrs.ints("axes");
+        Ints swap(axes.size());
+        std::iota(swap.begin(), swap.end(), 0);
+        if (swap.size() < 2) break;
+        std::swap(swap[swap.size() - 1], swap[swap.size() - 2]);
+        if (axes != swap) break;
+        swapped = !swapped;
+      } else if (role(v) != Role::same || (n.attrs.has("barrier") && n.attrs.flag("barrier"))) {
+        break;
+      }
+      v = n.inputs[0];
+    }
+    const Value c = canonical(v);
+    return Operand{c.node, c.index, swapped};
+  };
+  const auto turned = [](Operand x) {
+    std::get<bool>(x) = !std::get<bool>(x);
+    return x;
+  };
+  std::map<std::pair<Operand, Operand>, NodeId> seen;
+  for (size_t id = 0; id < graph.nodes.size(); ++id) {
+    const Node& n = graph.nodes[id];
+    if (roles_[id] != Role::matmul || shape(n.inputs[0]).size() < 2 ||
+        shape(n.inputs[0]).size() != shape(n.inputs[1]).size())
+      continue;
+    const Operand a = operand(n.inputs[0]), b = operand(n.inputs[1]);
+    if (const auto at = seen.find({turned(b), turned(a)}); at != seen.end())
+      transposed_.emplace(static_cast<NodeId>(id), at->second);
+    else
+      seen.emplace(std::pair(a, b), static_cast<NodeId>(id));
   }
 }
 

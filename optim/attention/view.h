@@ -73,6 +73,11 @@ class View {
   DType dtype(Value v) const { return graph.type(v).dtype; }
   /// One value for all that are computed in the same way.
   Value canonical(Value v) const { return {canonical_[v.node], v.index}; }
+  /// The first product that is this one with its last two axes swapped: B^T A^T for a product A B.
+  std::optional<Value> transposed(Value v) const {
+    const auto at = transposed_.find(v.node);
+    return at == transposed_.end() ? std::nullopt : std::optional<Value>({at->second, 0});
+  }
   /// True where an exponential reaches the value through elementwise, layout and summing ops.
   bool tainted(Value v) const { return tainted_[v.node]; }
   /// True where the value is a product with a tainted operand, perhaps scaled, divided or moved since.
@@ -89,9 +94,11 @@ class View {
 
  private:
   void number_values();
+  void find_transposed();
 
   std::vector<Role> roles_;
   std::vector<NodeId> canonical_;
+  std::unordered_map<NodeId, NodeId> transposed_;
   std::vector<bool> tainted_, weighted_, shifted_;
   std::vector<std::vector<NodeId>> uses_;
   mutable std::unordered_map<int64_t, std::optional<double>> numbers_;
