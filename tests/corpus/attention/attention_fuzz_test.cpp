@@ -30,6 +30,20 @@ const Form kForms[] = {
        return Ts{matmul(guarded(softmax(s - mean(s, {-1}, true), -1)), x[2])};
      },
      true, false, lengths},
+    // A softmax along queries of masked scores is NaN where one key is masked for all, and so is its maximum.
+    {"MaximumOfProbabilitiesUnderAGuard", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor s = where(keep(x), scores_of(x), -kInf);
+       return Ts{matmul(guarded(softmax(s - top(softmax(s, -2)), -1)), x[2])};
+     },
+     true, false, lengths},
+    // Q K^T and the transposed K Q^T are the same scores.
+    {"OneProductSpelledTwice", 1, kLengths,
+     [](const Ts& x) {
+       const Tensor other = matmul(x[1], x[0].transpose(-1, -2)).transpose(-1, -2);
+       return Ts{matmul(exp(scores_of(x) - logsumexp(other, {-1}, true)), x[2])};
+     },
+     true, false, lengths},
     // 0 / 0 is NaN, which the guard makes 0; 0 * (1 / 0) would stay NaN.
     {"DivisionByZeroUnderAGuard", 0, qkv_and([](const Sizes& s) {
        return Specs{{DType::i64, {s.b, 1, 1, 1}}, {DType::f64, {s.b, 1, 1, 1}}};
