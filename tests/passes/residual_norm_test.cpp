@@ -140,7 +140,8 @@ TEST(ResidualNormPass, TakesArgumentsThatStandBehindTheSum) {
   const Spec rows(DType::f32, {2, 3});
   Program program(trace(captured, {rows, rows, Spec(DType::f32, {3})}), "main");
   int fused = 0;
-  for (const PlanStep& s : program.plan_for({})->steps) fused += s.op == "residual_norm";
+  const auto plan = program.plan_for({});
+  for (const PlanStep& s : plan->steps) fused += s.op == "residual_norm";
   EXPECT_EQ(fused, 1);
 }
 
@@ -198,7 +199,8 @@ TEST(ResidualNormPass, StaysApartWhereMemoryIsLimited) {
     options.memory_budget = budget;
     Program program(trace(f, {rows, rows}), "main", options);
     int fused = 0;
-    for (const PlanStep& s : program.plan_for({})->steps) fused += s.op == "residual_norm";
+    const auto plan = program.plan_for({});
+  for (const PlanStep& s : plan->steps) fused += s.op == "residual_norm";
     EXPECT_EQ(fused, budget == 0 ? 1 : 0);
   }
 }
