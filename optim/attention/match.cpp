@@ -360,14 +360,6 @@ class Matcher {
               Reason::empty_row, t.ref.value.node,
               "the mean or minimum that is subtracted holds masked scores, beside which others are lost",
               "softmax of the scores, or of the scores minus their maximum");
-    // So it does with the NaN of a maximum over what an earlier softmax made of masked scores.
-    if (p_.nan_guard)
-      for (const Term& t : p_.shift)
-        if (const Node& n = view_.node(unwrapped_shift(t.ref.value));
-            n.op->name() == "max" && view_.tainted(n.inputs[0]))
-          return refuse(Reason::empty_row, t.ref.value.node,
-                        "what is subtracted is the maximum of probabilities, NaN where the guard hides it",
-                        "softmax of the scores, or of the scores minus their maximum");
     if (!p_.may_underflow || r_->sink >= 0 || !(p_.nan_guard || p_.zero_guard)) return true;
     if (all_kept)
       r_->sink = e_.constant(least_exponent());

@@ -30,13 +30,6 @@ const Form kForms[] = {
        return Ts{matmul(guarded(softmax(s - mean(s, {-1}, true), -1)), x[2])};
      },
      true, false, lengths},
-    // A softmax along queries of masked scores is NaN where one key is masked for all, and so is its maximum.
-    {"MaximumOfProbabilitiesUnderAGuard", 0, kLengths,
-     [](const Ts& x) {
-       const Tensor s = where(keep(x), scores_of(x), -kInf);
-       return Ts{matmul(guarded(softmax(s - top(softmax(s, -2)), -1)), x[2])};
-     },
-     true, false, lengths},
     // Q K^T and the transposed K Q^T are the same scores.
     {"OneProductSpelledTwice", 1, kLengths,
      [](const Ts& x) {
