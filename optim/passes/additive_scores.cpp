@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "graph/ir/op.h"
+#include "optim/passes/verdict.h"
 #include "optim/rewrite/rewriter.h"
 
 namespace fovea {
@@ -119,12 +120,6 @@ class Search {
   const Graph& graph_;
 };
 
-// Why such a sum stays as it is; reason none: it does not.
-struct Verdict {
-  Reason reason = Reason::none;
-  std::string sentence, nearest;
-};
-
 Verdict judge(const Graph& graph, const Scores& s, const std::vector<int32_t>& uses) {
   if (std::any_of(s.between.begin(), s.between.end(), [&](NodeId id) { return uses[id] > 1; }))
     return {Reason::escape_s, "the tanh is read by other operations, too, so it exists in any case", ""};
@@ -138,21 +133,10 @@ Verdict judge(const Graph& graph, const Scores& s, const std::vector<int32_t>& u
   return {Reason::none, "the tanh is summed as it is computed, and computed again for the gradients", ""};
 }
 
-void record(const Graph& graph, NodeId id, const Scores& s, const Verdict& verdict, PassContext& context) {
-  if (!context.records) return;
-  const Node& node = graph.nodes[id];
-  FusionRecord r;
-  r.region = "additive_scores";
-  r.fused = verdict.reason == Reason::none;
-  r.reason = verdict.reason;
-  r.sentence = verdict.sentence;
-  r.nearest = verdict.nearest;
-  r.function = graph.name;
-  r.node = node.op->name() + "#" + std::to_string(id);
-  r.scope = context.module->scopes[node.scope];
-  r.source = node.source;
-  r.saves = (Dim(size_of(graph.type(s.k).dtype)) * product(graph.type(s.tanh).shape)).str();
-  context.records->push_back(std::move(r));
+void leave_record(const Graph& graph, NodeId id, const Scores& s, const Verdict& verdict,
+                  PassContext& context) {
+  const Dim saved = Dim(size_of(graph.type(s.k).dtype)) * product(graph.type(s.tanh).shape);
+  record(context, "additive_scores", graph, graph.nodes[id], id, verdict, saved);
 }
 
 // The scores in the shape of what node `id` gave.
@@ -186,7 +170,7 @@ std::shared_ptr<Graph> fuse_additive_scores(const Graph& graph, PassContext& con
     const std::optional<Scores> s = Search(graph).at(id);
     if (!s) continue;
     const Verdict verdict = judge(graph, *s, uses);
-    record(graph, id, *s, verdict, context);
+    leave_record(graph, id, *s, verdict, context);
     if (verdict.reason != Reason::none) continue;
     chosen[i] = any = true;
     context.fired(s->rule);

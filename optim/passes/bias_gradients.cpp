@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "graph/ir/op.h"
+#include "optim/passes/verdict.h"
 #include "optim/rewrite/rewriter.h"
 
 namespace fovea {
@@ -63,20 +64,12 @@ class Search {
   const Graph& graph_;
 };
 
-void record(const Graph& graph, NodeId sum, const Summed& s, PassContext& context) {
-  if (!context.records) return;
-  const Node& node = graph.nodes[s.node];
+void leave_record(const Graph& graph, NodeId sum, const Summed& s, PassContext& context) {
   const TensorType& type = graph.type(graph.nodes[sum].inputs[0]);
-  FusionRecord r;
-  r.region = "bias_gradient";
-  r.fused = true;
-  r.sentence = node.op->name() + " sums its result over the rows as it is computed";
-  r.function = graph.name;
-  r.node = "sum#" + std::to_string(sum);
-  r.scope = context.module->scopes[graph.nodes[sum].scope];
-  r.source = graph.nodes[sum].source;
-  r.saves = (Dim(size_of(type.dtype)) * product(type.shape)).str();
-  context.records->push_back(std::move(r));
+  const Verdict verdict{
+      Reason::none, graph.nodes[s.node].op->name() + " sums its result over the rows as it is computed", ""};
+  record(context, "bias_gradient", graph, graph.nodes[sum], sum, verdict,
+         Dim(size_of(type.dtype)) * product(type.shape));
 }
 
 NodeId replace(Rewriter& r, const Summed& s, NodeId id) {
@@ -102,7 +95,7 @@ std::shared_ptr<Graph> fuse_bias_gradients(const Graph& graph, PassContext& cont
     const auto [at, fresh] = maker.emplace(s->node, all.size());
     if (fresh) all.push_back(*s);
     sum.emplace(id, at->second);
-    record(graph, id, *s, context);
+    leave_record(graph, id, *s, context);
     context.fired(s->activation.empty() ? "bias_of_residual" : "bias_of_activation");
   }
   if (all.empty()) return nullptr;

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "graph/ir/op.h"
+#include "optim/passes/verdict.h"
 #include "optim/rewrite/rewriter.h"
 
 namespace fovea {
@@ -77,12 +78,6 @@ class Walk {
   const Graph& graph_;
 };
 
-// Why a loss with a projection behind it stays as it is; reason none: it does not.
-struct Verdict {
-  Reason reason = Reason::none;
-  std::string sentence, nearest;
-};
-
 Verdict judge(const Graph& graph, const Node& loss, const Projection& p, const std::vector<int32_t>& uses) {
   const TensorType& logits = graph.type(loss.inputs[0]);
   if (std::any_of(p.between.begin(), p.between.end(), [&](NodeId id) { return uses[id] > 1; }))
@@ -100,22 +95,10 @@ Verdict judge(const Graph& graph, const Node& loss, const Projection& p, const s
           "loss and gradients are computed a chunk of rows at a time: the logits never exist as a whole", ""};
 }
 
-void record(const Graph& graph, NodeId id, const Verdict& verdict, PassContext& context) {
-  if (!context.records) return;
-  const Node& loss = graph.nodes[id];
-  const TensorType& logits = graph.type(loss.inputs[0]);
-  FusionRecord r;
-  r.region = "linear_cross_entropy";
-  r.fused = verdict.reason == Reason::none;
-  r.reason = verdict.reason;
-  r.sentence = verdict.sentence;
-  r.nearest = verdict.nearest;
-  r.function = graph.name;
-  r.node = "cross_entropy#" + std::to_string(id);
-  r.scope = context.module->scopes[loss.scope];
-  r.source = loss.source;
-  r.saves = (Dim(size_of(logits.dtype)) * product(logits.shape)).str();
-  context.records->push_back(std::move(r));
+void leave_record(const Graph& graph, NodeId id, const Verdict& verdict, PassContext& context) {
+  const TensorType& logits = graph.type(graph.nodes[id].inputs[0]);
+  const Dim saved = Dim(size_of(logits.dtype)) * product(logits.shape);
+  record(context, "linear_cross_entropy", graph, graph.nodes[id], id, verdict, saved);
 }
 
 // The fused loss: x takes the shape of the labels.
@@ -152,7 +135,7 @@ std::shared_ptr<Graph> fuse_linear_cross_entropy(const Graph& graph, PassContext
     if (!is_loss(node)) continue;
     const std::optional<Projection> p = Walk(graph).from(node.inputs[0]);
     const Verdict verdict = p ? judge(graph, node, *p, uses) : Verdict{Reason::backend, "", ""};
-    if (p) record(graph, static_cast<NodeId>(id), verdict, context);
+    if (p) leave_record(graph, static_cast<NodeId>(id), verdict, context);
     chosen.push_back(verdict.reason == Reason::none);
   }
   context.fired("linear_cross_entropy", std::count(chosen.begin(), chosen.end(), true));

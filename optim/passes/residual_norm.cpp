@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "graph/ir/op.h"
+#include "optim/passes/verdict.h"
 #include "optim/rewrite/rewriter.h"
 
 namespace fovea {
@@ -16,12 +17,6 @@ struct Sum {
   NodeId dropout = -1;  ///< -1: the branch is added as it is
   bool centred = true;  ///< layer norm
   bool kept = false;    ///< the sum or the statistics have other readers
-};
-
-// Why a sum and its norm stay apart; reason none: they do not.
-struct Verdict {
-  Reason reason = Reason::none;
-  std::string sentence, nearest;
 };
 
 bool is_leaf(const Node& n) { return n.inputs.empty() && !n.op->has_side_effect(); }
@@ -113,23 +108,12 @@ class Search {
   std::vector<bool> statistics_;
 };
 
-void record(const Graph& graph, const Sum& s, NodeId norm_was, const Verdict& verdict, PassContext& context) {
-  if (!context.records) return;
-  const Node& norm = graph.nodes[s.norm];
+void leave_record(const Graph& graph, const Sum& s, NodeId norm_was, const Verdict& verdict,
+                  PassContext& context) {
   const TensorType& sum = graph.type({s.add, 0});
-  FusionRecord r;
-  r.region = "residual_norm";
-  r.fused = verdict.reason == Reason::none;
-  r.reason = verdict.reason;
-  r.sentence = verdict.sentence;
-  r.nearest = verdict.nearest;
-  r.function = graph.name;
-  r.node = norm.op->name() + "#" + std::to_string(norm_was);
-  r.scope = context.module->scopes[norm.scope];
-  r.source = norm.source;
   // The sum is not read again, what was dropped out is neither written nor read.
-  r.saves = (Dim((s.dropout >= 0 ? 3 : 1) * size_of(sum.dtype)) * product(sum.shape)).str();
-  context.records->push_back(std::move(r));
+  const Dim saved = Dim((s.dropout >= 0 ? 3 : 1) * size_of(sum.dtype)) * product(sum.shape);
+  record(context, "residual_norm", graph, graph.nodes[s.norm], norm_was, verdict, saved);
 }
 
 // The graph with its leaves first, so that gamma and beta are known before the sum. `old`: where a node was.
@@ -191,7 +175,7 @@ std::shared_ptr<Graph> fuse_in_order(const Graph& graph, const std::vector<NodeI
     if (!s) continue;
     Verdict verdict = search.judge(*s);
     if (of[s->add] >= 0) verdict = {Reason::cost, "another norm of the same sum is fused with it", ""};
-    record(graph, *s, old.empty() ? s->norm : old[s->norm], verdict, context);
+    leave_record(graph, *s, old.empty() ? s->norm : old[s->norm], verdict, context);
     if (verdict.reason != Reason::none) continue;
     of[s->add] = of[i] = static_cast<int32_t>(sums.size());
     sums.push_back(*s);

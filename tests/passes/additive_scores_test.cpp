@@ -11,20 +11,6 @@ std::string after(const std::string& text) {
   return ops_of(*after_pass(parse(text), "additive_scores", Stage::forward));
 }
 
-std::vector<FusionRecord> records_of(const std::string& text) {
-  std::vector<FusionRecord> records;
-  const auto module = parse(text);
-  PassContext context{module, "cpu", &records};
-  fuse_additive_scores(module->function("main"), context);
-  return records;
-}
-
-FusionRecord record_of(const std::string& text) {
-  const auto records = records_of(text);
-  EXPECT_EQ(records.size(), 1u);
-  return records.empty() ? FusionRecord{} : records[0];
-}
-
 // k + q of the shapes of a decoding step and their tanh, then what is given.
 std::string step(const std::string& rest, const std::string& w, const std::string& out) {
   return "func @main(%0: f32[B, L, 16], %1: f32[B, 1, 16], %2: " + w + ", %3: f32[1]) -> (" + out + R"() {
@@ -38,7 +24,7 @@ TEST(AdditiveScoresPass, FindsLinear) {
   const std::string text =
       step("  %6 = linear(%5, %2)\n  %7 = reshape(%6) {shape = <B, L>}\n", "f32[1, 16]", "%7");
   EXPECT_EQ(after(text), "additive_scores reshape*3");
-  const FusionRecord r = record_of(text);
+  const FusionRecord r = record_of(fuse_additive_scores, text);
   EXPECT_TRUE(r.fused);
   EXPECT_EQ(r.region, "additive_scores");
   EXPECT_EQ(r.saves, "64*B*L");
@@ -95,19 +81,19 @@ func @main(%0: f32[B, L, 16], %1: f32[B, L, 16], %2: f32[16], %3: f32[1, 16]) ->
   %7 = linear(%6, %3)
 })";
   EXPECT_EQ(after(large), "add*2 linear tanh");
-  EXPECT_EQ(record_of(large).reason, Reason::cost);
+  EXPECT_EQ(record_of(fuse_additive_scores, large).reason, Reason::cost);
 }
 
 TEST(AdditiveScoresPass, LeavesATanhThatIsReadElsewhere) {
   const std::string text = step("  %6 = linear(%5, %2)\n", "f32[1, 16]", "%6, %5");
   EXPECT_EQ(after(text), "add linear tanh");
-  EXPECT_EQ(record_of(text).reason, Reason::escape_s);
+  EXPECT_EQ(record_of(fuse_additive_scores, text).reason, Reason::escape_s);
   const std::string twice = step(
       "  %6 = linear(%5, %2)\n  %7 = mul(%5, %5)\n  %8 = sum(%7) {axes = [2], keepdims = true}\n"
       "  %9 = add(%6, %8)\n",
       "f32[1, 16]", "%9");
   EXPECT_EQ(after(twice), "add*2 linear mul sum tanh");
-  EXPECT_EQ(record_of(twice).reason, Reason::escape_s);
+  EXPECT_EQ(record_of(fuse_additive_scores, twice).reason, Reason::escape_s);
 }
 
 TEST(AdditiveScoresPass, LeavesOtherSums) {
@@ -126,7 +112,7 @@ func @main(%0: f32[B, L, 16], %1: f32[1, 16]) -> (%3) {
   %3 = linear(%2, %1)
 })"),
             "linear tanh");
-  EXPECT_TRUE(records_of(step("  %6 = linear(%5, %2)\n", "f32[2, 16]", "%6")).empty());
+  EXPECT_TRUE(records_of(fuse_additive_scores, step("  %6 = linear(%5, %2)\n", "f32[2, 16]", "%6")).empty());
 }
 
 TEST(AdditiveScoresPass, LeavesWhatDoesNotPay) {
@@ -137,7 +123,7 @@ func @main(%0: f32[B, 16], %1: f32[16], %2: f32[1, 16]) -> (%5) {
   %5 = linear(%4, %2)
 })";
   EXPECT_EQ(after(kBias), "add linear tanh");
-  EXPECT_EQ(code_of(record_of(kBias)), "COST");
+  EXPECT_EQ(code_of(record_of(fuse_additive_scores, kBias)), "COST");
   constexpr const char* kHalf = R"(
 func @main(%0: bf16[B, 3, 16], %1: bf16[B, 1, 16], %2: bf16[1, 16]) -> (%5) {
   %3 = add(%0, %1)
@@ -145,7 +131,7 @@ func @main(%0: bf16[B, 3, 16], %1: bf16[B, 1, 16], %2: bf16[1, 16]) -> (%5) {
   %5 = linear(%4, %2)
 })";
   EXPECT_EQ(after(kHalf), "add linear tanh");
-  EXPECT_EQ(record_of(kHalf).reason, Reason::dtype);
+  EXPECT_EQ(record_of(fuse_additive_scores, kHalf).reason, Reason::dtype);
   // One column repeated for all: no row of k of its own.
   EXPECT_EQ(after(R"(
 func @main(%0: f32[B, 3, 16], %1: f32[B, 1, 1], %2: f32[1, 16]) -> (%5) {
@@ -184,18 +170,6 @@ Run run(const Function& loss, const std::vector<Array>& in, DType type, const Co
   return r;
 }
 
-void expect_near(const std::vector<Array>& got, const std::vector<Array>& want, double relative) {
-  ASSERT_EQ(got.size(), want.size());
-  for (size_t i = 0; i < got.size(); ++i) {
-    double largest = 0, off = 0;
-    for (int64_t k = 0; k < want[i].size(); ++k) {
-      largest = std::max(largest, std::abs(want[i].get_flat(k)));
-      off = std::max(off, std::abs(got[i].get_flat(k) - want[i].get_flat(k)));
-    }
-    EXPECT_LE(off, largest * relative) << to_string(got[i].dtype()) << ", result " << i;
-  }
-}
-
 void expect_same_training(const Function& loss, const std::vector<Array>& in, int scores) {
   CompileOptions plain;
   plain.optimise = false;
@@ -207,7 +181,7 @@ void expect_same_training(const Function& loss, const std::vector<Array>& in, in
     EXPECT_EQ(got.steps["additive_scores"], scores);
     EXPECT_EQ(got.steps["additive_scores_backward"], scores);
     EXPECT_EQ(got.steps.count("tanh"), 0u);
-    expect_near(got.out, want.out, type == DType::f32 ? 3e-6 : 1e-13);
+    expect_close(got.out, want.out, type == DType::f32 ? 3e-6 : 1e-13);
   }
 }
 

@@ -58,15 +58,11 @@ TEST(BiasGradients, EveryRuleFires) {
 }
 
 TEST(BiasGradients, ExplainsItself) {
-  std::vector<FusionRecord> records;
-  const auto module = parse(kActivation);
-  PassContext context{module, "cpu", &records};
-  fuse_bias_gradients(module->function("main"), context);
-  ASSERT_EQ(records.size(), 1u);
-  EXPECT_TRUE(records[0].fused);
-  EXPECT_EQ(records[0].region, "bias_gradient");
-  EXPECT_EQ(records[0].sentence, "gelu_backward sums its result over the rows as it is computed");
-  EXPECT_EQ(records[0].saves, "192*B");
+  const FusionRecord record = record_of(fuse_bias_gradients, kActivation);
+  EXPECT_TRUE(record.fused);
+  EXPECT_EQ(record.region, "bias_gradient");
+  EXPECT_EQ(record.sentence, "gelu_backward sums its result over the rows as it is computed");
+  EXPECT_EQ(record.saves, "192*B");
 }
 
 TEST(BiasGradients, LeavesOtherSums) {

@@ -99,4 +99,33 @@ inline void expect_same_bits(const std::shared_ptr<Module>& module, const std::s
   }
 }
 
+/// What the pass says of the candidates in `main` of the text.
+inline std::vector<FusionRecord> records_of(PassFn pass, const std::string& text) {
+  std::vector<FusionRecord> records;
+  const auto module = parse(text);
+  PassContext context{module, "cpu", &records};
+  pass(module->function("main"), context);
+  return records;
+}
+
+/// The only record.
+inline FusionRecord record_of(PassFn pass, const std::string& text) {
+  const std::vector<FusionRecord> records = records_of(pass, text);
+  EXPECT_EQ(records.size(), 1u);
+  return records.empty() ? FusionRecord{} : records[0];
+}
+
+/// Every result is within `relative` of the largest number of its tensor.
+inline void expect_close(const std::vector<Array>& got, const std::vector<Array>& want, double relative) {
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    double largest = 0, off = 0;
+    for (int64_t k = 0; k < want[i].size(); ++k) {
+      largest = std::max(largest, std::abs(want[i].get_flat(k)));
+      off = std::max(off, std::abs(got[i].get_flat(k) - want[i].get_flat(k)));
+    }
+    EXPECT_LE(off, largest * relative) << to_string(got[i].dtype()) << ", result " << i;
+  }
+}
+
 }  // namespace fovea::test

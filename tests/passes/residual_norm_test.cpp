@@ -12,20 +12,6 @@ std::shared_ptr<Module> after(const std::string& text) {
   return after_pass(parse(text), "residual_norm", Stage::forward);
 }
 
-std::vector<FusionRecord> records_of(const std::string& text) {
-  std::vector<FusionRecord> records;
-  const auto module = parse(text);
-  PassContext context{module, "cpu", &records};
-  fuse_residual_norm(module->function("main"), context);
-  return records;
-}
-
-FusionRecord record_of(const std::string& text) {
-  const std::vector<FusionRecord> records = records_of(text);
-  EXPECT_EQ(records.size(), 1u);
-  return records.empty() ? FusionRecord{} : records[0];
-}
-
 const Node& fused_node(const Module& module) {
   for (const Node& n : module.function("main").nodes)
     if (n.op->name() == "residual_norm") return n;
@@ -55,7 +41,7 @@ TEST(ResidualNormPass, FusesPostNorm) {
   EXPECT_EQ(n.attrs.number("p"), 0.1);
   EXPECT_EQ(n.attrs.integer("ordinal"), 3);
   EXPECT_FALSE(n.attrs.flag("sum"));  // nobody else reads it
-  const FusionRecord r = record_of(kPostNorm);
+  const FusionRecord r = record_of(fuse_residual_norm, kPostNorm);
   EXPECT_TRUE(r.fused);
   EXPECT_EQ(r.region, "residual_norm");
   EXPECT_EQ(r.sentence, "dropout, add and layer_norm run as one pass over memory");
@@ -69,7 +55,7 @@ TEST(ResidualNormPass, FusesPreNormAndKeepsTheSum) {
   EXPECT_EQ(n.attrs.text("norm"), "rms");
   EXPECT_EQ(n.attrs.number("eps"), 0.001);
   EXPECT_TRUE(n.attrs.flag("sum"));
-  EXPECT_EQ(record_of(kPreNorm).sentence,
+  EXPECT_EQ(record_of(fuse_residual_norm, kPreNorm).sentence,
             "dropout, add and rms_norm run as one pass over memory; the sum is kept for its other readers");
 }
 
@@ -113,7 +99,7 @@ func @main(%0: f32[3, 16], %1: f32[3, 16]) -> (%3#0, %4#0) {
   %4 = rms_norm(%2)
 })";
   EXPECT_EQ(ops_of(*after(kTwo)), "residual_norm rms_norm");
-  const std::vector<FusionRecord> records = records_of(kTwo);
+  const std::vector<FusionRecord> records = records_of(fuse_residual_norm, kTwo);
   ASSERT_EQ(records.size(), 2u);
   EXPECT_TRUE(records[0].fused);
   EXPECT_EQ(records[1].sentence, "another norm of the same sum is fused with it");
@@ -146,7 +132,7 @@ TEST(ResidualNormPass, TakesArgumentsThatStandBehindTheSum) {
 }
 
 TEST(ResidualNormPass, LeavesWhatDoesNotPay) {
-  const FusionRecord broadcast = record_of(R"(
+  const FusionRecord broadcast = record_of(fuse_residual_norm, R"(
 func @main(%0: f32[3, 16], %1: f32[16]) -> (%3#0) {
   %2 = add(%0, %1)
   %3 = layer_norm(%2)
@@ -160,8 +146,8 @@ func @main(%0: bf16[3, 16], %1: bf16[3, 16]) -> (%3#0) {
   %3 = layer_norm(%2)
 })";
   EXPECT_EQ(ops_of(*after(kHalf)), "add layer_norm");
-  EXPECT_EQ(record_of(kHalf).reason, Reason::dtype);
-  const FusionRecord late = record_of(R"(
+  EXPECT_EQ(record_of(fuse_residual_norm, kHalf).reason, Reason::dtype);
+  const FusionRecord late = record_of(fuse_residual_norm, R"(
 func @main(%0: f32[3, 16], %1: f32[3, 16], %2: f32[16]) -> (%5#0) {
   %3 = add(%0, %1)
   %4 = neg(%2)
@@ -200,13 +186,13 @@ TEST(ResidualNormPass, StaysApartWhereMemoryIsLimited) {
     Program program(trace(f, {rows, rows}), "main", options);
     int fused = 0;
     const auto plan = program.plan_for({});
-  for (const PlanStep& s : plan->steps) fused += s.op == "residual_norm";
+    for (const PlanStep& s : plan->steps) fused += s.op == "residual_norm";
     EXPECT_EQ(fused, budget == 0 ? 1 : 0);
   }
 }
 
 TEST(ResidualNormPass, NeedsASum) {
-  EXPECT_TRUE(records_of(R"(
+  EXPECT_TRUE(records_of(fuse_residual_norm, R"(
 func @main(%0: f32[3, 16], %1: f32[3, 16]) -> (%3#0) {
   %2 = mul(%0, %1)
   %3 = layer_norm(%2)
@@ -257,18 +243,6 @@ struct Blocks {
     return plan->run(in);
   }
 };
-
-void expect_close(const std::vector<Array>& got, const std::vector<Array>& want, double relative) {
-  ASSERT_EQ(got.size(), want.size());
-  for (size_t i = 0; i < got.size(); ++i) {
-    double largest = 0, off = 0;
-    for (int64_t k = 0; k < want[i].size(); ++k) {
-      largest = std::max(largest, std::abs(want[i].get_flat(k)));
-      off = std::max(off, std::abs(got[i].get_flat(k) - want[i].get_flat(k)));
-    }
-    EXPECT_LE(off, largest * relative) << "result " << i;
-  }
-}
 
 TEST(ResidualNormPass, TrainsAsTheOperationsDo) {
   CompileOptions plain;
