@@ -4,6 +4,8 @@
 #include <mutex>
 #include <vector>
 
+#include "framework/runtime/pages.h"
+
 namespace fovea {
 namespace {
 
@@ -31,6 +33,7 @@ Arena::Arena(int64_t bytes) {
       blocks.pop_back();  // too small for this run: its pages are better given to the larger one
   }
   block_ = Buffer::allocate(std::max<int64_t>(bytes, 64));
+  take_pages(*block_);
   fresh_ = true;
 }
 

@@ -119,6 +119,16 @@ void Buffer::prefer_huge_pages() const {
   madvise(data_, static_cast<size_t>(whole), MADV_HUGEPAGE);  // advice: a refusal changes nothing
 }
 
+void Buffer::take_pages(int64_t offset, int64_t bytes) const {
+  if (offset < 0 || bytes < 0 || offset > bytes_ - bytes)
+    invalid("pages for " + std::to_string(bytes) + " bytes from " + std::to_string(offset) +
+            " of a buffer of " + std::to_string(bytes_));
+  const auto first = reinterpret_cast<uintptr_t>(data_) + static_cast<uintptr_t>(offset);
+  const uintptr_t begin = round_up(static_cast<int64_t>(first), kPage);
+  const uintptr_t end = (first + static_cast<uintptr_t>(bytes)) / kPage * kPage;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_WRITE);
+}
+
 std::shared_ptr<Buffer> Buffer::borrow(void* data, int64_t bytes) { return adopt(data, bytes, nullptr); }
 
 std::shared_ptr<Buffer> Buffer::adopt(void* data, int64_t bytes, std::function<void(void*)> release) {

@@ -33,6 +33,8 @@ class Buffer {
   /// touched: it joins those in the background, where a first touch of huge pages would have to wait for each
   /// of them (longest in a virtual machine, which gets huge pages from its host anew).
   void prefer_huge_pages() const;
+  /// Lets the system give pages to a range that is going to be written. Advice: a refusal changes nothing.
+  void take_pages(int64_t offset, int64_t bytes) const;
 
   /// Gives the memory to a new buffer; this one is donated from then on. Memory that was borrowed stays
   /// borrowed.

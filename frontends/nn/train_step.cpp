@@ -5,6 +5,7 @@
 
 #include "framework/base/checked.h"
 #include "framework/base/error.h"
+#include "framework/runtime/pages.h"
 #include "frontends/cpp/record.h"
 #include "generated/ops.h"
 #include "graph/build/builder.h"
@@ -25,13 +26,14 @@ struct Slot {
 
 Spec spec_of(const std::string& name, const Array& a) { return Spec(a.dtype(), to_shape(a.shape()), name); }
 
-// Zeros like every parameter, a few times over, in one block: its pages are touched by the first update.
+// Zeros like every parameter, a few times over, in one block.
 class ZeroedLike {
  public:
   ZeroedLike(const std::vector<NamedParameter>& parameters, size_t times) {
     for (const NamedParameter& p : parameters) bytes_ = checked_add(bytes_, space_of(p));
     bytes_ = checked_mul(bytes_, static_cast<int64_t>(times));
     block_ = Buffer::zeros(bytes_);
+    take_pages(*block_);
   }
   Array operator()(const NamedParameter& p) const {
     const int64_t at = used_;
