@@ -3,16 +3,16 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <unordered_map>
 
 #include "optim/attention/empty_rows.h"
+#include "optim/attention/fills.h"
+#include "optim/attention/near_misses.h"
 
 namespace fovea::match {
 namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr int kMostReadings = 4;
-constexpr double kLowFill = -80;  // exp of lower numbers is 0, or nearly
 
 class Matcher {
  public:
@@ -28,7 +28,7 @@ class Matcher {
       product.blocked = product.sums[0].first->node;
     if (!product.has_exponential && product.blocked < 0) return;
     if (!product.has_exponential) {
-      blocked(product);
+      refuse_blocked(view_, product, out_);
       return;
     }
     probabilities_ = product.probabilities;
@@ -39,12 +39,12 @@ class Matcher {
     out_.softmax = softmax_of(product);
     Refusal why;
     if (!normalise(view_, table_, std::move(product), keys_, p_, why)) {
-      out_.candidate = contraction_above();
+      out_.candidate = contraction_above(view_, exponent_);
       out_.why = std::move(why);
       return;
     }
     if (p_.node >= 0) out_.softmax = p_.node;
-    if (!match()) out_.candidate = out_.why.reason != Reason::none && contraction_above();
+    if (!match()) out_.candidate = out_.why.reason != Reason::none && contraction_above(view_, exponent_);
   }
 
  private:
@@ -56,79 +56,11 @@ class Matcher {
   Labels resolved(const Layout& layout) const { return table_.resolve(flat(layout)); }
   Labels read_by(const Ref& ref) const { return resolved(ref.layout); }
 
-  // The exponential stands behind something that is no product of probabilities.
-  void blocked(const Product& product) {
-    NodeId id = product.blocked;
-    const std::string& op = view_.graph.nodes[static_cast<size_t>(id)].op->name();
-    // Search a softmax above it; without one this is no candidate.
-    std::vector<NodeId> open{id};
-    std::vector<NodeId> seen;
-    while (!open.empty() && seen.size() < 64) {
-      const NodeId at = open.back();
-      open.pop_back();
-      if (std::find(seen.begin(), seen.end(), at) != seen.end()) continue;
-      seen.push_back(at);
-      const Role role = view_.role(at);
-      if (role == Role::softmax || role == Role::exp || role == Role::log_softmax) {
-        out_.softmax = at;
-        exponent_.push_back({{view_.graph.nodes[static_cast<size_t>(at)].inputs[0], {}}, 1});
-        break;
-      }
-      for (const Value& v : view_.graph.nodes[static_cast<size_t>(at)].inputs)
-        if (view_.tainted(v)) open.push_back(v.node);
-    }
-    if (out_.softmax < 0 || view_.role(out_.softmax) == Role::exp) return;
-    // A sum of logarithms is a loss.
-    const bool logarithm = view_.role(out_.softmax) == Role::log_softmax;
-    if (logarithm && view_.role(product.contraction.node) == Role::sum) return;
-    out_.candidate = contraction_above();
-    if (logarithm) {
-      refuse(Reason::non_pointwise, out_.softmax,
-             "the product with the values reads the logarithms of the probabilities",
-             "softmax(scores), or exp(log_softmax(scores)), then the product with the values", "log_softmax");
-      return;
-    }
-    refuse(Reason::non_pointwise, id,
-           "between the softmax and the product with the values stands " + op +
-               ", which does not multiply the probabilities",
-           "softmax(scores) * factor, then the product with the values", op);
-  }
-
   NodeId softmax_of(const Product& product) const {
     for (const auto& [sum, sign] : product.sums)
       if (sum->node >= 0) return sum->node;
     return product.contraction.node;
   }
-
-  // True where a product of tensors lies above the scores, through any ops.
-  bool contraction_above() const {
-    std::vector<NodeId> open, seen;
-    for (const Term& t : exponent_) open.push_back(t.ref.value.node);
-    while (!open.empty() && seen.size() < 256) {
-      const NodeId id = open.back();
-      open.pop_back();
-      if (std::find(seen.begin(), seen.end(), id) != seen.end()) continue;
-      seen.push_back(id);
-      const Role r = view_.role(id);
-      if (r == Role::matmul || r == Role::linear || r == Role::einsum || pairs_tokens(id)) return true;
-      for (const Value& v : view_.graph.nodes[static_cast<size_t>(id)].inputs) open.push_back(v.node);
-    }
-    return false;
-  }
-
-  // An operation of all queries with all keys, channel by channel: both operands are broadcast.
-  bool pairs_tokens(NodeId id) const {
-    const Role r = view_.role(id);
-    const Node& n = view_.graph.nodes[static_cast<size_t>(id)];
-    if (r != Role::mul && r != Role::sub) return false;
-    const Dim all = product_of({id, 0});
-    const auto narrower = [&](Value v) {
-      while (view_.role(v) == Role::broadcast || view_.role(v) == Role::same) v = view_.node(v).inputs[0];
-      return view_.shape(v).size() > 1 && product_of(v) != all;
-    };
-    return n.outputs[0].shape.size() > 2 && narrower(n.inputs[0]) && narrower(n.inputs[1]);
-  }
-  Dim product_of(Value v) const { return fovea::product(view_.shape(v)); }
 
   bool match() {
     Reader reader(view_, table_, e_, r_->forms, keys_, without(read_by(probabilities_), read_by(r_->v)),
@@ -353,7 +285,7 @@ class Matcher {
   // for such a row. A sink as small as the least exponential does the same and is lost beside other sums.
   bool keep_underflow(bool all_kept) {
     // A guard hides the NaN that an infinite mean makes of the whole row.
-    if (has_low_fill() || p_.nan_guard)
+    if (has_low_fill(e_, r_->score) || p_.nan_guard)
       for (const Term& t : p_.shift)
         if (shift_role(t.ref.value) == Role::shift && depends_on_scores(t.ref.value))
           return refuse(
@@ -363,7 +295,7 @@ class Matcher {
     if (!p_.may_underflow || r_->sink >= 0 || !(p_.nan_guard || p_.zero_guard)) return true;
     if (all_kept)
       r_->sink = e_.constant(least_exponent());
-    else if (has_low_fill())
+    else if (has_low_fill(e_, r_->score))
       return refuse(Reason::empty_row, p_.node,
                     "a row whose scores are all masked sums to 0, which a guard behind it makes 0",
                     "minus infinity for masked scores, or their maximum subtracted");
@@ -377,54 +309,12 @@ class Matcher {
       v = view_.node(v).inputs[0];
     return v;
   }
-  // True where masked scores become a finite number that leaves others behind.
-  bool has_low_fill() const {
-    const auto low = [&](int32_t x) {
-      return e_.is_constant(x) && std::isfinite(e_.at(x).number) && e_.at(x).number < kLowFill;
-    };
-    const std::vector<int32_t> all = e_.reachable({r_->score});
-    return std::any_of(all.begin(), all.end(), [&](int32_t x) {
-      return e_.at(x).code == Code::select && (low(e_.at(x).b) || low(e_.at(x).c));
-    });
-  }
-  // Fills that were multiplied out may leave the range of the computing type; beside another one as large
-  // they would become equal, where the user's operations subtract the maximum first or overflow to minus
-  // infinity.
+  // Masks that would become equal in the computing type.
   bool tells_fills_apart() {
-    if (r_->dtype == DType::f64) return true;
-    constexpr double kMost = std::numeric_limits<float>::max();
-    bool beyond = false;
-    int64_t large = 0;
-    if (!p_.shift.empty() && grows_beyond(kMost)) return refuse_fills();
-    for (int32_t x : e_.reachable({r_->score})) {
-      if (!e_.is_constant(x) || e_.at(x).kind != Kind::real || !std::isfinite(e_.at(x).number)) continue;
-      beyond = beyond || std::fabs(e_.at(x).number) > kMost;
-      large += std::fabs(e_.at(x).number) > kMost * 1e-8;
-    }
-    return !beyond || large < 2 || refuse_fills();
-  }
-  bool refuse_fills() {
-    return refuse(Reason::empty_row, p_.node,
+    return r_->dtype == DType::f64 || fills_stay_apart(e_, r_->score, !p_.shift.empty()) ||
+           refuse(Reason::empty_row, p_.node,
                   "masks of several sizes leave the range of f32, where they can no longer be told apart",
                   "minus infinity, or one number, for masked scores");
-  }
-  // True where numbers within the score, sums of fills among them, are multiplied to more than `most`.
-  bool grows_beyond(double most) const {
-    std::unordered_map<int32_t, double> size;
-    bool beyond = false;
-    for (int32_t x : e_.reachable({r_->score})) {
-      const Expr& at = e_.at(x);
-      const auto of = [&](int32_t y) { return y < 0 ? 0 : size[y]; };
-      double n = 0;
-      if (at.code == Code::constant && at.kind == Kind::real && std::isfinite(at.number))
-        n = std::min(std::fabs(at.number), most);
-      if (at.code == Code::add) n = of(at.a) + of(at.b);
-      if (at.code == Code::select) n = std::max(of(at.b), of(at.c));
-      if (at.code == Code::mul && e_.is_constant(at.b)) n = of(at.a) * std::fabs(e_.at(at.b).number);
-      beyond = beyond || (at.code == Code::mul && n > of(at.a) && n > most * 1.0001);
-      size[x] = n;
-    }
-    return beyond;
   }
   double least_exponent() const {
     return view_.graph.nodes[static_cast<size_t>(p_.node)].outputs[0].dtype == DType::f64 ? -744 : -103;

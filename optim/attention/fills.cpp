@@ -1,0 +1,57 @@
+#include "optim/attention/fills.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <unordered_map>
+
+namespace fovea::match {
+namespace {
+
+constexpr double kLowFill = -80;  // exp of lower numbers is 0, or nearly
+
+// True where numbers within the score, sums of fills among them, are multiplied to more than `most`.
+bool grows_beyond(const Expressions& e, int32_t score, double most) {
+  std::unordered_map<int32_t, double> size;
+  bool beyond = false;
+  for (int32_t x : e.reachable({score})) {
+    const Expr& at = e.at(x);
+    const auto of = [&](int32_t y) { return y < 0 ? 0 : size[y]; };
+    double n = 0;
+    if (at.code == Code::constant && at.kind == Kind::real && std::isfinite(at.number))
+      n = std::min(std::fabs(at.number), most);
+    if (at.code == Code::add) n = of(at.a) + of(at.b);
+    if (at.code == Code::select) n = std::max(of(at.b), of(at.c));
+    if (at.code == Code::mul && e.is_constant(at.b)) n = of(at.a) * std::fabs(e.at(at.b).number);
+    beyond = beyond || (at.code == Code::mul && n > of(at.a) && n > most * 1.0001);
+    size[x] = n;
+  }
+  return beyond;
+}
+
+}  // namespace
+
+bool has_low_fill(const Expressions& e, int32_t score) {
+  const auto low = [&](int32_t x) {
+    return e.is_constant(x) && std::isfinite(e.at(x).number) && e.at(x).number < kLowFill;
+  };
+  const std::vector<int32_t> all = e.reachable({score});
+  return std::any_of(all.begin(), all.end(), [&](int32_t x) {
+    return e.at(x).code == Code::select && (low(e.at(x).b) || low(e.at(x).c));
+  });
+}
+
+bool fills_stay_apart(const Expressions& e, int32_t score, bool shifted) {
+  constexpr double kMost = std::numeric_limits<float>::max();
+  if (shifted && grows_beyond(e, score, kMost)) return false;
+  bool beyond = false;
+  int64_t large = 0;
+  for (int32_t x : e.reachable({score})) {
+    if (!e.is_constant(x) || e.at(x).kind != Kind::real || !std::isfinite(e.at(x).number)) continue;
+    beyond = beyond || std::fabs(e.at(x).number) > kMost;
+    large += std::fabs(e.at(x).number) > kMost * 1e-8;
+  }
+  return !beyond || large < 2;
+}
+
+}  // namespace fovea::match
