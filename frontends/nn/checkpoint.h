@@ -38,8 +38,8 @@ struct Checkpoint {
   std::vector<Metric> validation;      ///< and what it gave
   std::vector<EpochRecord> history;
   std::map<std::string, std::string> metadata;  ///< the caller's own: any bytes
-  std::shared_ptr<fovea::Module>
-      module;  ///< functions of the model, so that the checkpoint runs as one; may be null
+  /// Functions of the model, so that the checkpoint runs as one; may be null.
+  std::shared_ptr<fovea::Module> module;
 };
 
 /// Writes the checkpoint to one .fovea file, atomically: at every moment, also after kill -9, `path` holds

@@ -58,12 +58,12 @@ struct FitOptions {
   std::shared_ptr<fovea::Module> checkpoint_module = {};
   std::map<std::string, Array> checkpoint_tensors = {};
 
-  bool handle_signals =
-      true;  ///< SIGINT and SIGTERM: finish the step, save, return; a second one ends the process
+  /// SIGINT and SIGTERM finish the step, save and return; a second one ends the process.
+  bool handle_signals = true;
   OnNan on_nan = OnNan::raise;
 
-  std::function<int64_t(const Batch&)> items =
-      {};                    ///< what counts for rates and as weight; rows of the first array by default
+  /// What counts for rates and as weight; rows of the first array by default.
+  std::function<int64_t(const Batch&)> items = {};
   std::string unit = "row";  ///< the name of an item
   int64_t total_items = 0;   ///< of the whole run, for the remaining time; 0: not known
 };
@@ -108,9 +108,8 @@ class TrainingLoop {
   int64_t batch_items() const { return batch_items_; }  ///< in the last batch
   const std::vector<double>& results() const { return results_; }  ///< of the last step
   std::vector<Metric> means() const { return means_.values(); }    ///< over the epoch so far
-  const std::vector<Metric>& validation() const {
-    return validation_;
-  }  ///< of the last validation, names with "val_"
+  /// Of the last validation, names with "val_".
+  const std::vector<Metric>& validation() const { return validation_; }
   const std::vector<EpochRecord>& history() const { return history_; }
   bool resumed() const { return resumed_; }
   /// Ends the run after this step.

@@ -24,8 +24,8 @@ class StepDecoder {
 /// One sequence that is to be generated.
 struct GenerateRequest {
   int64_t max_length = 64;  ///< most tokens, the end token included
-  uint64_t stream =
-      0;  ///< of random numbers: equal streams and seeds draw equally, whatever stands beside them
+  /// Of random numbers: equal streams and seeds draw equally, whatever stands beside them.
+  uint64_t stream = 0;
 };
 
 /// How sequences are generated.
@@ -34,8 +34,8 @@ struct GenerateOptions {
   std::vector<int32_t> suppress;  ///< tokens that never come
 
   int64_t beam = 1;  ///< hypotheses followed in a beam search; 1: greedy
-  double length_penalty =
-      1;  ///< alpha: finished hypotheses are compared by log p / ((5 + length) / 6)^alpha (Wu et al. 2016)
+  /// Alpha: finished hypotheses are compared by log p / ((5 + length) / 6)^alpha (Wu et al. 2016).
+  double length_penalty = 1;
   int64_t n_best = 1;  ///< results for each sequence; at most `beam`, any number when sampling
 
   bool sample = false;     ///< draw every token from the distribution

@@ -3,21 +3,15 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <mutex>
 
 #include "framework/base/error.h"
-#include "graph/serial/model_file.h"
+#include "frontends/nn/model_internal.h"
 
 namespace fovea::nn {
 namespace {
 
 constexpr const char* kPredict = "predict";
 constexpr size_t kMaxPrograms = 64;  // of predict, for inputs of different types
-
-std::string weight_name(const NamedParameter& p) {
-  return (p.parameter.is_buffer() ? "buffer/" : "param/") + p.name;
-}
-bool is_weight(const std::string& name) { return name.starts_with("param/") || name.starts_with("buffer/"); }
 
 // f32[B, 3, 8]: the type of an array, with the first axis free.
 Spec free_rows(const Array& a, std::string name) {
@@ -39,14 +33,6 @@ std::string key_of(const std::vector<Spec>& specs) {
   return key;
 }
 
-std::string list(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& n : names) text += (text.empty() ? "'" : ", '") + n + "'";
-  return text.empty() ? "none" : text;
-}
-
-std::string type_of(const Array& a) { return std::string(to_string(a.dtype())) + to_string(a.shape()); }
-
 // The arguments of an entry: weights by name, the others in order from `inputs`.
 template <class Lookup>
 std::vector<Array> arguments(const Graph& graph, const std::string& entry, const std::vector<Array>& inputs,
@@ -55,8 +41,8 @@ std::vector<Array> arguments(const Graph& graph, const std::string& entry, const
   for (size_t i = 0; i < graph.inputs.size(); ++i)
     if (!is_weight(graph.input_name(i))) names.push_back(graph.input_name(i));
   if (names.size() != inputs.size())
-    invalid("the model's '" + entry + "' takes " + std::to_string(names.size()) + " inputs (" + list(names) +
-            "), got " + std::to_string(inputs.size()));
+    invalid("the model's '" + entry + "' takes " + std::to_string(names.size()) + " inputs (" +
+            quoted_list(names) + "), got " + std::to_string(inputs.size()));
   std::vector<Array> out;
   size_t next = 0;
   for (size_t i = 0; i < graph.inputs.size(); ++i)
@@ -66,53 +52,16 @@ std::vector<Array> arguments(const Graph& graph, const std::string& entry, const
 
 }  // namespace
 
+std::string quoted_list(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& n : names) text += (text.empty() ? "'" : ", '") + n + "'";
+  return text.empty() ? "none" : text;
+}
+
 void detail::wrong_inputs(size_t got, size_t most) {
   invalid("the module has no operator() of " + std::to_string(got) +
           " tensors that returns a Tensor (of 1 to " + std::to_string(most) + " that it could have)");
 }
-
-struct Model::Impl {
-  // Of a model with a class.
-  std::shared_ptr<Module> module;
-  std::map<std::string, Parameter> parameters;  // by the names they have in files
-  Forward forward;
-  Recipe recipe;
-  bool compiled = false;
-  std::vector<Spec> inputs;  // as compile() said, or as seen last
-  std::optional<Spec> labels;
-  std::unique_ptr<TrainStep> step;
-  std::map<std::string, Array> pending;  // training state from load_weights()
-  struct Entry {
-    std::string name;
-    Function function;
-    std::vector<Spec> inputs;
-  };
-  std::vector<Entry> added;
-
-  // Of a loaded one.
-  std::shared_ptr<fovea::Module> graphs;
-  std::map<std::string, Array> weights;
-  std::map<std::string, std::string> metadata;
-
-  std::mutex mutex;  // of programs and inputs
-  std::map<std::string, std::shared_ptr<Program>> programs;
-
-  void require_class(const char* what) const;
-  void require_compiled(const char* what) const;
-  CompileOptions compile_options() const;
-  std::vector<Spec> with_weights(const std::vector<Spec>& data) const;
-  void trace_entry(const std::shared_ptr<fovea::Module>& into, const std::string& name, const Function& fn,
-                   const std::vector<Spec>& data) const;
-  Function predict_function() const;
-  std::vector<Tensor> measures(const std::vector<Tensor>& batch) const;
-  std::vector<Column> columns() const;
-  std::vector<Spec> batch_specs(const Dataset& data);
-  void make_step(const Dataset& data);
-  std::shared_ptr<Program> program(const std::string& name, const Function& fn,
-                                   const std::vector<Spec>& data);
-  std::shared_ptr<fovea::Module> all_entries();
-  Array weight(const std::string& name) const;
-};
 
 void Model::Impl::require_class(const char* what) const {
   if (!module)
@@ -377,86 +326,9 @@ std::vector<Array> Model::run(const std::string& entry, const std::vector<Array>
     if (!slot) slot = std::make_shared<Program>(m.graphs, entry, m.compile_options());
     program = slot;
   }
-  if (!program) invalid("the model has no entry '" + entry + "'; it has " + list(entries()));
+  if (!program) invalid("the model has no entry '" + entry + "'; it has " + quoted_list(entries()));
   return program->run(
       arguments(program->graph(), entry, inputs, [&m](const std::string& name) { return m.weight(name); }));
-}
-
-void Model::save(const std::string& path, const SaveOptions& options) const {
-  Impl& m = *impl_;
-  m.require_class("save");
-  if (!m.compiled) m.module->initialise(m.recipe.seed, /*only_missing=*/true);
-  ModelFile file;
-  file.module = m.all_entries();
-  file.metadata = options.metadata;
-  std::map<std::string, Array> tensors;
-  if (options.training_state) {
-    if (!m.step) invalid("save: there is no training state before fit()");
-    for (auto& [name, array] : m.step->state()) tensors.emplace(name, array);
-  }
-  for (const NamedParameter& p : m.module->parameters()) tensors.emplace(weight_name(p), p.parameter.value());
-  for (auto& [name, array] : tensors) file.tensors.emplace_back(name, array);
-  fovea::save(path, file);
-}
-
-namespace {
-
-void check_weights(const std::string& path, const Graph& graph, const std::map<std::string, Array>& weights) {
-  for (size_t i = 0; i < graph.inputs.size(); ++i) {
-    const std::string& name = graph.input_name(i);
-    if (!is_weight(name)) continue;
-    const auto at = weights.find(name);
-    if (at == weights.end())
-      fail(ErrorKind::Corrupt, "\"" + path + "\": the entry '" + graph.name + "' needs the tensor '" + name +
-                                   "', which the file lacks");
-    const TensorType& want = graph.nodes[static_cast<size_t>(graph.inputs[i])].outputs[0];
-    if (!(TensorType{at->second.dtype(), to_shape(at->second.shape())} == want))
-      fail(ErrorKind::Corrupt, "\"" + path + "\": the tensor '" + name + "' is " + type_of(at->second) +
-                                   ", the entry '" + graph.name + "' takes " + to_string(want));
-  }
-}
-
-}  // namespace
-
-Model Model::load(const std::string& path, bool map) {
-  auto impl = std::make_unique<Impl>();
-  ModelFile file = fovea::load(path, {.map = map});
-  if (file.module->functions.empty()) {
-    std::vector<std::string> names;
-    for (size_t i = 0; i < file.tensors.size() && i < 8; ++i) names.push_back(file.tensors[i].first);
-    invalid("\"" + path + "\" has no functions to run, only " + std::to_string(file.tensors.size()) +
-            " tensors: " + list(names));
-  }
-  for (auto& [name, array] : file.tensors) impl->weights.emplace(name, array.contiguous());
-  for (const auto& [name, graph] : file.module->functions) check_weights(path, *graph, impl->weights);
-  impl->graphs = std::move(file.module);
-  impl->metadata = std::move(file.metadata);
-  return Model(std::move(impl));
-}
-
-void Model::load_weights(const std::string& path) {
-  Impl& m = *impl_;
-  m.require_class("load_weights");
-  std::map<std::string, Array> tensors;
-  for (auto& [name, array] : fovea::load(path).tensors) tensors.emplace(name, array);
-  const std::vector<NamedParameter> named = m.module->parameters();
-  size_t weights = 0;
-  for (const auto& [name, array] : tensors) weights += is_weight(name);
-  for (const NamedParameter& p : named) {
-    const auto at = tensors.find(weight_name(p));
-    if (at == tensors.end())
-      invalid("\"" + path + "\" has no tensor '" + weight_name(p) + "' for the module");
-    if (at->second.dtype() != p.parameter.dtype() || at->second.shape() != p.parameter.shape())
-      invalid("\"" + path + "\": '" + weight_name(p) + "' is " + type_of(at->second) + ", the module's is " +
-              std::string(to_string(p.parameter.dtype())) + to_string(p.parameter.shape()));
-  }
-  if (weights != named.size())
-    invalid("\"" + path + "\" has " + std::to_string(weights) + " weights, the module has " +
-            std::to_string(named.size()));
-  for (const NamedParameter& p : named) Parameter(p.parameter).set_value(tensors.at(weight_name(p)));
-  m.step.reset();
-  m.pending.clear();
-  if (tensors.contains("step")) m.pending = std::move(tensors);
 }
 
 Module& Model::module() const {

@@ -39,8 +39,8 @@ struct Recipe {
 
 /// What Model::save puts in the file besides graphs and weights.
 struct SaveOptions {
-  bool training_state =
-      false;  ///< the optimiser's state, too, and parameters as trained where there is an average
+  /// The optimiser's state, too, and parameters as trained where there is an average.
+  bool training_state = false;
   std::map<std::string, std::string> metadata = {};  ///< any bytes: a tokenizer, class names
 };
 
@@ -93,8 +93,10 @@ Tensor call_forward(M& forward, const std::vector<Tensor>& in, Source source) {
 
 /// A model to train, use and save; or one that was loaded, which needs no C++ class to run.
 ///   Model model(Translator{config});
-///   model.compile({.optimizer = Adam{.lr = 1e-3}, .loss = losses::cross_entropy, .metrics =
-///   {metrics::accuracy}}); model.fit(train, {.epochs = 10, .validation = valid});
+///   model.compile({.optimizer = Adam{.lr = 1e-3},
+///                  .loss = losses::cross_entropy,
+///                  .metrics = {metrics::accuracy}});
+///   model.fit(train, {.epochs = 10, .validation = valid});
 ///   model.save("translator.fovea");
 ///   Array y = Model::load("translator.fovea").predict(x);
 class Model {

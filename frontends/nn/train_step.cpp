@@ -59,8 +59,8 @@ struct TrainStep::Impl {
   LossFunction loss;
   std::vector<Spec> batch;
   TrainOptions options;
-  std::vector<Slot>
-      slots;  // trained, buffers, optimiser state (by parameter), moving averages, sums of gradients
+  // Trained, buffers, optimiser state (by parameter), moving averages, sums of gradients.
+  std::vector<Slot> slots;
   std::vector<Array> frozen_values;
   size_t optimiser_at = 0, ema_at = 0, sums_at = 0;
   std::unique_ptr<Program> update, accumulate;

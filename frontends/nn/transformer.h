@@ -11,8 +11,8 @@ struct TransformerOptions {
   int64_t dim = 256, heads = 4, hidden = 1024;
   double dropout = 0;
   std::string activation = "gelu";
-  bool norm_first =
-      true;  ///< x + f(norm(x)) (Xiong et al. 2020); else norm(x + f(x)) as in Vaswani et al. 2017
+  /// x + f(norm(x)) (Xiong et al. 2020); else norm(x + f(x)) as in Vaswani et al. 2017.
+  bool norm_first = true;
 };
 
 /// Self-attention, then with `cross` attention to a memory, then the perceptron. Its parameters are called

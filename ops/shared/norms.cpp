@@ -82,6 +82,23 @@ void check_eps(InferContext& c) {
   if (!(eps >= 0)) c.fail("eps " + std::to_string(eps) + " is negative");
 }
 
+Tensor gamma_or_ones(const Tensor& gamma, const Tensor& beta, Source source) {
+  if (gamma.defined() || !beta.defined()) return gamma;
+  return full(beta.shape(), 1.0, beta.dtype(), source);
+}
+
+Tensor through_row_statistics(const Tensor& x, int64_t dims, const Tensor& mean, const Tensor& rstd,
+                              const Tensor& dmean, const Tensor& drstd) {
+  const Tensor n = reduced_count(x, last_axes(x.rank(), dims));
+  Tensor out;
+  if (dmean.defined()) out = with_trailing_ones(dmean, dims) / n + zeros_like(x);
+  if (drstd.defined()) {
+    const Tensor slope = with_trailing_ones(drstd * rstd * rstd * rstd, dims) / n;
+    out = add_defined(out, slope * (mean.defined() ? with_trailing_ones(mean, dims) - x : -x));
+  }
+  return out;
+}
+
 Tensor to_row_type(const Tensor& x) { return is_half(x.dtype()) ? cast(x, DType::f32) : x; }
 
 Tensor add_defined(const Tensor& a, const Tensor& b) {

@@ -29,6 +29,14 @@ void check_row_values(InferContext& c, size_t i, size_t like, int64_t dims, std:
 void check_channel_parameter(InferContext& c, size_t i, DType dtype);
 void check_eps(InferContext& c);
 
+/// gamma, or ones where beta is given without it: operands go by their place.
+Tensor gamma_or_ones(const Tensor& gamma, const Tensor& beta, Source source);
+/// The gradient of rows x (the last `dims` axes, in the row type) through their statistics, where these have
+/// gradients: d mean / dx = 1 / n and d rstd / dx = -rstd^3 (x - mean) / n. `mean` is undefined where rows
+/// are not centred. Undefined where neither has a gradient.
+Tensor through_row_statistics(const Tensor& x, int64_t dims, const Tensor& mean, const Tensor& rstd,
+                              const Tensor& dmean, const Tensor& drstd);
+
 /// f32 for half types.
 Tensor to_row_type(const Tensor& x);
 /// a + b where either may be undefined.

@@ -27,6 +27,11 @@ void infer_reduction(InferContext& c) {
   c.output(c.dtype(0), reduced_shape(c.shape(0), axes, c.attrs.flag("keepdims")));
 }
 
+void check_not_empty(const InferContext& c, int64_t axis, const char* extreme) {
+  if (c.shape(0)[axis] == Dim(0))
+    c.fail("axis " + std::to_string(axis) + " has size 0: there is no " + extreme + " element");
+}
+
 Tensor reduced_count(const Tensor& x, const Ints& axes) {
   Shape sizes;
   for (int64_t a : axes) sizes.push_back(x.dim(a));

@@ -15,6 +15,8 @@ namespace fovea {
 /// Infer for attributes `axes` (sorted; all where empty) and `keepdims`: the operand's type without those
 /// axes.
 void infer_reduction(InferContext& c);
+/// Refuses operand 0 with an `axis` of size 0, which has no `extreme` ("largest") element.
+void check_not_empty(const InferContext& c, int64_t axis, const char* extreme);
 /// The shape that is left of `shape`.
 Shape reduced_shape(const Shape& shape, const Ints& axes, bool keepdims);
 /// How many elements of x go into one result, as a 0-d tensor of x's type; x's size at `axes` may hold

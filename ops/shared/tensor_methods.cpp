@@ -18,6 +18,63 @@ Tensor Tensor::permute(std::vector<int64_t> axes, Source source) const {
 }
 Tensor Tensor::cast(DType dtype, Source source) const { return fovea::cast(Arg(*this, source), dtype); }
 
+namespace {
+
+// x[index] under way: every axis that stays is cut at once; one reshape at the end adds the new axes and
+// drops those of which a single element was taken.
+class Selection {
+ public:
+  Selection(Tensor x, Source source) : x_(std::move(x)), source_(source) {}
+
+  void keep(int64_t axes) {
+    results_.insert(results_.end(), static_cast<size_t>(axes), kKept);
+    axis_ += axes;
+  }
+  void add() { results_.push_back(kNew); }
+  void cut(const Index& i) {
+    const Dim n = x_.dim(axis_);
+    if (i.step == 0) invalid("index: the step of axis " + std::to_string(axis_) + " is 0");
+    // An open end going down lies before element 0, which no number of Python's can say.
+    const Dim start = i.start ? *i.start : i.step > 0 ? Dim(0) : n - Dim(1);
+    const Dim stop = i.stop ? *i.stop : i.step > 0 ? n : Dim(-1) - n;
+    if (!(i.step == 1 && start == Dim(0) && stop == n))
+      x_ = slice(Arg(x_, source_), axis_, start, stop, i.step);
+    keep(1);
+  }
+  void take(const Index& i) {
+    const Dim n = x_.dim(axis_), at = i.start->is_const() && i.start->value() < 0 ? n + *i.start : *i.start;
+    if (at.is_const() && (at.value() < 0 || (n.is_const() && at.value() >= n.value())))
+      invalid("index: " + i.start->str() + " is out of range for axis " + std::to_string(axis_) +
+              " of size " + n.str());
+    x_ = slice(Arg(x_, source_), axis_, at, at + Dim(1));
+    results_.push_back(kDropped);
+    ++axis_;
+  }
+  Tensor finish() {
+    keep(x_.rank() - axis_);
+    bool reshapes = false;
+    Shape shape;
+    int64_t from = 0;
+    for (Axis result : results_) {
+      reshapes = reshapes || result != kKept;
+      if (result == kNew) shape.push_back(1);
+      if (result == kKept) shape.push_back(x_.dim(from));
+      from += result != kNew;
+    }
+    return reshapes ? fovea::reshape(Arg(x_, source_), shape) : x_;
+  }
+
+ private:
+  enum Axis : uint8_t { kKept, kNew, kDropped };
+
+  Tensor x_;
+  Source source_;
+  std::vector<Axis> results_;
+  int64_t axis_ = 0;  // of x that comes next
+};
+
+}  // namespace
+
 Tensor Tensor::operator[](const std::vector<Index>& index) const {
   int64_t taken = 0, open = 0;
   for (const Index& i : index) {
@@ -28,67 +85,25 @@ Tensor Tensor::operator[](const std::vector<Index>& index) const {
   if (taken > rank())
     invalid("index: " + std::to_string(taken) + " axes are indexed, the tensor has rank " +
             std::to_string(rank()));
-  // First every axis that stays is cut, then one reshape adds the new axes and drops the single elements.
-  Tensor x = *this;
-  std::vector<bool> dropped, added;
-  const auto keep = [&](int64_t axes) {
-    dropped.insert(dropped.end(), axes, false);
-    added.insert(added.end(), axes, false);
-  };
-  const Source source = index.empty() ? Source{} : index[0].source;
-  bool changes_axes = false;
-  int64_t axis = 0;
-  for (const Index& i : index) {
-    switch (i.kind) {
+  Selection selection(*this, index.empty() ? Source{} : index[0].source);
+  for (const Index& i : index) switch (i.kind) {
       case Index::Kind::ellipsis:
-        axis += rank() - taken;
-        keep(rank() - taken);
-        continue;
+        selection.keep(rank() - taken);
+        break;
       case Index::Kind::newaxis:
-        changes_axes = true;
-        dropped.push_back(false);
-        added.push_back(true);
-        continue;
+        selection.add();
+        break;
       case Index::Kind::all:
-        keep(1);
+        selection.keep(1);
         break;
-      case Index::Kind::range: {
-        const Dim n = x.dim(axis);
-        if (i.step == 0) invalid("index: the step of axis " + std::to_string(axis) + " is 0");
-        // An open end going down lies before element 0, which no number of Python's can say.
-        const Dim start = i.start ? *i.start : i.step > 0 ? Dim(0) : n - Dim(1);
-        const Dim stop = i.stop ? *i.stop : i.step > 0 ? n : Dim(-1) - n;
-        if (!(i.step == 1 && start == Dim(0) && stop == n))
-          x = slice(Arg(x, source), axis, start, stop, i.step);
-        keep(1);
+      case Index::Kind::range:
+        selection.cut(i);
         break;
-      }
-      case Index::Kind::at: {
-        const Dim n = x.dim(axis), at = i.start->is_const() && i.start->value() < 0 ? n + *i.start : *i.start;
-        if (at.is_const() && (at.value() < 0 || (n.is_const() && at.value() >= n.value())))
-          invalid("index: " + i.start->str() + " is out of range for axis " + std::to_string(axis) +
-                  " of size " + n.str());
-        x = slice(Arg(x, source), axis, at, at + Dim(1));
-        dropped.push_back(true);
-        added.push_back(false);
-        changes_axes = true;
+      case Index::Kind::at:
+        selection.take(i);
         break;
-      }
     }
-    ++axis;
-  }
-  if (!changes_axes) return x;
-  keep(rank() - axis);
-  Shape shape;
-  int64_t from = 0;
-  for (size_t i = 0; i < added.size(); ++i) {
-    if (added[i])
-      shape.push_back(1);
-    else if (!dropped[i])
-      shape.push_back(x.dim(from));
-    from += !added[i];
-  }
-  return fovea::reshape(Arg(x, source), shape);
+  return selection.finish();
 }
 
 }  // namespace fovea

@@ -13,6 +13,9 @@ void check_scalar(const InferContext& c, size_t i);
 /// Operand i has param's (operand 0's) shape and type.
 void check_state(InferContext& c, size_t i);
 
+/// The conditions of kernels that sweep over a parameter (operand 0) and its gradient (operand 1).
+Kernel& sweep_conditions(Kernel& kernel);
+
 /// The only element of operand i of a launch, of any numeric type.
 double scalar_value(DType dtype, const void* p);
 

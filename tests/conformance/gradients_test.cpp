@@ -115,7 +115,7 @@ double dot(const std::vector<Array>& a, const std::vector<Array>& b) {
 // d <f(x), w> / dx by differences of one element at a time, against the gradients of both backends.
 void check_order(Derivatives& d, bool second, std::vector<Array> x, const std::vector<Array>& w,
                  const OpCase& c) {
-  constexpr double kStep = 1e-6, kAbsolute = 1e-5, kRelative = 1e-3;
+  constexpr double kStep = 1e-5, kAbsolute = 2e-6, kRelative = 2e-6;
   std::vector<Array> args = x;
   args.insert(args.end(), w.begin(), w.end());
   const char* function = second ? "h" : "g";

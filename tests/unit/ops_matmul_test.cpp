@@ -1,4 +1,4 @@
-// Matrix products: values against sums in double, layouts, broadcasting, shapes with symbols, gradients.
+// Matrix products: values against sums in double, layouts, broadcasting, shapes with symbols.
 #include <cmath>
 
 #include "framework/runtime/thread_pool.h"
@@ -223,15 +223,6 @@ TEST(Einsum, EllipsisBroadcasts) {
   expect_error([&] { einsum("ij,jk", {a, b}); }, "\"ij\" names 2 axes, the operand has 4");
   expect_error([&] { einsum("...ij", {a, b}); }, "1 terms for 2 operands");
   expect_error([&] { einsum("...i%->i", {a}); }, "'%' is not a letter");
-}
-
-const char* const kOps[] = {"matmul", "linear", "einsum"};
-
-TEST(Matmul, SamplesOnBothBackends) {
-  for (const char* op : kOps) test::check_samples(op);
-}
-TEST(Matmul, GradientsAgainstDifferences) {
-  for (const char* op : kOps) EXPECT_EQ(test::check_gradients(op) > 0, find_op(op).is_differentiable()) << op;
 }
 
 }  // namespace

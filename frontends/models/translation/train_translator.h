@@ -14,8 +14,8 @@ namespace fovea::models {
 struct TrainTranslatorOptions {
   CorpusSource data;
   NetworkConfig network;
-  std::string
-      out;  ///< folder of model.fovea, checkpoint.fovea, log.csv, log.jsonl and the TensorBoard events
+  /// Folder of model.fovea, checkpoint.fovea, log.csv, log.jsonl and the TensorBoard events.
+  std::string out;
   uint64_t seed = 0;
 
   int64_t batch_tokens = 1024;  ///< target tokens of a batch, padding included

@@ -21,8 +21,8 @@ struct Live {
 struct Search {
   GenerateRequest request;
   std::vector<Live> live;  // `beam` of them after the first step, best first
-  std::vector<std::pair<int32_t, int32_t>>
-      trail;                     // (token, place of the one before) of all that was ever live
+  // (token, place of the one before) of all that was ever live
+  std::vector<std::pair<int32_t, int32_t>> trail;
   std::vector<Hypothesis> done;  // best first, at most `beam`
   bool over = false;
 };

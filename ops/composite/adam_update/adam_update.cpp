@@ -53,9 +53,8 @@ Tensors decompose(const OpArgs& a) {
 FOVEA_OP(adam_update) {
   op.doc(
         "One step of Adam (Kingma and Ba 2014) or, decoupled, AdamW (Loshchilov and Hutter 2017): m + (1 - "
-        "beta1) (g - m); "
-        "beta2 v + (1 - beta2) g^2; param - lr / (1 - beta1^step) m / (sqrt(v) / sqrt(1 - beta2^step) + "
-        "eps).")
+        "beta1) (g - m); beta2 v + (1 - beta2) g^2; param - lr / (1 - beta1^step) m / (sqrt(v) / sqrt(1 - "
+        "beta2^step) + eps).")
       .input("param", Types::floating)
       .input("grad", Types::floating)
       .input("m", Types::floating)
@@ -86,17 +85,8 @@ FOVEA_OP(adam_update) {
 }
 
 FOVEA_KERNEL(cpu, adam_update, sweep) {
-  kernel
-      .when(
-          [](const KernelRequest& r) {
-            const DType g = r.in[kGrad].dtype;
-            return r.in[kParam].dtype == DType::f32 && (g == DType::f32 || g == DType::bf16);
-          },
-          "param is not f32 with an f32 or bf16 gradient")
-      .in_place(kParam, 0)
-      .in_place(kM, 1)
-      .in_place(kV, 2)
-      .prepare([](const KernelRequest& r) {
+  sweep_conditions(kernel).in_place(kParam, 0).in_place(kM, 1).in_place(kV, 2).prepare(
+      [](const KernelRequest& r) {
         simd::AdamArgs fixed;
         fixed.beta1 = r.attrs.number("beta1");
         fixed.beta2 = r.attrs.number("beta2");

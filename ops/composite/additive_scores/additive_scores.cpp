@@ -82,8 +82,8 @@ FOVEA_OP(additive_scores) {
 FOVEA_OP(additive_scores_backward) {
   op.doc(
         "The gradients of additive_scores: with t = tanh(k + q) and h = g w (1 - t^2), dk and dq are h "
-        "summed "
-        "over the axes along which k and q are repeated, dw is the sum of g t over all but the last axis.")
+        "summed over the axes along which k and q are repeated, dw is the sum of g t over all but the last "
+        "axis.")
       .input("k", Types::floating)
       .input("q", Types::floating)
       .input("w", Types::floating)

@@ -14,8 +14,7 @@ FOVEA_OP(argmin) {
       .attr("keepdims", false, "leave the axis with size 1")
       .infer([](InferContext& c) {
         const int64_t axis = c.axis("axis", c.rank(0));
-        if (c.shape(0)[axis] == Dim(0))
-          c.fail("axis " + std::to_string(axis) + " has size 0: there is no smallest element");
+        check_not_empty(c, axis, "smallest");
         c.output(DType::i64, reduced_shape(c.shape(0), {axis}, c.attrs.flag("keepdims")));
       })
       .decompose([](const OpArgs& a) {

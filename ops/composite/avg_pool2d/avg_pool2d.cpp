@@ -89,8 +89,8 @@ FOVEA_OP(avg_pool2d) {
 FOVEA_OP(avg_pool2d_backward) {
   declare(op)
       .doc(
-          "The adjoint of avg_pool2d: g [N, C, H', W'] gives [N, C, H, W], where {H, W} are the sizes of "
-          "the input.")
+          "The adjoint of avg_pool2d: g [N, C, H', W'] gives [N, C, H, W], where {H, W} are the sizes of the "
+          "input.")
       .input("g", Types::floating)
       .required_attr("sizes", Shape{}, "{H, W}")
       .infer(infer_backward)

@@ -10,8 +10,8 @@ namespace fovea {
 struct AvgPool2dOptions {
   std::vector<int64_t> stride;  ///< empty: the kernel's size
   std::vector<int64_t> padding{0};
-  bool count_include_pad =
-      true;  ///< padding counts as zeros; otherwise the mean is over the elements of x alone
+  /// Padding counts as zeros; otherwise the mean is over the elements of x alone.
+  bool count_include_pad = true;
 };
 
 /// The mean of each window of x [N, C, H, W] -> [N, C, H', W'] with H' = floor((H + low + high - kh) /

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "ops/core/cast/cast.h"
-#include "ops/core/full/full.h"
 #include "ops/core/sqrt/sqrt.h"
 #include "ops/shared/channels.h"
 #include "ops/shared/norms.h"
@@ -15,8 +14,7 @@ namespace fovea {
 FOVEA_OP(batch_norm_inference) {
   op.doc(
         "y = (x - mean) / sqrt(var + eps) gamma + beta for x [N, C, ...] with given statistics [C], f32 for "
-        "half types "
-        "(Ioffe and Szegedy 2015).")
+        "half types (Ioffe and Szegedy 2015).")
       .input("x", Types::floating)
       .input("mean", Types::floating)
       .input("var", Types::floating)
@@ -78,10 +76,9 @@ FOVEA_KERNEL(cpu, batch_norm_inference, channels) {
 
 Tensor batch_norm_inference(const Arg& x, const Tensor& mean, const Tensor& var, const Tensor& gamma,
                             const Tensor& beta, double eps) {
-  Tensor scale = gamma;
-  if (!scale.defined() && beta.defined()) scale = full(beta.shape(), 1.0, beta.dtype(), x.source);
-  return apply1("batch_norm_inference", {to_tensor(x, DType::f32), mean, var, scale, beta}, {{"eps", eps}},
-                x.source);
+  return apply1("batch_norm_inference",
+                {to_tensor(x, DType::f32), mean, var, gamma_or_ones(gamma, beta, x.source), beta},
+                {{"eps", eps}}, x.source);
 }
 
 }  // namespace fovea

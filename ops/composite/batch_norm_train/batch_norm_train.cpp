@@ -91,9 +91,8 @@ Tensors decompose_backward(const OpArgs& a) {
 FOVEA_OP(batch_norm_train) {
   op.doc(
         "y = (x - mean) rstd gamma + beta for x [N, C, ...] with each channel's mean and biased variance "
-        "over the batch, "
-        "rstd = 1 / sqrt(var + eps) (Ioffe and Szegedy 2015). The statistics come out too, f32 for half "
-        "types.")
+        "over the batch, rstd = 1 / sqrt(var + eps) (Ioffe and Szegedy 2015). The statistics come out too, "
+        "f32 for half types.")
       .input("x", Types::floating)
       .optional_input("gamma", Types::floating)
       .optional_input("beta", Types::floating)
@@ -115,8 +114,7 @@ FOVEA_OP(batch_norm_train) {
 FOVEA_OP(batch_norm_train_backward) {
   op.doc(
         "The gradients of batch_norm_train: dbeta = sum(g), dgamma = sum(g xhat) and dx = gamma rstd (g - "
-        "dbeta / n - "
-        "xhat dgamma / n) with xhat = (x - mean) rstd and n values a channel.")
+        "dbeta / n - xhat dgamma / n) with xhat = (x - mean) rstd and n values a channel.")
       .input("g", Types::floating)
       .input("x", Types::floating)
       .input("mean", Types::floating)
@@ -133,10 +131,9 @@ FOVEA_OP(batch_norm_train_backward) {
 }
 
 BatchNorm batch_norm_train(const Arg& x, const Tensor& gamma, const Tensor& beta, double eps) {
-  Tensor scale = gamma;
-  if (!scale.defined() && beta.defined()) scale = full(beta.shape(), 1.0, beta.dtype(), x.source);
   const Tensors out =
-      apply("batch_norm_train", {to_tensor(x, DType::f32), scale, beta}, {{"eps", eps}}, x.source);
+      apply("batch_norm_train", {to_tensor(x, DType::f32), gamma_or_ones(gamma, beta, x.source), beta},
+            {{"eps", eps}}, x.source);
   return {out[0], out[1], out[2]};
 }
 

@@ -6,6 +6,7 @@
 #include "ops/core/sum/sum.h"
 #include "ops/shared/gradients.h"
 #include "ops/shared/norms.h"
+#include "ops/shared/row_sums.h"
 #include "ops/shared/rows.h"
 #include "ops/shared/simd/pointwise.h"
 #include "ops/shared/simd/reduce.h"
@@ -43,10 +44,8 @@ Tensors decompose(const OpArgs& a) {
 FOVEA_OP(bias_activation_backward) {
   op.doc(
         "dx = activation'(x) g and dbias, the sum of dx over all axes but the last, in one pass: the "
-        "gradients of "
-        "activation(x + bias). As in the op activation_backward, relu, sigmoid and tanh take their result "
-        "for x. The "
-        "compiler makes this op where a bias is added before an activation.")
+        "gradients of activation(x + bias). As in the op activation_backward, relu, sigmoid and tanh take "
+        "their result for x. The compiler makes this op where a bias is added before an activation.")
       .input("x", Types::floating)
       .input("g", Types::floating)
       .output("dx")
@@ -65,29 +64,28 @@ FOVEA_OP(bias_activation_backward) {
       .sample_error({In{3, 4}, In{3, 4}}, {{"activation", "sine"}}, "activation is \"sine\"");
 }
 
-// Each block of rows has a row of sums of its own; these are added in order.
 FOVEA_KERNEL(cpu, bias_activation_backward, rows) {
   kernel.dtypes({DType::f32, DType::f64}).in_place(0).in_place(1).prepare([](const KernelRequest& r) {
     const DType dtype = r.in[0].dtype;
     const RowSizes size(r.in[0].shape, 1);
     const Blocks blocks = size.blocks(16384, 64);
+    const RowSums sums(blocks, size.n, 1, dtype);
     const auto slope = simd::find_binary(r.attrs.text("activation") + "_backward", dtype);
     const auto add_up = simd::find_reduce_columns("sum", dtype);
     const int64_t bytes = size_of(dtype);
     return make_prepared(
         [=](const KernelArgs& args) {
-          char* sums = static_cast<char*>(args.workspace);
           const auto n = static_cast<size_t>(size.n);
           for_blocks(args.pool, blocks, [&](int64_t block, int64_t begin, int64_t end) {
             const int64_t at = begin * size.n * bytes;
             char* dx = args.output<char>(0) + at;
             const auto rows = static_cast<size_t>(end - begin);
             slope(args.input<char>(0) + at, args.input<char>(1) + at, dx, rows * n, 0);
-            add_up(dx, n, sums + block * size.n * bytes, rows, n);
+            add_up(dx, n, sums.of_block(args, block), rows, n);
           });
-          add_up(sums, n, args.out[1], static_cast<size_t>(blocks.count), n);
+          sums.add_up(args, 0, args.out[1]);
         },
-        blocks.count * size.n * bytes);
+        sums.workspace_bytes());
   });
 }
 

@@ -16,8 +16,8 @@ namespace fovea {
 FOVEA_OP(clip) {
   constexpr double kInf = std::numeric_limits<double>::infinity();
   op.doc(
-        "y = min(max(x, low), high), elementwise; NaN stays NaN. The gradient is 0 outside and passes at "
-        "the bounds.")
+        "y = min(max(x, low), high), elementwise; NaN stays NaN. The gradient is 0 outside and passes at the "
+        "bounds.")
       .input("x", Types::numeric)
       .attr("low", -kInf, "the least value of y")
       .attr("high", kInf, "the greatest value of y")

@@ -200,9 +200,9 @@ OpDecl& declare(OpDecl& op) {
 FOVEA_OP(conv2d) {
   declare(op)
       .doc(
-          "y[n, o, a, b] = bias[o] + sum over c, i, j of weight[o, c, i, j] x[n, c, a stride + i dilation"
-          " - low, b stride + j dilation - low], with zeros around x: x [N, C, H, W], weight [O, C / "
-          "groups, kh, kw], bias [O] (optional).")
+          "y[n, o, a, b] = bias[o] + sum over c, i, j of weight[o, c, i, j] x[n, c, a stride + i dilation - "
+          "low, b stride + j dilation - low], with zeros around x: x [N, C, H, W], weight [O, C / groups, "
+          "kh, kw], bias [O] (optional).")
       .input("x", Types::floating)
       .input("weight", Types::floating)
       .optional_input("bias", Types::floating)
@@ -241,8 +241,8 @@ FOVEA_OP(conv2d) {
 FOVEA_OP(conv2d_backward_input) {
   declare(op)
       .doc(
-          "The adjoint of conv2d in its input: g [N, O, H', W'] and weight [O, C / groups, kh, kw] give "
-          "[N, C, H, W], where {H, W} are the sizes of the input. As an operation of its own: transposed "
+          "The adjoint of conv2d in its input: g [N, O, H', W'] and weight [O, C / groups, kh, kw] give [N, "
+          "C, H, W], where {H, W} are the sizes of the input. As an operation of its own: transposed "
           "convolution.")
       .input("g", Types::floating)
       .input("weight", Types::floating)
@@ -266,8 +266,8 @@ FOVEA_OP(conv2d_backward_input) {
 FOVEA_OP(conv2d_backward_weight) {
   declare(op)
       .doc(
-          "The adjoint of conv2d in its weight: x [N, C, H, W] and g [N, O, H', W'] give [O, C / groups, "
-          "kh, kw], where {kh, kw} is the size of the kernel.")
+          "The adjoint of conv2d in its weight: x [N, C, H, W] and g [N, O, H', W'] give [O, C / groups, kh, "
+          "kw], where {kh, kw} is the size of the kernel.")
       .input("x", Types::floating)
       .input("g", Types::floating)
       .required_attr("kernel", Ints{}, "{kh, kw}")

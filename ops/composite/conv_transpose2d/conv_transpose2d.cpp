@@ -86,9 +86,9 @@ Tensors decompose(const OpArgs& a) {
 FOVEA_OP(conv_transpose2d) {
   declare_windows(op)
       .doc(
-          "The adjoint of conv2d in its input, plus a bias: x [N, O, H, W], weight [O, C / groups, kh, "
-          "kw], bias [C] (optional) give [N, C, H', W'] with H' = (H - 1) stride - low - high + dilation "
-          "(kh - 1) + 1 + output_padding.")
+          "The adjoint of conv2d in its input, plus a bias: x [N, O, H, W], weight [O, C / groups, kh, kw], "
+          "bias [C] (optional) give [N, C, H', W'] with H' = (H - 1) stride - low - high + dilation (kh - 1) "
+          "+ 1 + output_padding.")
       .input("x", Types::floating)
       .input("weight", Types::floating)
       .optional_input("bias", Types::floating)

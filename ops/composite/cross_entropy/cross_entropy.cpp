@@ -75,8 +75,7 @@ Tensors decompose_backward(const OpArgs& a) {
 FOVEA_OP(cross_entropy) {
   op.doc(
       "Cross-entropy of softmax(logits [..., V]) against labels [...]: (1 - smoothing) (-log p[label]) + "
-      "smoothing / V "
-      "sum_j (-log p[j]). Also gives each row's log-sum-exp. Both f32 for half types.");
+      "smoothing / V sum_j (-log p[j]). Also gives each row's log-sum-exp. Both f32 for half types.");
   declare_options(
       op.input("logits", Types::floating).input("labels", Types::index).output("loss").output("lse"))
       .infer([](InferContext& c) {
@@ -99,8 +98,8 @@ FOVEA_OP(cross_entropy) {
 FOVEA_OP(cross_entropy_backward) {
   op.doc(
       "The gradient of cross_entropy by the logits: gloss (softmax - (1 - smoothing) onehot - smoothing / "
-      "V), with the "
-      "softmax as exp(logits - lse); divided by the number of rows that count where reduction is mean.");
+      "V), with the softmax as exp(logits - lse); divided by the number of rows that count where reduction "
+      "is mean.");
   declare_options(op.input("logits", Types::floating)
                       .input("labels", Types::index)
                       .input("lse", Types::floating)

@@ -30,8 +30,7 @@ bool drops_all(double p) { return static_cast<float>(p) >= 1; }
 FOVEA_OP(dropout) {
   op.doc(
         "y = x / (1 - p) where a uniform number of the stream (key, step, ordinal) is at least p, else 0 "
-        "(Srivastava et "
-        "al. 2014). The gradient is the same op on g.")
+        "(Srivastava et al. 2014). The gradient is the same op on g.")
       .input("x", Types::floating)
       .input("key", Types::integer)
       .attr("p", 0.5, "probability of 0")

@@ -239,8 +239,7 @@ Tensors decompose(const OpArgs& args) {
 FOVEA_OP(einsum) {
   op.doc(
         "Einstein sums: letters name axes, those that the result leaves out are summed over; ... stands for "
-        "axes that "
-        "broadcast. Contracted from left to right as matrix products.")
+        "axes that broadcast. Contracted from left to right as matrix products.")
       .variadic_input("x", Types::numeric)
       .required_attr("equation", std::string())
       .infer(infer)

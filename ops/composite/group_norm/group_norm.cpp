@@ -1,7 +1,6 @@
 #include "ops/composite/group_norm/group_norm.h"
 
 #include "ops/composite/layer_norm/layer_norm.h"
-#include "ops/core/full/full.h"
 #include "ops/shared/norms.h"
 
 namespace fovea {
@@ -9,8 +8,7 @@ namespace fovea {
 FOVEA_OP(group_norm) {
   op.doc(
         "x [N, C, ...] normalised over each of groups equal groups of channels of each sample, then scaled "
-        "by gamma and "
-        "shifted by beta, both [C] (Wu and He 2018).")
+        "by gamma and shifted by beta, both [C] (Wu and He 2018).")
       .input("x", Types::floating)
       .optional_input("gamma", Types::floating)
       .optional_input("beta", Types::floating)
@@ -47,10 +45,8 @@ FOVEA_OP(group_norm) {
 }
 
 Tensor group_norm(const Arg& x, int64_t groups, const Tensor& gamma, const Tensor& beta, double eps) {
-  Tensor scale = gamma;
-  if (!scale.defined() && beta.defined()) scale = full(beta.shape(), 1.0, beta.dtype(), x.source);
-  return apply1("group_norm", {to_tensor(x, DType::f32), scale, beta}, {{"groups", groups}, {"eps", eps}},
-                x.source);
+  return apply1("group_norm", {to_tensor(x, DType::f32), gamma_or_ones(gamma, beta, x.source), beta},
+                {{"groups", groups}, {"eps", eps}}, x.source);
 }
 
 Tensor instance_norm(const Arg& x, const Tensor& gamma, const Tensor& beta, double eps) {

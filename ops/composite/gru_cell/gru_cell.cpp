@@ -26,8 +26,7 @@ struct Gates {
 FOVEA_OP(gru_cell) {
   op.doc(
         "One step of a gated recurrent unit (Cho et al. 2014) in PyTorch's form: gru_gates(x w_ih^T + b_ih, "
-        "h w_hh^T + "
-        "b_hh, h). Rows of the weights come in the order r, z, n.")
+        "h w_hh^T + b_hh, h). Rows of the weights come in the order r, z, n.")
       .input("x", Types::floating)
       .input("h", Types::floating)
       .input("w_ih", Types::floating)

@@ -1,7 +1,6 @@
 #include "ops/composite/layer_norm/layer_norm.h"
 
 #include "ops/core/cast/cast.h"
-#include "ops/core/full/full.h"
 #include "ops/core/sqrt/sqrt.h"
 #include "ops/core/sum/sum.h"
 #include "ops/shared/norms.h"
@@ -40,21 +39,6 @@ Tensors decompose(const OpArgs& a) {
   return out;
 }
 
-// The statistics have gradients where the backward pass itself is differentiated: d mean / dx = 1 / n and
-// d rstd / dx = -rstd^3 (x - mean) / n.
-Tensor through_statistics(const GradArgs& a, int64_t dims) {
-  const Tensor x = to_row_type(a.in[0]);
-  const Tensor n = reduced_count(x, last_axes(x.rank(), dims));
-  Tensor out;
-  if (a.grad[1].defined()) out = with_trailing_ones(a.grad[1], dims) / n + zeros_like(x);
-  if (a.grad[2].defined()) {
-    const Tensor& rstd = a.out[2];
-    const Tensor slope = with_trailing_ones(a.grad[2] * rstd * rstd * rstd, dims) / n;
-    out = add_defined(out, slope * (with_trailing_ones(a.out[1], dims) - x));
-  }
-  return out.defined() ? cast(out, a.in[0].dtype()) : out;
-}
-
 Tensors gradient(const GradArgs& a) {
   const int64_t dims = a.attrs.integer("dims");
   Tensors grads(a.in.size());
@@ -64,7 +48,11 @@ Tensors gradient(const GradArgs& a) {
     const Tensors back = apply("layer_norm_backward", in, {{"dims", dims}});
     for (size_t i = 0; i < grads.size(); ++i) grads[i] = back[i];
   }
-  if (a.needs[0]) grads[0] = add_defined(grads[0], through_statistics(a, dims));
+  if (a.needs[0] && (a.grad[1].defined() || a.grad[2].defined())) {  // the backward pass is differentiated
+    const Tensor dx =
+        through_row_statistics(to_row_type(a.in[0]), dims, a.out[1], a.out[2], a.grad[1], a.grad[2]);
+    grads[0] = add_defined(grads[0], cast(dx, a.in[0].dtype()));
+  }
   return grads;
 }
 
@@ -102,8 +90,7 @@ Tensors decompose_backward(const OpArgs& a) {
 FOVEA_OP(layer_norm) {
   op.doc(
         "y = (x - mean) rstd gamma + beta over the last dims axes, rstd = 1 / sqrt(var + eps) with the "
-        "biased "
-        "variance (Ba, Kiros and Hinton 2016). Mean and rstd come out too, f32 for half types.")
+        "biased variance (Ba, Kiros and Hinton 2016). Mean and rstd come out too, f32 for half types.")
       .input("x", Types::floating)
       .optional_input("gamma", Types::floating)
       .optional_input("beta", Types::floating)
@@ -126,8 +113,7 @@ FOVEA_OP(layer_norm) {
 FOVEA_OP(layer_norm_backward) {
   op.doc(
         "The gradients of layer_norm: with h = g gamma and xhat = (x - mean) rstd, dx = rstd (h - mean(h) - "
-        "xhat "
-        "mean(h xhat)), dgamma = sum(g xhat), dbeta = sum(g). Without gamma only dx.")
+        "xhat mean(h xhat)), dgamma = sum(g xhat), dbeta = sum(g). Without gamma only dx.")
       .input("g", Types::floating)
       .input("x", Types::floating)
       .input("mean", Types::floating)
@@ -147,9 +133,8 @@ FOVEA_OP(layer_norm_backward) {
 
 Tensor layer_norm(const Arg& x, const Tensor& gamma, const Tensor& beta, double eps, int64_t dims) {
   const Tensor t = to_tensor(x, DType::f32);
-  Tensor scale = gamma;
-  if (!scale.defined() && beta.defined()) scale = full(beta.shape(), 1.0, beta.dtype(), x.source);
-  return apply("layer_norm", {t, scale, beta}, {{"eps", eps}, {"dims", dims}}, x.source)[0];
+  return apply("layer_norm", {t, gamma_or_ones(gamma, beta, x.source), beta}, {{"eps", eps}, {"dims", dims}},
+               x.source)[0];
 }
 
 }  // namespace fovea

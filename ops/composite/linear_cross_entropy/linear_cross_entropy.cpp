@@ -117,10 +117,8 @@ Tensors gradient(const GradArgs& a) {
 FOVEA_OP(linear_cross_entropy) {
   op.doc(
         "cross_entropy(linear(x, weight, bias), labels), a chunk of rows at a time, so that the logits [..., "
-        "V] "
-        "never exist as a whole. With `gradients`, and a reduction that is not none, also the gradients of "
-        "the "
-        "loss by x, weight and bias, computed while the chunk exists.")
+        "V] never exist as a whole. With `gradients`, and a reduction that is not none, also the gradients "
+        "of the loss by x, weight and bias, computed while the chunk exists.")
       .input("x", Types::floating)
       .input("weight", Types::floating)
       .input("labels", Types::index)

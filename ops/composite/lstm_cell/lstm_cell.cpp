@@ -29,8 +29,8 @@ struct Gates {
 FOVEA_OP(lstm_cell) {
   op.doc(
         "One step of a long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates) in "
-        "PyTorch's form: "
-        "lstm_gates(x w_ih^T + b_ih + h w_hh^T + b_hh, c). Rows of the weights come in the order i, f, g, o.")
+        "PyTorch's form: lstm_gates(x w_ih^T + b_ih + h w_hh^T + b_hh, c). Rows of the weights come in the "
+        "order i, f, g, o.")
       .input("x", Types::floating)
       .input("h", Types::floating)
       .input("c", Types::floating)

@@ -92,8 +92,8 @@ FOVEA_OP(max_pool2d) {
 FOVEA_OP(max_pool2d_backward) {
   declare(op)
       .doc(
-          "The gradient of max_pool2d from its input x and the gradient g of its result: each window's "
-          "goes to the first of its largest elements.")
+          "The gradient of max_pool2d from its input x and the gradient g of its result: each window's goes "
+          "to the first of its largest elements.")
       .input("x", Types::floating)
       .input("g", Types::floating)
       .infer(infer_backward)

@@ -11,8 +11,8 @@ namespace fovea {
 struct MaxPool2dOptions {
   std::vector<int64_t> stride;  ///< empty: the kernel's size
   std::vector<int64_t> padding{0}, dilation{1};
-  bool ceil_mode =
-      false;  ///< the number of windows is rounded up; each begins in the input or the padding before it
+  /// The number of windows is rounded up; each begins in the input or the padding before it.
+  bool ceil_mode = false;
 };
 
 /// The largest element of each window of x [N, C, H, W]; padding never wins, NaN wins over all. -> [N, C, H',

@@ -14,9 +14,7 @@ FOVEA_OP(min) {
       .attr("keepdims", false, "leave the reduced axes with size 1")
       .infer([](InferContext& c) {
         infer_reduction(c);
-        for (int64_t a : c.attrs.ints("axes"))
-          if (c.shape(0)[a] == Dim(0))
-            c.fail("axis " + std::to_string(a) + " has size 0: there is no smallest element");
+        for (int64_t axis : c.attrs.ints("axes")) check_not_empty(c, axis, "smallest");
       })
       .decompose([](const OpArgs& a) {
         return Tensors{mirrored(max(mirrored(a.in[0]), a.attrs.ints("axes"), a.attrs.flag("keepdims")))};

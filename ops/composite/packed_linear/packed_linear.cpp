@@ -75,8 +75,7 @@ Tensors decompose(const OpArgs& a) {
 FOVEA_OP(packed_linear) {
   op.doc(
         "y = activation(x W + bias) + residual with W [k, columns] in panels [ceil(columns / 48), k, 48]: "
-        "column "
-        "j of W is column j % 48 of panel j / 48. What products with constant weights become.")
+        "column j of W is column j % 48 of panel j / 48. What products with constant weights become.")
       .input("x", Types::floating)
       .input("panels", Types::floating)
       .variadic_input("extras", Types::floating)

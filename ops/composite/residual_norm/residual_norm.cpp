@@ -4,11 +4,9 @@
 #include "ops/composite/dropout/dropout.h"
 #include "ops/composite/residual_norm/residual_norm_internal.h"
 #include "ops/core/cast/cast.h"
-#include "ops/core/full/full.h"
 #include "ops/core/sum/sum.h"
 #include "ops/shared/norms.h"
 #include "ops/shared/random_scope.h"
-#include "ops/shared/reductions.h"
 #include "ops/shared/rows.h"
 
 namespace fovea {
@@ -79,20 +77,12 @@ Tensors decompose(const OpArgs& a) {
   return {normed[0], sum, normed[1]};
 }
 
-// The statistics have gradients where the backward pass itself is differentiated: d mean / dy = 1 / n and
-// d rstd / dy = -rstd^3 (y - mean) / n.
+// The statistics have gradients where the backward pass itself is differentiated.
 Tensor through_statistics(const GradArgs& a, bool centred) {
-  const int64_t dims = a.attrs.integer("dims");
-  const Tensor y = to_row_type(a.out[kSum]);
-  const Tensor n = reduced_count(y, last_axes(y.rank(), dims));
-  Tensor out;
-  if (centred && a.grad[kMean].defined()) out = with_trailing_ones(a.grad[kMean], dims) / n + zeros_like(y);
-  if (a.grad[kRstd].defined()) {
-    const Tensor& rstd = a.out[kRstd];
-    const Tensor slope = with_trailing_ones(a.grad[kRstd] * rstd * rstd * rstd, dims) / n;
-    out = add_defined(out, slope * (centred ? with_trailing_ones(a.out[kMean], dims) - y : -y));
-  }
-  return out.defined() ? cast(out, a.in[0].dtype()) : out;
+  const Tensor dx = through_row_statistics(to_row_type(a.out[kSum]), a.attrs.integer("dims"),
+                                           centred ? a.out[kMean] : Tensor(), a.out[kRstd],
+                                           centred ? a.grad[kMean] : Tensor(), a.grad[kRstd]);
+  return dx.defined() ? cast(dx, a.in[0].dtype()) : dx;
 }
 
 Tensors gradient(const GradArgs& a) {
@@ -130,10 +120,9 @@ void infer_backward(InferContext& c) {
   check_row_values(c, 2, 1, dims);
   const BackwardOperands at(form, c.attrs, c.in.size());
   if (!at.valid)
-    c.fail(
-        "has " + std::to_string(c.in.size()) +
-        " operands; it takes g, y, rstd, the residual's gradient where there is one, mean with layer norm, "
-        "gamma, and a key where p is above 0");
+    c.fail("has " + std::to_string(c.in.size()) +
+           " operands; it takes g, y, rstd, the residual's gradient where there is one, mean with layer "
+           "norm, gamma, and a key where p is above 0");
   if (at.residual >= 0) {
     if (c.in[at.residual].dtype != c.dtype(1) || c.rank(at.residual) != c.rank(1))
       c.fail("the residual's gradient is " + to_string(c.in[at.residual]) + ", y is " + to_string(c.in[1]));
@@ -176,12 +165,10 @@ Tensors decompose_backward(const OpArgs& a) {
 FOVEA_OP(residual_norm) {
   op.doc(
         "y = x + dropout(branch), z = layer_norm(y) gamma + beta or rms_norm(y) gamma over the last dims "
-        "axes: "
-        "what stands between the layers of a transformer, in one pass over memory. Operands behind the "
-        "branch: "
-        "gamma and, with layer norm, beta, both optional, then a key i64[2] where p is above 0. With `sum` "
-        "also "
-        "y, rstd and, with layer norm, mean. The mask of the dropout is made anew in the backward pass.")
+        "axes: what stands between the layers of a transformer, in one pass over memory. Operands behind the "
+        "branch: gamma and, with layer norm, beta, both optional, then a key i64[2] where p is above 0. With "
+        "`sum` also y, rstd and, with layer norm, mean. The mask of the dropout is made anew in the backward "
+        "pass.")
       .input("x", Types::floating)
       .input("branch", Types::floating)
       .variadic_input("rest")
@@ -218,8 +205,8 @@ FOVEA_OP(residual_norm_backward) {
         "The gradients of residual_norm: dx is that of the norm at y (see layer_norm_backward) plus the "
         "residual's, which reached y on other ways; dbranch = dropout(dx) where p is above 0, else it is dx. "
         "Operands behind rstd: the residual's gradient where `residual` says so, mean with layer norm, gamma "
-        "where there is one, a key where p is above 0. With `bias` also dbias, the sum of dbranch "
-        "(or dx) over the rows. Results: dx, dbranch, dgamma, dbeta, dbias, as far as they exist.")
+        "where there is one, a key where p is above 0. With `bias` also dbias, the sum of dbranch (or dx) "
+        "over the rows. Results: dx, dbranch, dgamma, dbeta, dbias, as far as they exist.")
       .input("g", Types::floating)
       .input("y", Types::floating)
       .input("rstd", Types::floating)
@@ -258,8 +245,7 @@ ResidualNorm residual_norm(const Arg& x, const Tensor& branch, const Tensor& gam
   const Tensor t = to_tensor(x, DType::f32);
   const bool centred = o.norm == "layer";
   if (beta.defined() && !centred) invalid("residual_norm: norm \"" + o.norm + "\" takes no beta");
-  Tensor scale = gamma;
-  if (!scale.defined() && beta.defined()) scale = full(beta.shape(), 1.0, beta.dtype(), x.source);
+  const Tensor scale = gamma_or_ones(gamma, beta, x.source);
   Tensors in{t, branch};
   if (scale.defined()) in.push_back(scale);
   if (beta.defined()) in.push_back(beta);

@@ -1,7 +1,6 @@
-#include <cstring>
-
 #include "ops/composite/residual_norm/residual_norm_internal.h"
 #include "ops/shared/random_scope.h"
+#include "ops/shared/row_sums.h"
 #include "ops/shared/rows.h"
 #include "ops/shared/simd/norm.h"
 #include "ops/shared/simd/reduce.h"
@@ -97,7 +96,7 @@ class Forward final : public PreparedKernel {
   void (*run_)(const simd::ResidualNormArgs&);
 };
 
-// Each block of rows sums dgamma, dbeta and dbias into rows of its own; these are added in order.
+// The sums are, as far as they exist, dgamma, dbeta and, last, dbias.
 class Backward final : public PreparedKernel {
  public:
   explicit Backward(const KernelRequest& r)
@@ -107,41 +106,35 @@ class Backward final : public PreparedKernel {
         blocks_(size_.blocks(16384, operands_.gamma >= 0 || operands_.dbias >= 0 ? 32 : 256)),
         group_(std::max<int64_t>(1, kGroup / std::max<int64_t>(1, size_.n))),
         bytes_(size_of(r.in[1].dtype)),
-        sums_((operands_.dgamma >= 0) + (operands_.dbeta >= 0) + (operands_.dbias >= 0)),
+        vectors_((operands_.dgamma >= 0) + (operands_.dbeta >= 0) + (operands_.dbias >= 0)),
+        sums_(blocks_, size_.n, vectors_, r.in[1].dtype),
         dropout_(r, form_),
         run_(simd::norm_kernels(r.in[1].dtype)->residual_norm_backward),
         add_up_(simd::find_reduce_columns("sum", r.in[1].dtype)) {}
 
-  int64_t workspace_bytes() const override { return blocks_.count * own_bytes(); }
+  int64_t workspace_bytes() const override { return sums_.workspace_bytes(); }
 
   void launch(const KernelArgs& args) const override {
-    char* sums = static_cast<char*>(args.workspace);
     simd::RandomStream stream;
     if (operands_.key >= 0) stream = random_stream(args.in[operands_.key], dropout_.ordinal);
     for_blocks(args.pool, blocks_, [&](int64_t block, int64_t begin, int64_t end) {
-      char* own = sums_ > 0 ? sums + block * own_bytes() : nullptr;
-      if (own != nullptr) std::memset(own, 0, static_cast<size_t>(own_bytes()));
+      sums_.cleared(args, block);
       for (int64_t row = begin; row < end; row += group_)
-        rows(args, stream, own, row, std::min(group_, end - row));
+        rows(args, stream, block, row, std::min(group_, end - row));
       if (operands_.dbias >= 0) {
         const int branch = operands_.dbranch >= 0 ? operands_.dbranch : 0;
         add_up_(args.output<char>(branch) + begin * size_.n * bytes_, static_cast<size_t>(size_.n),
-                own + (sums_ - 1) * size_.n * bytes_, static_cast<size_t>(end - begin),
+                sums_.of_block(args, block, vectors_ - 1), static_cast<size_t>(end - begin),
                 static_cast<size_t>(size_.n));
       }
     });
-    const auto n = static_cast<size_t>(size_.n), count = static_cast<size_t>(blocks_.count);
-    const size_t stride = static_cast<size_t>(sums_) * n;
-    if (operands_.dgamma >= 0) add_up_(sums, stride, args.out[operands_.dgamma], count, n);
-    if (operands_.dbeta >= 0) add_up_(sums + size_.n * bytes_, stride, args.out[operands_.dbeta], count, n);
-    if (operands_.dbias >= 0)
-      add_up_(sums + (sums_ - 1) * size_.n * bytes_, stride, args.out[operands_.dbias], count, n);
+    if (operands_.dgamma >= 0) sums_.add_up(args, 0, args.out[operands_.dgamma]);
+    if (operands_.dbeta >= 0) sums_.add_up(args, 1, args.out[operands_.dbeta]);
+    if (operands_.dbias >= 0) sums_.add_up(args, vectors_ - 1, args.out[operands_.dbias]);
   }
 
  private:
-  int64_t own_bytes() const { return sums_ * size_.n * bytes_; }
-
-  void rows(const KernelArgs& args, const simd::RandomStream& stream, char* own, int64_t row,
+  void rows(const KernelArgs& args, const simd::RandomStream& stream, int64_t block, int64_t row,
             int64_t count) const {
     const int64_t first = row * size_.n, here = first * bytes_, value = row * bytes_;
     auto operand = [&](int i, int64_t offset) { return i < 0 ? nullptr : args.input<char>(i) + offset; };
@@ -153,8 +146,8 @@ class Backward final : public PreparedKernel {
     a.mean = operand(operands_.mean, value);
     a.gamma = operand(operands_.gamma, 0);
     a.dx = args.output<char>(0) + here;
-    a.dgamma = operands_.dgamma < 0 ? nullptr : own;
-    a.dbeta = operands_.dbeta < 0 ? nullptr : own + size_.n * bytes_;
+    a.dgamma = operands_.dgamma < 0 ? nullptr : sums_.of_block(args, block);
+    a.dbeta = operands_.dbeta < 0 ? nullptr : sums_.of_block(args, block, 1);
     a.rows = static_cast<size_t>(count);
     a.n = static_cast<size_t>(size_.n);
     run_(a);
@@ -166,7 +159,8 @@ class Backward final : public PreparedKernel {
   BackwardOperands operands_;
   RowSizes size_;
   Blocks blocks_;
-  int64_t group_, bytes_, sums_;
+  int64_t group_, bytes_, vectors_;
+  RowSums sums_;
   RowDropout dropout_;
   void (*run_)(const simd::ResidualNormGradients&);
   simd::ReduceColumns add_up_;

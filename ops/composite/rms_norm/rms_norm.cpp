@@ -1,14 +1,10 @@
 #include "ops/composite/rms_norm/rms_norm.h"
 
-#include <cstring>
-
 #include "ops/core/cast/cast.h"
 #include "ops/core/sqrt/sqrt.h"
 #include "ops/shared/norms.h"
 #include "ops/shared/reductions.h"
 #include "ops/shared/rows.h"
-#include "ops/shared/simd/norm.h"
-#include "ops/shared/simd/reduce.h"
 
 namespace fovea {
 namespace {
@@ -39,11 +35,8 @@ Tensors gradient(const GradArgs& a) {
     const Tensors back = apply("rms_norm_backward", in, {{"dims", dims}});
     for (size_t i = 0; i < grads.size(); ++i) grads[i] = back[i];
   }
-  if (a.needs[0] && a.grad[1].defined()) {  // d rstd / dx = -rstd^3 x / n
-    const Tensor x = to_row_type(a.in[0]);
-    const Tensor& rstd = a.out[1];
-    const Tensor slope = with_trailing_ones(a.grad[1] * rstd * rstd * rstd, dims);
-    const Tensor dx = -slope * x / reduced_count(x, last_axes(x.rank(), dims));
+  if (a.needs[0] && a.grad[1].defined()) {  // the backward pass is differentiated
+    const Tensor dx = through_row_statistics(to_row_type(a.in[0]), dims, {}, a.out[1], {}, a.grad[1]);
     grads[0] = add_defined(grads[0], cast(dx, a.in[0].dtype()));
   }
   return grads;
@@ -77,8 +70,7 @@ Tensors decompose_backward(const OpArgs& a) {
 FOVEA_OP(rms_norm) {
   op.doc(
         "y = x rstd gamma over the last dims axes, rstd = 1 / sqrt(mean(x^2) + eps) (Zhang and Sennrich "
-        "2019). rstd "
-        "comes out too, f32 for half types.")
+        "2019). rstd comes out too, f32 for half types.")
       .input("x", Types::floating)
       .optional_input("gamma", Types::floating)
       .output("y")
@@ -97,8 +89,7 @@ FOVEA_OP(rms_norm) {
 FOVEA_OP(rms_norm_backward) {
   op.doc(
         "The gradients of rms_norm: with h = g gamma and xhat = x rstd, dx = rstd (h - xhat mean(h xhat)) "
-        "and "
-        "dgamma = sum(g xhat). Without gamma only dx.")
+        "and dgamma = sum(g xhat). Without gamma only dx.")
       .input("g", Types::floating)
       .input("x", Types::floating)
       .input("rstd", Types::floating)
@@ -111,49 +102,6 @@ FOVEA_OP(rms_norm_backward) {
       .sample({In{3, 5}, In{3, 5}, In({3}).range(0.5, 2)})
       .sample({In{3, 5}, In{3, 5}, In({3}).range(0.5, 2), In{5}})
       .sample_error({In{3, 5}, In{3, 5}, In{2}}, {}, "axis 0 of rstd is 2, the rows' is 3");
-}
-
-FOVEA_KERNEL(cpu, rms_norm, rows) {
-  kernel.dtypes({DType::f32, DType::f64}).in_place(0).prepare([](const KernelRequest& r) {
-    const RowSizes size(r.in[0].shape, r.attrs.integer("dims"));
-    const auto forward = simd::norm_kernels(r.in[0].dtype)->rms_norm;
-    const int64_t bytes = size_of(r.in[0].dtype);
-    return make_prepared([=, blocks = size.blocks(), affine = r.in.size() > 1,
-                          eps = r.attrs.number("eps")](const KernelArgs& args) {
-      for_blocks(args.pool, blocks, [&](int64_t, int64_t begin, int64_t end) {
-        const int64_t at = begin * size.n * bytes;
-        forward(args.input<char>(0) + at, affine ? args.in[1] : nullptr, args.output<char>(0) + at,
-                args.output<char>(1) + begin * bytes, static_cast<size_t>(end - begin),
-                static_cast<size_t>(size.n), eps);
-      });
-    });
-  });
-}
-
-FOVEA_KERNEL(cpu, rms_norm_backward, rows) {
-  kernel.dtypes({DType::f32, DType::f64}).in_place(0).in_place(1).prepare([](const KernelRequest& r) {
-    const RowSizes size(r.in[1].shape, r.attrs.integer("dims"));
-    const bool affine = r.in.size() > 3;
-    const auto backward = simd::norm_kernels(r.in[1].dtype)->rms_norm_backward;
-    const auto add_up = simd::find_reduce_columns("sum", r.in[1].dtype);
-    const Blocks blocks = size.blocks(16384, affine ? 32 : 256);
-    const int64_t bytes = size_of(r.in[1].dtype), own_bytes = size.n * bytes;
-    return make_prepared(
-        [=](const KernelArgs& args) {
-          char* sums = static_cast<char*>(args.workspace);
-          for_blocks(args.pool, blocks, [&](int64_t block, int64_t begin, int64_t end) {
-            const int64_t at = begin * size.n * bytes;
-            char* own = affine ? sums + block * own_bytes : nullptr;
-            if (affine) std::memset(own, 0, static_cast<size_t>(own_bytes));
-            backward(args.input<char>(0) + at, args.input<char>(1) + at, affine ? args.in[3] : nullptr,
-                     args.input<char>(2) + begin * bytes, args.output<char>(0) + at, own,
-                     static_cast<size_t>(end - begin), static_cast<size_t>(size.n));
-          });
-          const auto n = static_cast<size_t>(size.n);
-          if (affine) add_up(sums, n, args.out[1], static_cast<size_t>(blocks.count), n);
-        },
-        affine ? blocks.count * own_bytes : 0);
-  });
 }
 
 Tensor rms_norm(const Arg& x, const Tensor& gamma, double eps, int64_t dims) {

@@ -52,10 +52,8 @@ Tensors decompose(const OpArgs& a) {
 FOVEA_OP(sgd_update) {
   op.doc(
         "One step of stochastic gradient descent: g = grad_scale grad + weight_decay param; velocity = "
-        "momentum velocity + "
-        "(1 - dampening) g, without dampening at step 1; param - lr times velocity, g + momentum velocity "
-        "(nesterov), "
-        "or g where there is no velocity.")
+        "momentum velocity + (1 - dampening) g, without dampening at step 1; param - lr times velocity, g + "
+        "momentum velocity (nesterov), or g where there is no velocity.")
       .input("param", Types::floating)
       .input("grad", Types::floating)
       .input("lr", Types::floating)
@@ -81,13 +79,7 @@ FOVEA_OP(sgd_update) {
 }
 
 FOVEA_KERNEL(cpu, sgd_update, sweep) {
-  kernel
-      .when(
-          [](const KernelRequest& r) {
-            const DType g = r.in[kGrad].dtype;
-            return r.in[kParam].dtype == DType::f32 && (g == DType::f32 || g == DType::bf16);
-          },
-          "param is not f32 with an f32 or bf16 gradient")
+  sweep_conditions(kernel)
       .when([](const KernelRequest& r) { return r.attrs.number("dampening") == 0; }, "dampening is not 0")
       .in_place(kParam, 0)
       .in_place(kVelocity, 1)

@@ -11,8 +11,7 @@ FOVEA_OP(argmax) {
       .attr("keepdims", false, "leave the axis with size 1")
       .infer([](InferContext& c) {
         const int64_t axis = c.axis("axis", c.rank(0));
-        if (c.shape(0)[axis] == Dim(0))
-          c.fail("axis " + std::to_string(axis) + " has size 0: there is no largest element");
+        check_not_empty(c, axis, "largest");
         c.output(DType::i64, reduced_shape(c.shape(0), {axis}, c.attrs.flag("keepdims")));
       })
       .not_differentiable()

@@ -7,8 +7,8 @@ namespace fovea {
 
 FOVEA_OP(cast) {
   op.doc(
-        "y = x in another element type. Floating to integer truncates toward 0 and saturates, NaN becomes "
-        "0; integers keep their low bits; anything but 0 is true. Gradients pass between floating types.")
+        "y = x in another element type. Floating to integer truncates toward 0 and saturates, NaN becomes 0; "
+        "integers keep their low bits; anything but 0 is true. Gradients pass between floating types.")
       .input("x")
       .required_attr("dtype", DType::f32, "element type of y")
       .pointwise()

@@ -6,8 +6,7 @@ namespace fovea {
 FOVEA_OP(custom_vjp) {
   op.doc(
         "A call with a gradient of the user's own: `backward` takes the arguments, the results and the "
-        "results' cotangents, "
-        "and returns one gradient for each argument.")
+        "results' cotangents, and returns one gradient for each argument.")
       .variadic_input("args")
       .required_attr("function", FunctionRef{"f"}, "the function called")
       .required_attr("backward", FunctionRef{"b"}, "its gradient")

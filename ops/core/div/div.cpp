@@ -8,8 +8,8 @@ namespace fovea {
 
 FOVEA_OP(div) {
   op.doc(
-        "y = a / b, elementwise with NumPy broadcasting. Integers truncate toward 0; an integer divided by "
-        "0 gives 0.")
+        "y = a / b, elementwise with NumPy broadcasting. Integers truncate toward 0; an integer divided by 0 "
+        "gives 0.")
       .input("a", Types::numeric)
       .input("b", Types::numeric)
       .pointwise()

@@ -17,9 +17,7 @@ FOVEA_OP(max) {
       .attr("keepdims", false, "leave the reduced axes with size 1")
       .infer([](InferContext& c) {
         infer_reduction(c);
-        for (int64_t a : c.attrs.ints("axes"))
-          if (c.shape(0)[a] == Dim(0))
-            c.fail("axis " + std::to_string(a) + " has size 0: there is no largest element");
+        for (int64_t axis : c.attrs.ints("axes")) check_not_empty(c, axis, "largest");
       })
       .gradient([](const GradArgs& a) {
         const Ints& axes = a.attrs.ints("axes");

@@ -10,8 +10,8 @@ namespace fovea {
 
 FOVEA_OP(maximum) {
   op.doc(
-        "y = the larger of a and b, elementwise with NumPy broadcasting; NaN where either is NaN. Where "
-        "both are equal each gets half of the gradient.")
+        "y = the larger of a and b, elementwise with NumPy broadcasting; NaN where either is NaN. Where both "
+        "are equal each gets half of the gradient.")
       .input("a", Types::numeric)
       .input("b", Types::numeric)
       .pointwise()

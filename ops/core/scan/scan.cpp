@@ -145,11 +145,9 @@ Tensors scan_gradient(const GradArgs& a) {
 FOVEA_OP(scan) {
   op.doc(
         "Runs a body once for each slice of the scanned operands along their first axis. Operands: carried "
-        "tensors, scanned "
-        "tensors, constants. The body takes (carries, slices, constants) and returns (carries, ys). Results: "
-        "the last "
-        "carries, then the ys stacked, then (with save_carries, for gradients) the carries as each step saw "
-        "them, stacked.")
+        "tensors, scanned tensors, constants. The body takes (carries, slices, constants) and returns "
+        "(carries, ys). Results: the last carries, then the ys stacked, then (with save_carries, for "
+        "gradients) the carries as each step saw them, stacked.")
       .variadic_input("args")
       .required_attr("function", FunctionRef{"body"}, "the body")
       .required_attr("carry", int64_t{1}, "number of carried tensors")

@@ -7,10 +7,9 @@ namespace fovea {
 FOVEA_OP(vjp) {
   op.doc(
         "Runs a function and its vector-Jacobian product. Operands: the function's arguments, then one "
-        "cotangent for each "
-        "output listed in `seeds`. Results: the function's outputs, then the gradient of each argument "
-        "listed in `wrt`. "
-        "The compiler replaces it by forward and backward nodes, innermost first, so gradients nest.")
+        "cotangent for each output listed in `seeds`. Results: the function's outputs, then the gradient of "
+        "each argument listed in `wrt`. The compiler replaces it by forward and backward nodes, innermost "
+        "first, so gradients nest.")
       .variadic_input("args")
       .required_attr("function", FunctionRef{"f"}, "the function differentiated")
       .attr("wrt", Ints{}, "arguments whose gradients are wanted")

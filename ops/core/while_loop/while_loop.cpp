@@ -6,9 +6,8 @@ namespace fovea {
 FOVEA_OP(while_loop) {
   op.doc(
         "Repeats a body while a condition holds. Operands: carried tensors, then constants. The condition "
-        "takes all of them "
-        "and returns one bool; the body takes all of them and returns the carried ones. It has no gradient: "
-        "use scan.")
+        "takes all of them and returns one bool; the body takes all of them and returns the carried ones. It "
+        "has no gradient: use scan.")
       .variadic_input("args")
       .required_attr("condition", FunctionRef{"condition"}, "whether to run the body once more")
       .required_attr("function", FunctionRef{"body"}, "the body")
