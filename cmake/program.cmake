@@ -7,21 +7,23 @@ if(tool_sources AND "frontends" IN_LIST FOVEA_LAYERS)
   # Pictures and pages, apart so that their tests can link them.
   add_library(fovea_view STATIC ${view_sources})
   # A page's markup, style and scripts are files of their own; the program holds them as one string.
-  function(fovea_page folder constant)
-    set(from ${PROJECT_SOURCE_DIR}/frontends/tools/view/${folder})
+  function(fovea_page folder constant title)
+    set(view ${PROJECT_SOURCE_DIR}/frontends/tools/view)
+    set(from ${view}/${folder})
     set(to ${generated}/${folder}.cpp)
-    set(parts ${ARGN})
+    set(parts body.html style.css ${ARGN})
     list(TRANSFORM parts PREPEND ${from}/)
     list(JOIN ARGN "|" scripts)
     add_custom_command(
       OUTPUT ${to}
-      COMMAND ${CMAKE_COMMAND} -D FOLDER=${from} -D "SCRIPTS=${scripts}" -D NAME=${constant}
-              -D HEADER=frontends/tools/view/${folder}.h -D OUTPUT=${to} -P ${PROJECT_SOURCE_DIR}/cmake/page.cmake
-      DEPENDS ${from}/page.html ${from}/style.css ${parts} ${PROJECT_SOURCE_DIR}/cmake/page.cmake VERBATIM)
+      COMMAND ${CMAKE_COMMAND} -D FRAME=${view}/frame.html -D TITLE=${title} -D FOLDER=${from} -D "SCRIPTS=${scripts}"
+              -D NAME=${constant} -D HEADER=frontends/tools/view/page.h -D OUTPUT=${to}
+              -P ${PROJECT_SOURCE_DIR}/cmake/page.cmake
+      DEPENDS ${view}/frame.html ${parts} ${PROJECT_SOURCE_DIR}/cmake/page.cmake VERBATIM)
     target_sources(fovea_view PRIVATE ${to})
   endfunction()
-  fovea_page(graph_page kGraphPage data.js layout.js draw.js panel.js keys.js main.js)
-  fovea_page(attention_page kAttentionPage script.js)
+  fovea_page(graph_page kGraphPage Graph data.js layout.js draw.js panel.js keys.js main.js)
+  fovea_page(attention_page kAttentionPage Attention script.js)
   target_include_directories(fovea_view PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(fovea_view PRIVATE fovea_flags fmt::fmt nlohmann_json::nlohmann_json
     PUBLIC PNG::PNG Freetype::Freetype Fontconfig::Fontconfig)

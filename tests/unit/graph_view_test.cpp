@@ -10,7 +10,7 @@
 #include <string>
 
 #include "frontends/tools/view/graph_html.h"
-#include "frontends/tools/view/graph_page.h"
+#include "frontends/tools/view/page.h"
 
 namespace fovea::tools {
 namespace {

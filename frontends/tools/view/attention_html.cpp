@@ -1,13 +1,10 @@
 #include "frontends/tools/view/attention_html.h"
 
 #include <bit>
-#include <cstring>
 #include <nlohmann/json.hpp>
-#include <string_view>
 
 #include "framework/base/file.h"
-#include "frontends/tools/view/attention_page.h"
-#include "frontends/tools/view/script_json.h"
+#include "frontends/tools/view/page.h"
 
 namespace fovea::tools {
 namespace {
@@ -43,13 +40,7 @@ std::string attention_html(const AttentionMap& map) {
   data["layers"] = map.layers;
   data["heads"] = map.heads;
   data["weights"] = base64(map.weights);
-
-  const std::string_view page = kAttentionPage;
-  const size_t at = page.find(kDataMark);
-  std::string out(page.substr(0, at));
-  out += for_script(data);
-  out += page.substr(at + std::strlen(kDataMark));
-  return out;
+  return page_with(kAttentionPage, data);
 }
 
 void write_attention_html(const std::string& path, const AttentionMap& map) {

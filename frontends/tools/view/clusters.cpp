@@ -226,8 +226,8 @@ class Levels {
   std::vector<bool> leaves_;
   std::vector<std::map<std::pair<int32_t, int32_t>, char>> edges_;
   std::vector<std::map<int32_t, int32_t>> ports_;
-  std::vector<std::vector<int32_t>>
-      port_rank_;  ///< from the order in which ports were met to that of `ports`
+  // From the order in which ports were met to that of `ports`.
+  std::vector<std::vector<int32_t>> port_rank_;
 };
 
 }  // namespace

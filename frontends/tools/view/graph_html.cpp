@@ -1,13 +1,10 @@
 #include "frontends/tools/view/graph_html.h"
 
 #include <cmath>
-#include <cstring>
 #include <nlohmann/json.hpp>
-#include <string_view>
 
 #include "framework/base/file.h"
-#include "frontends/tools/view/graph_page.h"
-#include "frontends/tools/view/script_json.h"
+#include "frontends/tools/view/page.h"
 
 namespace fovea::tools {
 namespace {
@@ -90,12 +87,7 @@ std::string graph_html(const std::string& title, const std::vector<ViewFunction>
   for (const ViewFunction& f : functions)
     data["functions"].push_back(
         {{"name", f.name}, {"before", graph_json(f.before)}, {"after", graph_json(f.after)}});
-  const std::string_view page = kGraphPage;
-  const size_t at = page.find(kGraphDataMark);
-  std::string out(page.substr(0, at));
-  out += for_script(data);
-  out += page.substr(at + std::strlen(kGraphDataMark));
-  return out;
+  return page_with(kGraphPage, data);
 }
 
 void write_graph_html(const std::string& path, const std::string& title,
