@@ -66,23 +66,61 @@ double model_flops(const nn::LossFunction& loss, const std::vector<Spec>& specs)
   return 3.0 * static_cast<double>(nn::contraction_flops(*module, module->function("main"), {}));
 }
 
-void bench(const BenchOptions& options) {
-  if (options.threads > 0) set_num_threads(options.threads);
-  if (options.steps < 1) invalid(fmt::format("--steps is {}, less than 1", options.steps));
-  if (options.workload.ends_with(".onnx")) {
-    bench_onnx({options.workload, options.shapes, options.steps, options.json, options.profile});
-    return;
+// What the steps took; times are in seconds, of single steps in milliseconds from the shortest on.
+struct Times {
+  double build = 0, trace = 0, first = 0;
+  std::vector<double> steps;
+  double first_loss = 0, last_loss = 0;
+  int64_t base_rss = 0, peak_rss = 0;
+
+  double least() const { return steps.front(); }
+  double median() const {
+    const size_t middle = steps.size() / 2;
+    return steps.size() % 2 ? steps[middle] : (steps[middle - 1] + steps[middle]) / 2;
   }
-  if (options.workload == "attention") {
-    bench_attention({options.shapes, options.steps, options.json});
-    return;
-  }
-  if (!options.dump.empty()) {
-    dump_step(models::make_workload(options.workload, 0, models::WorkloadSize::full, 0.0), options.seed,
-              options.rows, options.dump);
-    return;
-  }
-  const int64_t base = peak_rss_mib();
+};
+
+// Decimal places, not multiples: 0.1 * 3 would print as 0.30000000000000004.
+double rounded(double x, int places) { return std::stod(fmt::format("{:.{}f}", x, places)); }
+
+void print_json(const BenchOptions& options, const models::Workload& w, const Times& t,
+                const MachinePeak& peak, double flops, const std::string& digest,
+                const RecomputeReport& again) {
+  nlohmann::ordered_json line{
+      {"workload", options.workload},
+      {"threads", num_threads()},
+      {"step_ms", {{"min", rounded(t.least(), 2)}, {"median", rounded(t.median(), 2)}}},
+      {"first_step_s", rounded(t.first, 3)},
+      {"build_s", rounded(t.build, 3)},
+      {"trace_s", rounded(t.trace, 3)},
+      {"items_per_s", rounded(static_cast<double>(w.items) / t.median() * 1e3, 1)},
+      {"base_rss_mib", t.base_rss},
+      {"peak_rss_mib", t.peak_rss},
+      {"params", w.model->parameter_count()},
+      {"digest", digest},
+      {"loss", {rounded(t.first_loss, 4), rounded(t.last_loss, 4)}},
+      {"peak_gflops", rounded(peak.gflops, 1)},
+      {"read_gbs", rounded(peak.read_gbs, 1)},
+      {"peak_fraction", rounded(flops / peak.gflops * 1e-6 / t.least(), 4)}};
+  if (options.memory_budget > 0) line["recomputed"] = nlohmann::ordered_json::parse(recompute_json(again));
+  fmt::print("{}\n", line.dump());
+}
+
+void print_text(const BenchOptions& options, const models::Workload& w, const Times& t,
+                const RecomputeReport& again) {
+  fmt::print(
+      "{}: {:.2f} ms a step (least {:.2f}), first {:.2f} s, {:.0f} items/s, memory {} MiB above {} MiB, {} "
+      "parameters, loss {:.4f} -> {:.4f}\n",
+      options.workload, t.median(), t.least(), t.first, static_cast<double>(w.items) / t.median() * 1e3,
+      t.peak_rss - t.base_rss, t.base_rss, w.model->parameter_count(), t.first_loss, t.last_loss);
+  if (options.memory_budget > 0)
+    fmt::print("{}\n",
+               again.launches > 0 ? recompute_text(again) : "recomputed: nothing, the budget is enough");
+}
+
+void bench_training(const BenchOptions& options) {
+  Times t;
+  t.base_rss = peak_rss_mib();
   const double begin = seconds();
   models::Workload w = models::make_workload(options.workload, 0);
   const models::Batch batch = w.make_batch(options.seed);
@@ -93,25 +131,20 @@ void bench(const BenchOptions& options) {
   train.compile.memory_budget = budget_bytes(options.memory_budget);
   const nn::LossFunction loss = w.step_loss();
   const double made = seconds();
+  t.build = made - begin;
   nn::TrainStep step(*w.model, loss, specs, train);
-  const double traced = seconds();
-  const double first_loss = step(arrays)[0];
-  const double first = seconds() - made;
+  t.trace = seconds() - made;
+  t.first_loss = step(arrays)[0];
+  t.first = seconds() - made;
   for (int i = 0; i < 2; ++i) step(arrays);
-  std::vector<double> times;
-  double last_loss = 0;
   for (int i = 0; i < options.steps; ++i) {
-    const double t = seconds();
-    last_loss = step(arrays)[0];
-    times.push_back((seconds() - t) * 1e3);
+    const double before = seconds();
+    t.last_loss = step(arrays)[0];
+    t.steps.push_back((seconds() - before) * 1e3);
   }
-  const int64_t peak_rss = peak_rss_mib();
+  t.peak_rss = peak_rss_mib();
   const std::string digest = digest_of(*w.model);
-  std::sort(times.begin(), times.end());
-  const double median = times.size() % 2 ? times[times.size() / 2]
-                                         : (times[times.size() / 2 - 1] + times[times.size() / 2]) / 2;
-  // Decimal places, not multiples: 0.1 * 3 would print as 0.30000000000000004.
-  auto rounded = [](double x, int places) { return std::stod(fmt::format("{:.{}f}", x, places)); };
+  std::sort(t.steps.begin(), t.steps.end());
   // Behind all that is timed: these take processor time and memory of their own.
   MachinePeak peak;
   if (options.json || !options.profile.empty())
@@ -122,35 +155,24 @@ void bench(const BenchOptions& options) {
     fmt::print(stderr, "{}", heaviest_table(launches, peak));
   }
   const RecomputeReport again = recompute_report(*step.program().last_plan());
-  if (options.json) {
-    const double needed_ms = model_flops(loss, specs) / peak.gflops * 1e-6;
-    nlohmann::ordered_json line{{"workload", options.workload},
-                                {"threads", num_threads()},
-                                {"step_ms", {{"min", rounded(times[0], 2)}, {"median", rounded(median, 2)}}},
-                                {"first_step_s", rounded(first, 3)},
-                                {"build_s", rounded(made - begin, 3)},
-                                {"trace_s", rounded(traced - made, 3)},
-                                {"items_per_s", rounded(static_cast<double>(w.items) / median * 1e3, 1)},
-                                {"base_rss_mib", base},
-                                {"peak_rss_mib", peak_rss},
-                                {"params", w.model->parameter_count()},
-                                {"digest", digest},
-                                {"loss", {rounded(first_loss, 4), rounded(last_loss, 4)}},
-                                {"peak_gflops", rounded(peak.gflops, 1)},
-                                {"read_gbs", rounded(peak.read_gbs, 1)},
-                                {"peak_fraction", rounded(needed_ms / times[0], 4)}};
-    if (options.memory_budget > 0) line["recomputed"] = nlohmann::ordered_json::parse(recompute_json(again));
-    fmt::print("{}\n", line.dump());
-    return;
-  }
-  fmt::print(
-      "{}: {:.2f} ms a step (least {:.2f}), first {:.2f} s, {:.0f} items/s, memory {} MiB above {} MiB, {} "
-      "parameters, loss {:.4f} -> {:.4f}\n",
-      options.workload, median, times[0], first, static_cast<double>(w.items) / median * 1e3, peak_rss - base,
-      base, w.model->parameter_count(), first_loss, last_loss);
-  if (options.memory_budget > 0)
-    fmt::print("{}\n",
-               again.launches > 0 ? recompute_text(again) : "recomputed: nothing, the budget is enough");
+  if (options.json)
+    print_json(options, w, t, peak, model_flops(loss, specs), digest, again);
+  else
+    print_text(options, w, t, again);
+}
+
+void bench(const BenchOptions& options) {
+  if (options.threads > 0) set_num_threads(options.threads);
+  if (options.steps < 1) invalid(fmt::format("--steps is {}, less than 1", options.steps));
+  if (options.workload.ends_with(".onnx"))
+    bench_onnx({options.workload, options.shapes, options.steps, options.json, options.profile});
+  else if (options.workload == "attention")
+    bench_attention({options.shapes, options.steps, options.json});
+  else if (!options.dump.empty())
+    dump_step(models::make_workload(options.workload, 0, models::WorkloadSize::full, 0.0), options.seed,
+              options.rows, options.dump);
+  else
+    bench_training(options);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "framework/base/digest.h"
 #include "frontends/tools/checks.h"
 #include "frontends/tools/training.h"
+#include "frontends/tools/vocabulary.h"
 
 namespace fovea::tools {
 
@@ -33,5 +34,17 @@ nlohmann::ordered_json network_recipe(const char* model, const std::string& text
   return {{"model", model}, {"data", digest(text).hex()}, {"vocab", vocab},       {"length", net.length},
           {"dim", net.dim}, {"heads", net.heads},         {"layers", net.layers}, {"dropout", net.dropout}};
 }
+
+/// What a run on a text gave.
+struct TextRun {
+  nn::History history;
+  int64_t per_epoch = 0;  ///< updates of one pass over the text
+};
+
+/// Trains `model` on windows of `length` of the tokens `ids`, validates on `valid_windows` (0: all) of their
+/// last tenth, and saves. InvalidArgument for a text shorter than ten windows or so.
+TextRun train_on_text(nn::Model& model, const TrainingOptions& options, const RunStart& start,
+                      const std::vector<int32_t>& ids, int64_t length, int64_t valid_windows,
+                      const MakeBatch& make);
 
 }  // namespace fovea::tools

@@ -102,32 +102,16 @@ void train(BertCommand& c) {
   });
   const auto vocabulary = vocabulary_of(start.metadata);
   const std::vector<int32_t> ids = vocabulary->encode(text);
-  const WindowOptions windows{.length = c.net.length - 1, .batch = c.train.batch};
-  const size_t cut = training_part(ids.size(), windows.length);
-  const auto train_ids = std::make_shared<const std::vector<int32_t>>(
-      ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(cut));
-  const auto valid_ids =
-      std::make_shared<const std::vector<int32_t>>(ids.begin() + static_cast<std::ptrdiff_t>(cut), ids.end());
-  const Masking masking{c.mask, static_cast<int32_t>(vocabulary->size())};
   c.net.vocab = vocabulary->size() + 1;
   nn::Model model = make_model(c);
-  const int64_t per_epoch = (window_count(cut, windows) + windows.batch - 1) / windows.batch;
-  nn::FitOptions fit =
-      fit_options(c.train, start, warmup_cosine(c.train.lr, total_steps(c.train, per_epoch)));
-  fit.validation = windows_of(
-      valid_ids,
-      {.length = windows.length, .batch = windows.batch, .training = false, .most = c.valid_windows},
-      masking);
-  fit.items = [](const nn::Batch& batch) { return batch[0].size(); };
-  fit.unit = "token";
-  const nn::History history = model.fit(windows_of(train_ids, windows, masking), fit);
-  finish_run(c.train, model, history, start);
+  const Masking masking{c.mask, static_cast<int32_t>(vocabulary->size())};
+  const TextRun run = train_on_text(model, c.train, start, ids, c.net.length - 1, c.valid_windows, masking);
   Json line{{"model", "bert"},
             {"tokens", ids.size()},
             {"vocab", c.net.vocab},
-            {"valid_loss", decimal(last_value(history, "val_loss"), 4)},
-            {"valid_accuracy", decimal(last_value(history, "val_accuracy"), 4)}};
-  add_results(line, model, history, per_epoch, "token");
+            {"valid_loss", decimal(last_value(run.history, "val_loss"), 4)},
+            {"valid_accuracy", decimal(last_value(run.history, "val_accuracy"), 4)}};
+  add_results(line, model, run.history, run.per_epoch, "token");
   fmt::print("{}\n", line.dump());
 }
 

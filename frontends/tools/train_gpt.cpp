@@ -126,11 +126,6 @@ void train(GptCommand& c) {
   });
   const auto vocabulary = vocabulary_of(start.metadata);
   const std::vector<int32_t> ids = vocabulary->encode(text);
-  const size_t cut = training_part(ids.size(), c.net.length + 1);
-  const auto part = [&](size_t begin, size_t end) {
-    return std::make_shared<const std::vector<int32_t>>(ids.begin() + static_cast<std::ptrdiff_t>(begin),
-                                                        ids.begin() + static_cast<std::ptrdiff_t>(end));
-  };
   c.net.vocab = vocabulary->size();
   auto net = std::make_shared<models::Gpt>(c.net);
   nn::Model model(net);
@@ -143,25 +138,15 @@ void train(GptCommand& c) {
                  .inputs = {Spec(DType::i32, {sym("B"), sym("L")}, "ids")},
                  .labels = Spec(DType::i32, {sym("B"), sym("L")}, "labels"),
                  .memory_budget = budget_bytes(c.train.memory_budget)});
-  WindowOptions windows{.length = c.net.length + 1, .batch = c.train.batch};
-  const int64_t per_epoch = (window_count(cut, windows) + windows.batch - 1) / windows.batch;
-  nn::FitOptions fit =
-      fit_options(c.train, start, warmup_cosine(c.train.lr, total_steps(c.train, per_epoch)));
-  fit.validation = windows_of(
-      part(cut, ids.size()),
-      {.length = windows.length, .batch = windows.batch, .training = false, .most = c.valid_windows},
-      next_token_batch);
-  fit.items = [](const nn::Batch& batch) { return batch[0].size(); };
-  fit.unit = "token";
-  const nn::History history = model.fit(windows_of(part(0, cut), windows, next_token_batch), fit);
-  finish_run(c.train, model, history, start);
-  const double loss = last_value(history, "val_loss");
+  const TextRun run =
+      train_on_text(model, c.train, start, ids, c.net.length + 1, c.valid_windows, next_token_batch);
+  const double loss = last_value(run.history, "val_loss");
   Json line{{"model", "gpt"},
             {"tokens", ids.size()},
             {"vocab", c.net.vocab},
             {"valid_loss", decimal(loss, 4)},
             {"perplexity", decimal(std::exp(loss), 3)}};
-  add_results(line, model, history, per_epoch, "token");
+  add_results(line, model, run.history, run.per_epoch, "token");
   if (c.sample > 0) {
     line["sample"] = sample_text(c, model, *vocabulary);
     fmt::print(stderr, "{}\n", line["sample"].get_ref<const std::string&>());
