@@ -24,7 +24,9 @@ void explain_file(ExplainOptions& o) {
   const std::shared_ptr<Module> module = o.sizes.load(o.file);
   auto candidates = nlohmann::ordered_json::array();
   std::string text;
-  for (const std::string& entry : entry_points(*module, o.function)) {
+  const std::vector<std::string> entries = entry_points(*module, o.function);
+  o.sizes.check(*module, entries);
+  for (const std::string& entry : entries) {
     CompileOptions options;
     options.backend = o.backend;
     options.memory_budget = budget_bytes(o.memory_budget);

@@ -62,8 +62,23 @@ void set_size(Bindings& bindings, const std::string& symbol, int64_t size) {
   bindings.emplace_back(symbol, size);
 }
 
+using Given = std::pair<std::string, std::string>;  // name, value
+Given split_symbol(const std::string& text) { return split(text, "SYMBOL=NUMBER"); }
+Given split_shape(const std::string& text) { return split(text, "INPUT=SIZE,SIZE,..."); }
+
+bool has_symbol(const Graph& graph, const std::string& name) {
+  const std::vector<std::string> known = symbols_of(graph);
+  return std::find(known.begin(), known.end(), name) != known.end();
+}
+
+bool has_input(const Graph& graph, const std::string& name) {
+  for (size_t i = 0; i < graph.inputs.size(); ++i)
+    if (graph.input_name(i) == name) return true;
+  return false;
+}
+
 void bind_shape(Bindings& bindings, const Graph& graph, const std::string& text) {
-  const auto [name, list] = split(text, "INPUT=SIZE,SIZE,...");
+  const auto [name, list] = split_shape(text);
   const Dims sizes = sizes_in(list, text);
   for (size_t i = 0; i < graph.inputs.size(); ++i) {
     if (graph.input_name(i) != name) continue;
@@ -77,27 +92,12 @@ void bind_shape(Bindings& bindings, const Graph& graph, const std::string& text)
         invalid(fmt::format("axis {} of '{}' is {}, not {}", d, name, shape[d].value(), sizes[d]));
     return;
   }
-  invalid(fmt::format("function '{}' has no input '{}'", graph.name, name));
 }
 
 int64_t assumed(std::string symbol) {
   std::transform(symbol.begin(), symbol.end(), symbol.begin(),
                  [](unsigned char c) { return std::tolower(c); });
   return symbol == "b" || symbol == "n" || symbol.find("batch") != std::string::npos ? 4 : 64;
-}
-
-Bindings given(const Sizes& sizes, const Graph& graph) {
-  Bindings out;
-  const std::vector<std::string> known = symbols_of(graph);
-  for (const std::string& text : sizes.symbols) {
-    const auto [name, value] = split(text, "SYMBOL=NUMBER");
-    if (std::find(known.begin(), known.end(), name) == known.end())
-      invalid(fmt::format("function '{}' has no symbol '{}'; it has: {}", graph.name, name,
-                          known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
-    set_size(out, name, number(value, text));
-  }
-  for (const std::string& text : sizes.shapes) bind_shape(out, graph, text);
-  return out;
 }
 
 }  // namespace
@@ -156,10 +156,38 @@ std::shared_ptr<Module> Sizes::load(const std::string& path) {
   return load_any_module(path, options);
 }
 
-Bindings Sizes::stated(const Graph& graph) const { return given(*this, graph); }
+void Sizes::check(const Module& module, const std::vector<std::string>& functions) const {
+  const auto any = [&](auto&& has, const std::string& name) {
+    return std::any_of(functions.begin(), functions.end(),
+                       [&](const std::string& f) { return has(module.function(f), name); });
+  };
+  for (const std::string& text : symbols) {
+    const std::string name = split_symbol(text).first;
+    if (any(has_symbol, name)) continue;
+    std::set<std::string> known;
+    for (const std::string& f : functions)
+      for (const std::string& symbol : symbols_of(module.function(f))) known.insert(symbol);
+    invalid(fmt::format("there is no symbol '{}' in {}; there are: {}", name, fmt::join(functions, ", "),
+                        known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
+  }
+  for (const std::string& text : shapes)
+    if (const std::string name = split_shape(text).first; !any(has_input, name))
+      invalid(fmt::format("there is no input '{}' in {}", name, fmt::join(functions, ", ")));
+}
+
+Bindings Sizes::stated(const Graph& graph) const {
+  Bindings out;
+  for (const std::string& text : symbols) {
+    const auto [name, value] = split_symbol(text);
+    const int64_t size = number(value, text);
+    if (has_symbol(graph, name)) set_size(out, name, size);
+  }
+  for (const std::string& text : shapes) bind_shape(out, graph, text);
+  return out;
+}
 
 Bindings Sizes::bindings(const Graph& graph) const {
-  Bindings out = given(*this, graph);
+  Bindings out = stated(graph);
   for (const std::string& symbol : symbols_of(graph))
     if (std::none_of(out.begin(), out.end(), [&](const auto& b) { return b.first == symbol; }))
       out.emplace_back(symbol, assumed(symbol));
@@ -167,7 +195,7 @@ Bindings Sizes::bindings(const Graph& graph) const {
 }
 
 std::string Sizes::text(const Graph& graph) const {
-  const Bindings known = given(*this, graph);
+  const Bindings known = stated(graph);
   std::string out;
   for (const auto& [symbol, size] : bindings(graph)) {
     const bool is_given =

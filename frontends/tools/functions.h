@@ -31,10 +31,12 @@ struct Sizes {
   /// The functions of the file. An ONNX model takes the given shapes as its own, which may hold symbols.
   std::shared_ptr<Module> load(const std::string& path);
 
-  /// Those that were given.
+  /// InvalidArgument for a symbol or an input that none of these functions has.
+  void check(const Module& module, const std::vector<std::string>& functions) const;
+  /// The numbers that were given for symbols of the function's arguments. What is meant for other functions
+  /// is left out. InvalidArgument for a shape that its input cannot have.
   Bindings stated(const Graph& graph) const;
-  /// Numbers for all symbols of the function's arguments; those that nobody gave are assumed: 4 for batches,
-  /// 64 for lengths. InvalidArgument for a symbol, an input or a shape that the function has not.
+  /// Numbers for all of these symbols; those that nobody gave are assumed: 4 for batches, 64 for lengths.
   Bindings bindings(const Graph& graph) const;
   /// "B=8, L=64 (assumed)"
   std::string text(const Graph& graph) const;

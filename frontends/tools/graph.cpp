@@ -21,21 +21,24 @@ struct GraphOptions {
 
 void write_page(const GraphOptions& o, const std::shared_ptr<Module>& module) {
   std::vector<ViewFunction> functions;
-  for (const std::string& entry : entry_points(*module, o.function))
-    functions.push_back(view_function(module, entry, o.model));
+  const std::vector<std::string> entries = entry_points(*module, o.function);
+  o.model.sizes.check(*module, entries);
+  for (const std::string& entry : entries) functions.push_back(view_function(module, entry, o.model));
   write_graph_html(o.html, std::filesystem::path(o.file).filename().string(), functions);
 }
 
 void graph(GraphOptions& o) {
-  if (!o.after.empty() && o.function.empty()) invalid("--after needs --function");
   if (!o.after.empty() && !o.html.empty())
     invalid("--after is for text: the page shows the first and the last");
   const std::shared_ptr<Module> module = o.model.sizes.load(o.file);
   if (!o.html.empty()) {
     write_page(o, module);
   } else if (!o.after.empty()) {
+    const std::vector<std::string> entries = entry_points(*module, o.function);
+    if (entries.size() != 1)
+      invalid(fmt::format("--after needs --function: one of {}", fmt::join(entries, ", ")));
     PassContext context{module};
-    fmt::print("{}", print(*module, *optimise_until(o.function, context, o.after)));
+    fmt::print("{}", print(*module, *optimise_until(entries[0], context, o.after)));
   } else {
     fmt::print("{}", o.function.empty() ? print(*module) : print(*module, module->function(o.function)));
   }
@@ -50,7 +53,7 @@ void add_graph(CLI::App& app) {
   cmd->add_option("file", o->file, "a model, a checkpoint or an ONNX model")->required();
   cmd->add_option("--function", o->function, "only this function (default: all, with their constants)");
   cmd->add_option("--after", o->after,
-                  "as it is after this pass; 'expanded:PASS': with gradients expanded. Needs --function");
+                  "as it is after this pass; 'expanded:PASS': with gradients expanded. Of one function");
   cmd->add_option("--html", o->html,
                   "write one page of HTML: modules, shapes, work, before and after fusion");
   cmd->add_flag("--training", o->model.training, "with --html: the function and its gradient");

@@ -77,7 +77,11 @@ void run_graph(const Options& o) {
   compile_options.backend = o.backend;
   Program program(module, graph.name, compile_options);
   Bindings sizes;
-  if (!is_onnx(o.file)) sizes = Sizes{.symbols = {}, .shapes = o.shapes}.stated(graph);
+  if (!is_onnx(o.file)) {
+    const Sizes shapes{.symbols = {}, .shapes = o.shapes};
+    shapes.check(*module, {graph.name});
+    sizes = shapes.stated(graph);
+  }
   const std::vector<Array> results = program.run(make_arguments(graph, given, o.seed, sizes));
   if (!o.output.empty()) std::filesystem::create_directories(o.output);
   for (size_t i = 0; i < results.size(); ++i) {

@@ -306,6 +306,30 @@ TEST_F(GraphPage, ExplainTellsOfTheSameModel) {
   EXPECT_EQ(run_command(explain + " --function none", folder_).status, 1);
 }
 
+// A size counts for the functions that know it, and must be known to one of them.
+TEST_F(GraphPage, SizesAreForTheFunctionsThatHaveThem) {
+  const Function twice = [](const std::vector<Tensor>& in) { return std::vector<Tensor>{in[0] * 2.0}; };
+  const auto module = trace(twice, {{DType::f32, {sym("B"), 3}, "x"}}, "by_batch");
+  trace_into(module, twice, {{DType::f32, {sym("L"), 3}, "y"}}, "by_length");
+  save(folder_ / "two.fovea", {module, {}, {}});
+  const std::string explain = kProgram + " explain " + (folder_ / "two.fovea");
+  const RunResult both = run_command(explain + " --size B=7 --shape y=5,3", folder_);
+  ASSERT_EQ(both.status, 0) << both.err;
+  EXPECT_NE(both.out.find("sizes: B=7\n"), std::string::npos) << both.out;
+  EXPECT_NE(both.out.find("sizes: L=5\n"), std::string::npos) << both.out;
+  const RunResult one = run_command(explain + " --function by_length --size B=7", folder_);
+  EXPECT_EQ(one.status, 1);
+  EXPECT_NE(one.err.find("there is no symbol 'B' in by_length; there are: L"), std::string::npos) << one.err;
+  const RunResult input = run_command(explain + " --shape z=1,3", folder_);
+  EXPECT_NE(input.err.find("there is no input 'z' in by_batch, by_length"), std::string::npos) << input.err;
+
+  const RunResult after =
+      run_command(kProgram + " graph " + (folder_ / "two.fovea") + " --after cse", folder_);
+  EXPECT_EQ(after.status, 1);
+  EXPECT_NE(after.err.find("--after needs --function: one of by_batch, by_length"), std::string::npos)
+      << after.err;
+}
+
 TEST_F(GraphPage, OnnxFormsAreExplained) {
   const std::string forms = FOVEA_SOURCE_DIR "/../shared/forms/";
   if (!std::filesystem::exists(forms)) GTEST_SKIP() << forms << " is not there";
