@@ -1,5 +1,7 @@
 #include "ops/shared/norms.h"
 
+#include <algorithm>
+
 #include "ops/core/cast/cast.h"
 #include "ops/core/full/full.h"
 #include "ops/core/reshape/reshape.h"
@@ -85,6 +87,17 @@ void check_eps(InferContext& c) {
 Tensor gamma_or_ones(const Tensor& gamma, const Tensor& beta, Source source) {
   if (gamma.defined() || !beta.defined()) return gamma;
   return full(beta.shape(), 1.0, beta.dtype(), source);
+}
+
+Tensors norm_gradients(const GradArgs& a, const char* op, const Tensors& statistics, const Attrs& attrs) {
+  Tensors grads(a.in.size());
+  if (!a.grad[0].defined()) return grads;
+  Tensors in{a.grad[0], a.in[0]};
+  in.insert(in.end(), statistics.begin(), statistics.end());
+  if (a.in.size() > 1) in.push_back(a.in[1]);
+  const Tensors back = apply(op, in, attrs);
+  std::copy_n(back.begin(), grads.size(), grads.begin());
+  return grads;
 }
 
 Tensor through_row_statistics(const Tensor& x, int64_t dims, const Tensor& mean, const Tensor& rstd,

@@ -31,6 +31,10 @@ void check_eps(InferContext& c);
 
 /// gamma, or ones where beta is given without it: operands go by their place.
 Tensor gamma_or_ones(const Tensor& gamma, const Tensor& beta, Source source);
+/// The gradients of a norm's operands (x, gamma, beta) for that of its first result: the node `op`, whose
+/// operands are this gradient, x, `statistics` and gamma where there is one. Undefined ones where there is no
+/// gradient.
+Tensors norm_gradients(const GradArgs& a, const char* op, const Tensors& statistics, const Attrs& attrs);
 /// The gradient of rows x (the last `dims` axes, in the row type) through their statistics, where these have
 /// gradients: d mean / dx = 1 / n and d rstd / dx = -rstd^3 (x - mean) / n. `mean` is undefined where rows
 /// are not centred. Undefined where neither has a gradient.

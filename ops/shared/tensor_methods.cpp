@@ -86,7 +86,8 @@ Tensor Tensor::operator[](const std::vector<Index>& index) const {
     invalid("index: " + std::to_string(taken) + " axes are indexed, the tensor has rank " +
             std::to_string(rank()));
   Selection selection(*this, index.empty() ? Source{} : index[0].source);
-  for (const Index& i : index) switch (i.kind) {
+  for (const Index& i : index) {
+    switch (i.kind) {
       case Index::Kind::ellipsis:
         selection.keep(rank() - taken);
         break;
@@ -103,6 +104,7 @@ Tensor Tensor::operator[](const std::vector<Index>& index) const {
         selection.take(i);
         break;
     }
+  }
   return selection.finish();
 }
 

@@ -49,13 +49,7 @@ Tensor through_statistics(const GradArgs& a) {
 }
 
 Tensors gradient(const GradArgs& a) {
-  Tensors grads(a.in.size());
-  if (a.grad[0].defined()) {
-    Tensors in{a.grad[0], a.in[0], a.out[1], a.out[3]};
-    if (a.in.size() > 1) in.push_back(a.in[1]);
-    const Tensors back = apply("batch_norm_train_backward", in, {});
-    for (size_t i = 0; i < grads.size(); ++i) grads[i] = back[i];
-  }
+  Tensors grads = norm_gradients(a, "batch_norm_train_backward", {a.out[1], a.out[3]}, {});
   if (a.needs[0]) grads[0] = add_defined(grads[0], through_statistics(a));
   return grads;
 }

@@ -41,13 +41,7 @@ Tensors decompose(const OpArgs& a) {
 
 Tensors gradient(const GradArgs& a) {
   const int64_t dims = a.attrs.integer("dims");
-  Tensors grads(a.in.size());
-  if (a.grad[0].defined()) {
-    Tensors in{a.grad[0], a.in[0], a.out[1], a.out[2]};
-    if (a.in.size() > 1) in.push_back(a.in[1]);
-    const Tensors back = apply("layer_norm_backward", in, {{"dims", dims}});
-    for (size_t i = 0; i < grads.size(); ++i) grads[i] = back[i];
-  }
+  Tensors grads = norm_gradients(a, "layer_norm_backward", {a.out[1], a.out[2]}, {{"dims", dims}});
   if (a.needs[0] && (a.grad[1].defined() || a.grad[2].defined())) {  // the backward pass is differentiated
     const Tensor dx =
         through_row_statistics(to_row_type(a.in[0]), dims, a.out[1], a.out[2], a.grad[1], a.grad[2]);
