@@ -143,15 +143,7 @@ TEST(BiasGradients, TrainsAsTheOperationsDo) {
     EXPECT_EQ(launches["residual_norm_backward"], 1);
     EXPECT_EQ(launches["gelu_backward"], 0);
     EXPECT_EQ(launches["sum"], 2);  // those of the loss
-    ASSERT_EQ(got.size(), want.size());
-    for (size_t i = 0; i < got.size(); ++i) {
-      double largest = 0, off = 0;
-      for (int64_t k = 0; k < want[i].size(); ++k) {
-        largest = std::max(largest, std::abs(want[i].get_flat(k)));
-        off = std::max(off, std::abs(got[i].get_flat(k) - want[i].get_flat(k)));
-      }
-      EXPECT_LE(off, largest * (type == DType::f32 ? 1e-5 : 1e-13)) << to_string(type) << ", result " << i;
-    }
+    expect_close(got, want, type == DType::f32 ? 1e-5 : 1e-13);
   }
 }
 

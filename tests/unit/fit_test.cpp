@@ -15,7 +15,7 @@ namespace fovea::nn {
 namespace {
 
 namespace fs = std::filesystem;
-using test::message_of;
+using test::error_of;
 
 // Its logarithm of a negative number is the bad node.
 struct Bad : Module {
@@ -171,7 +171,7 @@ TEST_F(FitTest, EarlyStoppingWaitsAndRestoresTheBest) {
   EXPECT_EQ(most.epochs.size(), 5u);  // 1, then 1.6 is better by more than 0.5, then two that are not
   expect_equal_bits(last->state()[0].second, recorder->epochs.back()[0]);
 
-  const std::string text = message_of([&] { run({.metric = "val_f1"}, {1}, recorder); });
+  const std::string text = error_of([&] { run({.metric = "val_f1"}, {1}, recorder); });
   EXPECT_NE(text.find("EarlyStopping watches 'val_f1'; there are: val_loss"), std::string::npos) << text;
 }
 
@@ -219,7 +219,7 @@ TEST_F(FitTest, NanStopsTheRunAndIsFound) {
   options.progress = false;
   Model model(Bad{});
   model.compile({.loss = losses::mse});
-  std::string text = message_of([&] { model.fit(Dataset(x, y), options); });
+  std::string text = error_of([&] { model.fit(Dataset(x, y), options); });
   EXPECT_NE(text.find("the loss is nan at step 2 of epoch 1, with learning rate 0.001"), std::string::npos)
       << text;
   EXPECT_NE(text.find("NanFinder"), std::string::npos) << text;
@@ -254,7 +254,7 @@ TEST_F(FitTest, FindNanTellsInputsInfinitiesAndCleanRunsApart) {
   EXPECT_EQ(bad.op, "input");
   EXPECT_EQ(bad.name, "x");
   EXPECT_EQ(bad.count, 2);
-  EXPECT_NE(message_of([&] { find_nan(program, {}); }).find("takes 1 arguments, got 0"), std::string::npos);
+  EXPECT_NE(error_of([&] { find_nan(program, {}); }).find("takes 1 arguments, got 0"), std::string::npos);
 }
 
 TEST_F(FitTest, AFailedPeriodicSaveDoesNotEndTheRun) {

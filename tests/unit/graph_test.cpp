@@ -7,6 +7,7 @@
 #include "frontends/cpp/fovea.h"
 #include "graph/autodiff/vjp.h"
 #include "graph/build/builder.h"
+#include "tests/support/errors.h"
 
 using namespace fovea;
 
@@ -14,14 +15,7 @@ namespace {
 
 Array vec(std::vector<double> v) { return Array::of(v, {static_cast<int64_t>(v.size())}); }
 
-std::string message_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
+using test::error_of;
 
 TEST(Eager, ComputesAtOnce) {
   const Tensor x = Array::of(std::vector<float>{1, 2, 3, 4}, {2, 2});
@@ -48,14 +42,14 @@ TEST(Trace, SymbolsServeEverySize) {
 TEST(Trace, ErrorsNameOpOperandsAndTheUsersLine) {
   const Tensor a = Array::zeros(DType::f32, {2, 3}), b = Array::zeros(DType::f32, {2, 4});
   const int line = __LINE__ + 1;
-  const std::string text = message_of([&] { a + b; });
+  const std::string text = error_of([&] { a + b; });
   EXPECT_NE(text.find("axis 1 is 3 against 4"), std::string::npos) << text;
   EXPECT_NE(text.find("f32[2, 3]"), std::string::npos) << text;
   EXPECT_NE(text.find("graph_test.cpp:" + std::to_string(line)), std::string::npos) << text;
 }
 
 TEST(Trace, ReadingATracedValueIsATypedErrorWithAHint) {
-  const std::string text = message_of([] {
+  const std::string text = error_of([] {
     trace(
         [](const std::vector<Tensor>& in) {
           const double v = (in[0] + 1.0).item();
@@ -72,7 +66,7 @@ TEST(Trace, WrongArgumentsAreRefusedWithBothNumbers) {
   auto module = trace([](const std::vector<Tensor>& in) { return std::vector<Tensor>{in[0] + in[1]}; },
                       {Spec(DType::f32, {sym("B"), 4}, "x"), Spec(DType::f32, {sym("B"), 4}, "y")});
   Program program(module, "main");
-  const std::string text = message_of([&] {
+  const std::string text = error_of([&] {
     program.run({Array::zeros(DType::f32, {2, 4}), Array::zeros(DType::f32, {3, 4})});
   });
   EXPECT_NE(text.find("'y'"), std::string::npos) << text;
@@ -88,12 +82,12 @@ TEST(Trace, SymbolsThatStandNowhereAloneAreSolved) {
       {Spec(DType::f32, {b, Dim(4) * n}, "x")});
   Program program(chunks, "main");
   EXPECT_EQ(program.run({Array::zeros(DType::f32, {2, 12})})[0].shape(), (Dims{2, 3, 4}));
-  const std::string text = message_of([&] { program.run({Array::zeros(DType::f32, {2, 13})}); });
+  const std::string text = error_of([&] { program.run({Array::zeros(DType::f32, {2, 13})}); });
   EXPECT_NE(text.find("nothing determines the symbols of axis 1 (4*N)"), std::string::npos) << text;
 }
 
 TEST(Trace, TwoSymbolsNeverBroadcast) {
-  const std::string text = message_of([] {
+  const std::string text = error_of([] {
     trace([](const std::vector<Tensor>& in) { return std::vector<Tensor>{in[0] + in[1]}; },
           {Spec(DType::f32, {sym("B")}), Spec(DType::f32, {sym("L")})});
   });
@@ -237,7 +231,7 @@ TEST(Control, ErrorsNameTheUsersLine) {
   const Function none = [](const std::vector<Tensor>&) { return std::vector<Tensor>{}; };
   const Tensor x = vec({1, 2, 3}), one = Array::scalar(1.0);
   const auto expect = [&](int line, const std::string& text, const std::function<void()>& f) {
-    const std::string message = message_of(f);
+    const std::string message = error_of(f);
     EXPECT_NE(message.find("at tests/unit/graph_test.cpp:" + std::to_string(line)), std::string::npos)
         << message;
     EXPECT_NE(message.find(text), std::string::npos) << message;
@@ -275,7 +269,7 @@ TEST(Plan, DonatedStateIsUpdatedInItsPlace) {
   EXPECT_EQ(out[0].item(), 32);
   EXPECT_EQ(out[1].raw(), memory);
   EXPECT_EQ(out[1].to_vector<float>(), (std::vector<float>{4, 4, 4, 4}));
-  EXPECT_NE(message_of([&] { w.to_vector<float>(); }).find("donated"), std::string::npos);
+  EXPECT_NE(error_of([&] { w.to_vector<float>(); }).find("donated"), std::string::npos);
 }
 
 TEST(Plan, SwappedDonationsStillGiveTheRightValues) {
@@ -310,7 +304,7 @@ TEST(Module, VerifierRefusesBrokenGraphs) {
                       {Spec(DType::f32, {2})});
   Graph& graph = module->function("main");
   graph.nodes.back().inputs[0].node = 7;
-  EXPECT_NE(message_of([&] { verify(*module); }).find("does not come before it"), std::string::npos);
+  EXPECT_NE(error_of([&] { verify(*module); }).find("does not come before it"), std::string::npos);
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace fovea::nn {
 namespace {
 
 namespace fs = std::filesystem;
-using test::message_of;
+using test::error_of;
 
 struct TwoInputs : Module {
   Linear a, b;
@@ -128,7 +128,7 @@ TEST_F(ModelTest, SeveralEntriesShareTheWeights) {
   ASSERT_EQ(a.size(), 2u);
   expect_equal_bits(a[1], b[1]);
   test::expect_near(a[1], net->up(Tensor(x)).array(), 1e-6);
-  const std::string text = message_of([&] { loaded.run("decode", {x}); });
+  const std::string text = error_of([&] { loaded.run("decode", {x}); });
   EXPECT_NE(text.find("no entry 'decode'; it has 'hidden', 'predict'"), std::string::npos) << text;
 }
 
@@ -141,7 +141,7 @@ TEST_F(ModelTest, ForwardOfSeveralInputs) {
   EXPECT_EQ(h.items, 24);
   model.save(path("m.fovea"));
   expect_equal_bits(Model::load(path("m.fovea")).predict({x, y}), model.predict({x, y}));
-  EXPECT_NE(message_of([&] {
+  EXPECT_NE(error_of([&] {
               Model::load(path("m.fovea")).predict(x);
             }).find("takes 2 inputs ('input0', 'input1'), got 1"),
             std::string::npos);
@@ -192,7 +192,7 @@ TEST(Metrics, AgainstCountsByHand) {
   EXPECT_DOUBLE_EQ(values[0].value, 5.0 / 4);
   EXPECT_DOUBLE_EQ(values[1].value, std::exp(2.0));
   EXPECT_DOUBLE_EQ(values[2].value, (1 * 10 + 2 * 30) / 40.0);
-  EXPECT_NE(message_of([&] {
+  EXPECT_NE(error_of([&] {
               means.add(std::vector<double>{1}, 1);
             }).find("'loss' is result 1 of a step that returns 1"),
             std::string::npos);
@@ -202,7 +202,7 @@ TEST_F(ModelTest, ErrorsNameTheNumbers) {
   const Dataset data = classes(16, 5);
   const FitOptions once = {.epochs = 1, .progress = false};
   auto expect_text = [](const std::function<void()>& f, const std::string& part) {
-    const std::string text = message_of(f);
+    const std::string text = error_of(f);
     EXPECT_NE(text.find(part), std::string::npos) << "\"" << text << "\" holds no \"" << part << "\"";
   };
   const Array x = test::normal({16, 4}, 1);

@@ -207,7 +207,7 @@ TEST(Vit, PatchesKeepTheirPlace) {
   m.initialise(2);
   const Array x = normal({2, 1, 8, 8}, 1), y = m(x).array();
   EXPECT_EQ(y.shape(), (Dims{2, 10}));
-  EXPECT_NE(message_of([] { Vit({.patch = 5}); }).find("side 28 is not a multiple of the patch 5"),
+  EXPECT_NE(error_of([] { Vit({.patch = 5}); }).find("side 28 is not a multiple of the patch 5"),
             std::string::npos);
 }
 
@@ -265,7 +265,7 @@ INSTANTIATE_TEST_SUITE_P(All, Workloads, testing::ValuesIn(workload_names()), []
 });
 
 TEST(WorkloadNames, UnknownListsTheKnown) {
-  EXPECT_NE(message_of([] { make_workload("translater"); }).find("translator, gpt-char"), std::string::npos);
+  EXPECT_NE(error_of([] { make_workload("translater"); }).find("translator, gpt-char"), std::string::npos);
 }
 
 }  // namespace

@@ -106,7 +106,7 @@ TEST(Attention, StepsOverACacheGiveTheCausalResult) {
   for (int64_t t = 2; t < length; ++t)
     expect_near(a.step(x.slice(1, t, t + 1).contiguous(), cache, Array::scalar<int64_t>(t)).array(),
                 full.array().slice(1, t, t + 1), 1e-5);
-  EXPECT_NE(message_of([&] {
+  EXPECT_NE(error_of([&] {
               a.step(x.slice(1, 0, 1).contiguous(), cache, Array::scalar<int64_t>(7));
             }).find("position 7"),
             std::string::npos);
@@ -135,9 +135,9 @@ TEST(Attention, AdditiveByHand) {
 }
 
 TEST(Attention, HeadsMustDivideTheWidth) {
-  EXPECT_NE(message_of([] { MultiHeadAttention(6, 4); }).find("6 is not a multiple of the 4 heads"),
+  EXPECT_NE(error_of([] { MultiHeadAttention(6, 4); }).find("6 is not a multiple of the 4 heads"),
             std::string::npos);
-  EXPECT_NE(message_of([] { make()(Array::zeros(DType::f32, {4, 6})); }).find("[4, 6]"), std::string::npos);
+  EXPECT_NE(error_of([] { make()(Array::zeros(DType::f32, {4, 6})); }).find("[4, 6]"), std::string::npos);
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ TEST(Layers, LinearIsARowTimesTheWeightPlusBias) {
   EXPECT_EQ(l(Array::of<float>({1, -1}, {1, 2})).array().to_vector<float>(), (std::vector<float>{9, 19, 29}));
   EXPECT_EQ(names(l), (std::vector<std::string>{"weight", "bias"}));
   EXPECT_EQ(names(Linear(2, 3, false)), (std::vector<std::string>{"weight"}));
-  EXPECT_NE(message_of([] { Linear(0, 3); }).find("Linear: in is 0"), std::string::npos);
+  EXPECT_NE(error_of([] { Linear(0, 3); }).find("Linear: in is 0"), std::string::npos);
 }
 
 TEST(Layers, EmbeddingLooksUpRowsAndScoresThem) {
@@ -115,14 +115,14 @@ TEST(Layers, DropoutDropsInTrainingOnly) {
 
 TEST(Layers, DropoutWithoutAKeyIsAnError) {
   const Scope scope(true);
-  EXPECT_NE(message_of([] { Dropout(0.5)(Array::full(DType::f32, {2}, 1)); }).find("key"), std::string::npos);
+  EXPECT_NE(error_of([] { Dropout(0.5)(Array::full(DType::f32, {2}, 1)); }).find("key"), std::string::npos);
 }
 
 TEST(Layers, ActivationsByName) {
   const Array x = Array::of<float>({-1, 2}, {2});
   EXPECT_EQ(Activation("relu")(x).array().to_vector<float>(), (std::vector<float>{0, 2}));
   EXPECT_NEAR(Activation("gelu")(x).array().get_flat(1), 2 * 0.5 * std::erfc(-std::sqrt(2.0)), 1e-6);
-  EXPECT_NE(message_of([] { Activation("rleu"); }).find("relu, gelu"), std::string::npos);
+  EXPECT_NE(error_of([] { Activation("rleu"); }).find("relu, gelu"), std::string::npos);
 }
 
 TEST(Layers, SinusoidsFollowTheirFormula) {

@@ -130,10 +130,7 @@ TEST(Recurrent, GRUScanEqualsUnrolled) { check_scan<GRU>(); }
 TEST(Recurrent, LSTMScanEqualsUnrolled) { check_scan<LSTM>(); }
 
 TEST(Recurrent, WrongRankIsAnError) {
-  EXPECT_NE(message_of([] {
-              GRU(2, 2)(Array::zeros(DType::f32, {3, 2}));
-            }).find("[3, 2]"),
-            std::string::npos);
+  EXPECT_NE(error_of([] { GRU(2, 2)(Array::zeros(DType::f32, {3, 2})); }).find("[3, 2]"), std::string::npos);
 }
 
 }  // namespace

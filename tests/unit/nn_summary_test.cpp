@@ -50,7 +50,7 @@ TEST(Summary, RowsOfAPerceptron) {
 
 TEST(Summary, AnUnboundSymbolIsAnError) {
   const Mlp net;
-  EXPECT_NE(message_of([&] {
+  EXPECT_NE(error_of([&] {
               summary(net, [&](const std::vector<Tensor>& in) { return std::vector{net(in[0])}; },
                       {{DType::f32, {sym("B"), 3}}});
             }).find("B"),

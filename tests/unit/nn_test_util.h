@@ -10,6 +10,7 @@
 #include "frontends/cpp/trace.h"
 #include "frontends/nn/init.h"
 #include "frontends/nn/module.h"
+#include "tests/support/errors.h"
 
 namespace fovea::test {
 
@@ -40,15 +41,6 @@ inline void expect_near(const Tensor& got, const Tensor& want, double tolerance,
 inline std::vector<Array> run_traced(const Function& fn, const std::vector<Spec>& specs,
                                      const std::vector<Array>& in) {
   return Program(trace(fn, specs), "main").run(in);
-}
-
-inline std::string message_of(const std::function<void()>& fn) {
-  try {
-    fn();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
 }
 
 }  // namespace fovea::test

@@ -8,13 +8,7 @@
 namespace fovea {
 namespace {
 
-using test::each_index;
-using test::expect_error;
-using test::expect_values;
-using test::flat;
-using test::infer;
-using test::random_array;
-using test::run_op_on;
+using namespace test;
 
 Dims batch_of(const Array& a, const Array& b) {
   const size_t ra = a.shape().size() - 2, rb = b.shape().size() - 2, r = std::max(ra, rb);

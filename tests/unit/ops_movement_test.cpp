@@ -10,13 +10,7 @@
 namespace fovea {
 namespace {
 
-using test::each_index;
-using test::expect_error;
-using test::expect_values;
-using test::flat;
-using test::infer;
-using test::random_array;
-using test::run_op_on;
+using namespace test;
 
 // y[index] = x[from(index)] for every index of the result.
 void expect_moved(const Array& y, const Dims& shape, const Array& x,

@@ -206,7 +206,7 @@ TEST(Pointwise, WhereSelects) {
   EXPECT_EQ(where(cond, 1, 0).dtype(), DType::i64);
   EXPECT_EQ(where(cond, 1.5, 0).dtype(), DType::f32);
   // Long rows, one-element operands in every place.
-  const Array big = random_array(DType::f32, {130, 300}, -1, 1, 9);
+  const Array big = random_array({130, 300}, 9, DType::f32, -1, 1);
   const Array mask = (Tensor(big) > 0).array();
   for (const Array& y :
        {where(mask, big, 0).array(), where(mask, big, Tensor(Array::zeros(DType::f32, {300}))).array()})
@@ -234,8 +234,8 @@ TEST(Pointwise, LogicalOpsFollowTheirTables) {
 // Ops with a loop of their own run as one launch, without a copy of strided operands; others fall back with
 // their names.
 TEST(Pointwise, OneVectorKernelRuns) {
-  const Array x = random_array(DType::f32, {8, 9}, 0.5, 1, 3), row = random_array(DType::f32, {9}, 0.5, 1, 3);
-  const Array turned = random_array(DType::f32, {9, 8}, 0.5, 1, 3).transpose(0, 1);
+  const Array x = random_array({8, 9}, 3, DType::f32, 0.5, 1), row = random_array({9}, 3, DType::f32, 0.5, 1);
+  const Array turned = random_array({9, 8}, 3, DType::f32, 0.5, 1).transpose(0, 1);
   for (const char* op :
        {"neg",     "exp",  "log",  "sqrt",  "sin",      "cos",        "tanh",   "erf",   "floor",
         "abs",     "sign", "ceil", "round", "square",   "reciprocal", "rsqrt",  "log1p", "expm1",
@@ -256,8 +256,8 @@ TEST(Pointwise, OneVectorKernelRuns) {
 }
 
 TEST(Pointwise, EqualBitsForAnyNumberOfThreads) {
-  const Array x = random_array(DType::f32, {317, 331}, -3, 3, 7),
-              row = random_array(DType::f32, {331}, 0.5, 2, 8);
+  const Array x = random_array({317, 331}, 7, DType::f32, -3, 3),
+              row = random_array({331}, 8, DType::f32, 0.5, 2);
   const int before = num_threads();
   std::vector<float> want[3];
   for (int threads : {1, 2, 4}) {

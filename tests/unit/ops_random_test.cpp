@@ -9,13 +9,7 @@
 namespace fovea {
 namespace {
 
-using test::each_index;
-using test::expect_error;
-using test::expect_values;
-using test::flat;
-using test::infer;
-using test::random_array;
-using test::run_op_on;
+using namespace test;
 
 // Philox4x32-10 of counter and key, written out from the paper.
 void philox(uint32_t c[4], uint32_t k0, uint32_t k1) {

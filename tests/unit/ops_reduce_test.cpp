@@ -12,13 +12,7 @@
 namespace fovea {
 namespace {
 
-using test::each_index;
-using test::expect_error;
-using test::expect_values;
-using test::flat;
-using test::infer;
-using test::random_array;
-using test::run_op_on;
+using namespace test;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 const float kNan = std::nanf("");

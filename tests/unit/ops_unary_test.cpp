@@ -52,7 +52,7 @@ const UnaryCase kUnary[] = {
 TEST(Unary, UnaryValuesInEveryFloatingType) {
   for (const UnaryCase& c : kUnary)
     for (DType dtype : {DType::f32, DType::f64, DType::f16, DType::bf16}) {
-      const Array x = random_array(dtype, {7, 37}, c.low, c.high, 1);
+      const Array x = random_array({7, 37}, 1, dtype, c.low, c.high);
       const Array y = apply1(c.op, {x}).array();
       const Array judged = run_reference(c.op, {x});
       ASSERT_EQ(y.dtype(), dtype);
@@ -201,7 +201,7 @@ TEST(Unary, GeluByTanh) {
 
 TEST(Unary, UnaryLayouts) {
   for (DType dtype : {DType::f32, DType::f16, DType::i32}) {
-    const Array base = random_array(dtype, {33, 70}, -9, 9, 4);
+    const Array base = random_array({33, 70}, 4, dtype, -9, 9);
     for (const Array& x :
          {base, base.transpose(0, 1), base.slice(1, 2, 70, 3), base.slice(0, 4, 5).broadcast_to({6, 70}),
           base.slice(1, 1, 2).broadcast_to({33, 65}), base.slice(0, 3, 3)}) {
@@ -281,7 +281,7 @@ TEST(Unary, ClipHoldsBetweenBounds) {
 }
 
 TEST(Unary, GradientCompanions) {
-  const Array x = random_array(DType::f64, {50}, -3, 3, 5), g = random_array(DType::f64, {50}, -1, 1, 6);
+  const Array x = random_array({50}, 5, DType::f64, -3, 3), g = random_array({50}, 6, DType::f64, -1, 1);
   struct Companion {
     std::string op;
     double (*slope)(double);

@@ -7,20 +7,12 @@
 #include <limits>
 #include <string>
 
-#include "framework/base/error.h"
+#include "tests/support/errors.h"
 
 namespace fovea::nn {
 namespace {
 
-template <class F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
+using test::error_of;
 
 TEST(Schedule, Constant) {
   const Schedule s = Schedule::constant(0.25);

@@ -12,15 +12,6 @@ using namespace simd_test;
 using L = long double;
 
 template <class T>
-L wide(T v) {
-  if constexpr (std::is_arithmetic_v<T>) {
-    return v;
-  } else {
-    return static_cast<float>(v);
-  }
-}
-
-template <class T>
 constexpr double kEps = std::is_same_v<T, double>  ? 2.3e-16
                         : std::is_same_v<T, float> ? 1.2e-7
                         : std::is_same_v<T, f16_t> ? 1e-3

@@ -15,14 +15,6 @@ using L = long double;
 
 template <class T>
 using RowValue = std::conditional_t<std::is_same_v<T, double>, double, float>;
-template <class T>
-L wide(T v) {
-  if constexpr (std::is_arithmetic_v<T>) {
-    return v;
-  } else {
-    return static_cast<float>(v);
-  }
-}
 // Relative error of a result: some ulp of the compute type plus the rounding of the stored type.
 template <class T>
 constexpr double kTolerance = std::is_same_v<T, double>  ? 2e-15

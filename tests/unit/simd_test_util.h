@@ -53,6 +53,15 @@ std::vector<T> uniform_values(size_t n, double low, double high, unsigned seed =
   return x;
 }
 
+/// An element of any floating type as the type of references.
+template <class T>
+long double wide(T v) {
+  if constexpr (std::is_arithmetic_v<T>)
+    return v;
+  else
+    return static_cast<float>(v);
+}
+
 /// Distance of `got` from the exact value `want` in units of the last place of T at want; 0 for two NaNs.
 template <class T>
 double ulps(T got, long double want) {
