@@ -37,7 +37,7 @@ void explain_file(ExplainOptions& o) {
     try {
       plan = program.plan_for(sizes);
     } catch (const Error& e) {
-      note = fmt::format("no plan for {}: {}", note, e.message());
+      note = fmt::format("no plan for {}: {}\n  hint: --size and --shape give others", note, e.message());
     }
     if (o.json)
       for (auto& c : nlohmann::ordered_json::parse(explain_json(program, plan.get())))

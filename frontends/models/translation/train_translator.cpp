@@ -122,19 +122,42 @@ Start begin(const TrainTranslatorOptions& o, const Corpus& corpus, const std::st
           false};
 }
 
+std::string checkpoint_of(const TrainTranslatorOptions& o) { return o.out + "/checkpoint.fovea"; }
+
+// Bounds, checkpoints, logs and schedule; what depends on the data comes later.
+nn::FitOptions fit_options(const TrainTranslatorOptions& o) {
+  nn::FitOptions fit;
+  fit.epochs = o.epochs;
+  fit.max_steps = o.steps;
+  fit.minutes = o.minutes;
+  fit.seed = o.seed;
+  fit.schedule = Schedule::inverse_sqrt(o.lr, o.warmup);
+  fit.callbacks = {
+      std::make_shared<nn::LogFile>(o.out + "/log.csv", nn::MetricLog::Format::csv, o.log_steps),
+      std::make_shared<nn::LogFile>(o.out + "/log.jsonl", nn::MetricLog::Format::json_lines, o.log_steps),
+      std::make_shared<nn::TensorBoard>(o.out, o.log_steps)};
+  fit.progress = o.progress;
+  fit.checkpoint = checkpoint_of(o);
+  fit.checkpoint_steps = o.checkpoint_steps;
+  fit.checkpoint_seconds = o.checkpoint_seconds;
+  fit.resume = o.resume;
+  fit.items = target_tokens;
+  fit.unit = "token";
+  return fit;
+}
+
 }  // namespace
 
 TrainTranslatorResult train_translator(const TrainTranslatorOptions& o) {
   if (o.minutes <= 0 && o.steps <= 0 && o.epochs <= 0)
     invalid("nothing bounds the run: give minutes, steps or epochs");
-  const std::string checkpoint = o.out + "/checkpoint.fovea";
   TrainTranslatorResult out;
   out.model = o.out + "/model.fovea";
   out.corpus = read_corpus(o.data);
   if (out.corpus.train.empty())
     invalid("of " + std::to_string(out.corpus.size()) + " pairs none is for training");
   make_folder(o.out);
-  Start start = begin(o, out.corpus, checkpoint);
+  Start start = begin(o, out.corpus, checkpoint_of(o));
   const auto tokenizer = data::Tokenizer::from_bytes(start.metadata.at(kTokenizerKey));
   const std::vector<data::TokenPair> train = encode_pairs(tokenizer, out.corpus.train),
                                      valid = encode_pairs(tokenizer, out.corpus.valid);
@@ -151,25 +174,9 @@ TrainTranslatorResult train_translator(const TrainTranslatorOptions& o) {
                  .inputs = specs,
                  .labels = labels,
                  .memory_budget = o.memory_budget});
-  nn::FitOptions fit;
-  fit.epochs = o.epochs;
-  fit.max_steps = o.steps;
-  fit.minutes = o.minutes;
-  fit.seed = o.seed;
+  nn::FitOptions fit = fit_options(o);
   if (o.validate && !valid.empty()) fit.validation = translation_data(valid, 4096);
-  fit.schedule = Schedule::inverse_sqrt(o.lr, o.warmup);
-  fit.callbacks = {
-      std::make_shared<nn::LogFile>(o.out + "/log.csv", nn::MetricLog::Format::csv, o.log_steps),
-      std::make_shared<nn::LogFile>(o.out + "/log.jsonl", nn::MetricLog::Format::json_lines, o.log_steps),
-      std::make_shared<nn::TensorBoard>(o.out, o.log_steps)};
-  fit.progress = o.progress;
-  fit.checkpoint = checkpoint;
-  fit.checkpoint_steps = o.checkpoint_steps;
-  fit.checkpoint_seconds = o.checkpoint_seconds;
-  fit.resume = o.resume;
   fit.metadata = start.metadata;
-  fit.items = target_tokens;
-  fit.unit = "token";
   const nn::History history = model.fit(translation_data(train, o.batch_tokens), fit);
   start.metadata.erase("fovea.recipe");
   Json facts = Json::parse(start.metadata[kTrainingKey]);

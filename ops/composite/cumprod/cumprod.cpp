@@ -1,6 +1,5 @@
 #include "ops/composite/cumprod/cumprod.h"
 
-#include "framework/backend/kernel.h"
 #include "graph/ir/op.h"
 #include "ops/composite/less_equal/less_equal.h"
 #include "ops/core/full/full.h"
@@ -9,9 +8,7 @@
 #include "ops/core/prod/prod.h"
 #include "ops/core/reshape/reshape.h"
 #include "ops/core/where/where.h"
-#include "ops/shared/blocks.h"
 #include "ops/shared/lanes.h"
-#include "ops/shared/widen.h"
 
 namespace fovea {
 
@@ -40,25 +37,9 @@ FOVEA_OP(cumprod) {
 }
 
 FOVEA_KERNEL(cpu, cumprod, lanes) {
-  kernel.strided().prepare([](const KernelRequest& r) {
-    const Lanes<2> lanes(r.attrs.integer("axis"), r.in[0].shape,
-                         {r.in[0].strides, contiguous_strides(r.out[0].shape)});
-    const Blocks blocks(lanes.count(), 16384 / std::max<int64_t>(1, lanes.length));
-    return dispatch(r.in[0].dtype, [&](auto zero) -> std::unique_ptr<PreparedKernel> {
-      using T = decltype(zero);
-      return make_prepared([=](const KernelArgs& args) {
-        for_blocks(args.pool, blocks, [&](int64_t, int64_t begin, int64_t end) {
-          lanes.loop.each(begin, end, [&](const auto& at) {
-            Wide<T> product = 1;
-            for (int64_t i = 0; i < lanes.length; ++i) {
-              product = wrapping_mul(product, widen(args.input<T>(0)[at[0] + i * lanes.step[0]]));
-              args.output<T>(0)[at[1] + i * lanes.step[1]] = narrow<T>(product);
-            }
-          });
-        });
-      });
-    });
-  });
+  running_kernel(
+      kernel, 1, [](auto acc, auto x) { return wrapping_mul(acc, x); },
+      [](const KernelRequest&) { return false; });
 }
 
 Tensor cumprod(const Arg& x, int64_t axis) {
