@@ -74,6 +74,13 @@ const Conv kConvs[] = {
     {{1, 1, 1, 12}, {3, 1, 1, 5}, {1, 3}, {0, 0, 4, 2}},
     {{1, 2, 8, 8}, {2, 2, 2, 2}, {5, 3}},
     {{0, 3, 5, 5}, {4, 3, 3, 3}},
+    // Single images, and windows of one element: matrix products.
+    {{1, 3, 9, 8}, {5, 3, 1, 1}},
+    {{2, 3, 24, 23}, {4, 3, 1, 1}},
+    {{1, 3, 7, 6}, {4, 3, 1, 1}, {2, 3}, {1, 0, 0, 2}},
+    {{1, 6, 13, 11}, {5, 6, 3, 3}, {2, 1}, {1, 0, 2, 3}, {1, 2}},
+    {{1, 16, 1, 30}, {4, 16, 1, 3}, {1, 2}, {0, 0, 5, 1}, {1, 2}},
+    {{1, 2, 2, 3}, {3, 2, 3, 5}, {1, 1}, {2, 2, 9, 9}},
 };
 
 double tolerance(DType t) {
@@ -392,8 +399,7 @@ TEST(Conv2d, GradientsWithSymbolicSizes) {
   }
 }
 
-TEST(Conv2d, EqualBitsForAnyNumberOfThreads) {
-  const Conv c{{13, 16, 14, 14}, {32, 16, 3, 3}, {2, 2}, {1, 1, 1, 1}};
+void expect_equal_bits(const Conv& c) {
   const Array x = random_array(c.x, 81), w = random_array(c.weight, 82), g = random_array(c.y(), 83);
   const int before = num_threads();
   std::vector<std::vector<float>> results;
@@ -409,8 +415,14 @@ TEST(Conv2d, EqualBitsForAnyNumberOfThreads) {
     results.push_back(all);
   }
   set_num_threads(before);
-  EXPECT_EQ(results[0], results[1]);
-  EXPECT_EQ(results[0], results[2]);
+  EXPECT_EQ(results[0], results[1]) << c.str();
+  EXPECT_EQ(results[0], results[2]) << c.str();
+}
+
+TEST(Conv2d, EqualBitsForAnyNumberOfThreads) {
+  expect_equal_bits({{13, 16, 14, 14}, {32, 16, 3, 3}, {2, 2}, {1, 1, 1, 1}});
+  expect_equal_bits({{1, 96, 15, 14}, {160, 96, 3, 3}, {1, 1}, {1, 1, 1, 1}});
+  expect_equal_bits({{1, 64, 40, 40}, {48, 64, 1, 1}});
 }
 
 TEST(Conv2d, FunctionErrors) {

@@ -1,8 +1,6 @@
 // Convolutions in f32 (and halves through f32) by oneDNN; f64 goes through the decomposition.
 #include "framework/backend/cpu/onednn/conv.h"
-#include "framework/backend/cpu/onednn/gemm.h"
 #include "framework/backend/kernel.h"
-#include "ops/shared/blocks.h"
 #include "ops/shared/windows.h"
 
 namespace fovea {
@@ -72,64 +70,7 @@ Kernel& conditions(Kernel& kernel) {
       .when(fits, "a size exceeds 2^31 - 1");
 }
 
-// A window of one element that visits every place once mixes channels and nothing else: W x of an image as it
-// lies. Several small images are better off with weights that are packed once for all.
-bool mixes_channels(const KernelRequest& r) {
-  const Windows w = windows_of(r.attrs, r.in[1].shape[2], r.in[1].shape[3]);
-  for (int i = 0; i < 2; ++i)
-    if (w.kernel[i] != 1 || w.stride[i] != 1 || w.low[i] != 0 || w.high[i] != 0) return false;
-  const int64_t plane = r.in[0].shape[2] * r.in[0].shape[3];
-  return r.attrs.integer("groups") == 1 && (r.in[0].shape[0] == 1 || plane >= 512);
-}
-
-struct ChannelMix {
-  int64_t images, rows, columns, depth;
-  Blocks row_blocks, column_blocks;  // of one image; one of them has one block
-
-  ChannelMix(int64_t images, int64_t rows, int64_t columns, int64_t depth)
-      : images(images), rows(rows), columns(columns), depth(depth) {
-    constexpr double kBlock = 8e6;  // multiplications
-    const double work = static_cast<double>(rows) * static_cast<double>(columns) * static_cast<double>(depth);
-    const int64_t wanted = std::clamp<int64_t>(static_cast<int64_t>(work / kBlock), 1, 16);
-    const bool wide = columns >= 2 * rows;
-    const auto cut = [&](int64_t size, int64_t unit, bool cuts) {
-      const int64_t each = cuts ? ((size + wanted - 1) / wanted + unit - 1) / unit * unit : size;
-      return Blocks(size, each, size);
-    };
-    row_blocks = cut(rows, 16, !wide);
-    column_blocks = cut(columns, 48, wide);
-  }
-  void run(const float* x, const float* weight, const float* bias, float* y, ThreadPool& pool) const {
-    const int64_t each = row_blocks.count * column_blocks.count;
-    for_blocks(pool, Blocks(images * each, 1, images * each), [&](int64_t block, int64_t, int64_t) {
-      const int64_t image = block / each, part = block % each, r = part / column_blocks.count,
-                    c = part % column_blocks.count, row = row_blocks.begin(r),
-                    column = column_blocks.begin(c), n = column_blocks.end(c) - column;
-      float* out = y + image * rows * columns + column;
-      onednn::gemm(row_blocks.end(r) - row, n, depth, 1.0f, {weight + row * depth, depth, 1},
-                   {x + image * depth * columns + column, columns, 1}, 0.0f, out + row * columns, columns);
-      for (int64_t i = row; bias && i < row_blocks.end(r); ++i)
-        onednn::apply_channel(onednn::Activation::None, bias[i], nullptr, out + i * columns, n);
-    });
-  }
-};
-
 }  // namespace
-
-FOVEA_KERNEL(cpu, conv2d, products) {
-  kernel.dtypes({DType::f32})
-      .priority(20)
-      .when(not_empty, "an operand is empty")
-      .when(mixes_channels, "the windows are not single elements next to each other")
-      .prepare([](const KernelRequest& r) {
-        const ChannelMix mix(r.in[0].shape[0], r.in[1].shape[0], r.in[0].shape[2] * r.in[0].shape[3],
-                             r.in[0].shape[1]);
-        return make_prepared([mix, bias = r.in.size() > 2](const KernelArgs& args) {
-          mix.run(args.input<float>(0), args.input<float>(1), bias ? args.input<float>(2) : nullptr,
-                  args.output<float>(0), args.pool);
-        });
-      });
-}
 
 FOVEA_KERNEL(cpu, conv2d, onednn) {
   conditions(kernel).prepare([](const KernelRequest& r) {
