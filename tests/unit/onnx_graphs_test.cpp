@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
@@ -272,6 +273,41 @@ TEST_F(OnnxGraphs, WhatIsNeededNowIsComputedNow) {
   std::vector<float> x;
   for (int i = 0; i < 4000; ++i) x.push_back(static_cast<float>(i));
   EXPECT_EQ(run(module, {Array::of(x, {2, 2000})})[0], std::vector<float>(x.begin() + 3000, x.end()));
+}
+
+// Spellings of x (1 + erf(x / sqrt 2)) / 2 and x sigmoid(x), and what only looks like them.
+TEST_F(OnnxGraphs, ActivationsWrittenAsProductsAreFound) {
+  const auto read_product = [&](std::vector<Message> nodes, float half) {
+    std::vector<Message> all{node("Div", {"x", "root"}, {"d"}), node("Erf", {"d"}, {"e"}),
+                             node("Add", {"e", "one"}, {"s"}), node("Sigmoid", {"x"}, {"g"})};
+    all.insert(all.end(), nodes.begin(), nodes.end());
+    return read(graph(
+        all,
+        {raw_tensor<float>("root", kFloat, {}, {1.41421356f}), raw_tensor<float>("one", kFloat, {}, {1}),
+         raw_tensor<float>("half", kFloat, {}, {half}), floats("wide", {1, 1}, {half})},
+        {value("x", kFloat, {"3"}), value("z", kFloat, {"3"})}, {value("y", kFloat, {"3"})}));
+  };
+  const std::vector<float> x{-1.5f, 0.25f, 2.0f};
+  const auto check = [&](const std::shared_ptr<Module>& module, const char* op, int found, auto f) {
+    EXPECT_EQ(count(*module, op), found);
+    const auto y = run(module, {vector(x), vector({5, 6, 7})})[0];
+    for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(y[i], f(static_cast<double>(x[i]), i), 1e-6);
+  };
+  const auto gelu = [](double v, size_t) { return 0.5 * v * (1 + std::erf(v / std::sqrt(2.0))); };
+  const std::vector<Message> last{node("Mul", {"x", "s"}, {"p"}), node("Mul", {"p", "half"}, {"y"})},
+      first{node("Mul", {"half", "x"}, {"p"}), node("Mul", {"s", "p"}, {"y"})},
+      share{node("Mul", {"s", "half"}, {"p"}), node("Mul", {"p", "x"}, {"y"})};
+  for (const auto& nodes : {last, first, share}) check(read_product(nodes, 0.5f), "gelu", 1, gelu);
+  check(read_product(first, 0.25f), "gelu", 0, [&](double v, size_t i) { return gelu(v, i) / 2; });
+  check(read_product({node("Mul", {"z", "s"}, {"p"}), node("Mul", {"p", "half"}, {"y"})}, 0.5f), "gelu", 0,
+        [&](double v, size_t i) { return gelu(v, i) / v * static_cast<double>(5 + i); });
+  const auto silu = [](double v, size_t) { return v / (1 + std::exp(-v)); };
+  check(read_product({node("Mul", {"x", "g"}, {"y"})}, 0.5f), "silu", 1, silu);
+  check(read_product({node("Mul", {"g", "x"}, {"y"})}, 0.5f), "silu", 1, silu);
+  check(read_product({node("Mul", {"g", "z"}, {"y"})}, 0.5f), "silu", 0,
+        [&](double v, size_t i) { return silu(v, i) / v * static_cast<double>(5 + i); });
+  const auto wider = read_product({node("Mul", {"x", "s"}, {"p"}), node("Mul", {"p", "wide"}, {"y"})}, 0.5f);
+  EXPECT_EQ(count(*wider, "gelu"), 0);  // one more axis
 }
 
 TEST_F(OnnxGraphs, RandomNumbersAreRefusedWithAReason) {
