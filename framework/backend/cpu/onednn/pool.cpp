@@ -183,12 +183,16 @@ struct TapColumns {
         end(offset >= width ? first : std::max(first, std::min(out, (width - 1 - offset) / stride + 1))) {}
 };
 
+// Eight at a time, which compilers make vectors of.
 template <class F>
-inline void for_each_column(const TapColumns& c, const float* x, int64_t at, int64_t stride, float* y, F f) {
+inline void for_each_column(const TapColumns& c, const float* __restrict x, int64_t at, int64_t stride,
+                            float* __restrict y, F f) {
+  constexpr int64_t kStep = 8;
+  int64_t i = c.first;
   if (stride == 1)
-    for (int64_t i = c.first; i < c.end; ++i) y[i] = f(y[i], x[at + i]);
-  else
-    for (int64_t i = c.first; i < c.end; ++i) y[i] = f(y[i], x[at + i * stride]);
+    for (; i + kStep <= c.end; i += kStep)
+      for (int64_t k = 0; k < kStep; ++k) y[i + k] = f(y[i + k], x[at + i + k]);
+  for (; i < c.end; ++i) y[i] = f(y[i], x[at + i * stride]);
 }
 
 }  // namespace
@@ -216,16 +220,23 @@ void PoolPlan::forward_rows(const float* x, float* y) const {
       }
     }
     if (max) continue;
-    for (int64_t c = 0; c < out; ++c) {
-      int64_t divisor = kernel_size_;
-      if (!d_.count_include_pad) {
-        const int64_t first = c * stride - d_.pad_before[1], step = d_.dilation[1];
-        const int64_t skipped = first < 0 ? (-first + step - 1) / step : 0, begin = first + skipped * step;
-        const int64_t inside = begin < width ? (width - begin + step - 1) / step : 0;
-        divisor = std::max<int64_t>(1, rows * std::clamp<int64_t>(d_.kernel[1] - skipped, 0, inside));
-      }
-      y[c] /= static_cast<float>(divisor);
-    }
+    const auto divide = [&](int64_t c, int64_t inside) {
+      y[c] /= static_cast<float>(d_.count_include_pad ? kernel_size_ : std::max<int64_t>(1, rows * inside));
+    };
+    // In the middle of the row windows are whole.
+    const int64_t before = d_.pad_before[1], step = d_.dilation[1], size = d_.kernel[1];
+    const TapColumns left(-before, stride, width, out), right((size - 1) * step - before, stride, width, out);
+    const int64_t begin = std::min(left.first, out), end = std::max(begin, std::min(left.end, right.end));
+    const auto edge = [&](int64_t c) {
+      const int64_t first = c * stride - before, skipped = first < 0 ? (-first + step - 1) / step : 0;
+      const int64_t at = first + skipped * step, inside = at < width ? (width - at + step - 1) / step : 0;
+      divide(c, std::clamp<int64_t>(size - skipped, 0, inside));
+    };
+    for (int64_t c = 0; c < begin; ++c) edge(c);
+    const auto whole =
+        static_cast<float>(d_.count_include_pad ? kernel_size_ : std::max<int64_t>(1, rows * size));
+    for (int64_t c = begin; c < end; ++c) y[c] /= whole;
+    for (int64_t c = end; c < out; ++c) edge(c);
   }
 }
 
