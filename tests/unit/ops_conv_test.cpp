@@ -284,6 +284,28 @@ TEST(AvgPool2d, ValuesAndAdjoint) {
       }
 }
 
+// Rows long enough for vectors, with every kind of edge, against the reference backend in double.
+TEST(AvgPool2d, LongRowsAndTheirEdges) {
+  const Array x = random_array({1, 2, 9, 29}, 61), wide = x.cast(DType::f64);
+  for (const int64_t stride : {1, 2, 3})
+    for (const Ints& padding : {Ints{0, 0, 0, 0}, Ints{1, 0, 2, 1}, Ints{2, 3, 0, 3}})
+      for (const int64_t dilation : {1, 2})
+        for (const bool include : {true, false}) {
+          Attrs attrs{{"kernel", Ints{4, 5}},
+                      {"stride", Ints{2, stride}},
+                      {"padding", padding},
+                      {"dilation", Ints{1, dilation}}};
+          const auto check = [&](const char* op) {
+            const Array want = run_op_on("reference", op, {wide}, attrs)[0];
+            expect_values(run_op_on("cpu", op, {x}, attrs)[0], want.shape(), want.to_vector<double>(), 1e-6,
+                          op);
+          };
+          check("max_pool2d");
+          attrs.set("count_include_pad", include);
+          check("avg_pool2d");
+        }
+}
+
 TEST(AvgPool2d, PartsOfThePlane) {
   const Array x = Array::of<float>({1, 2, 3, 4, 5, 6, 7, 8}, {1, 1, 2, 4});
   expect_values(adaptive_avg_pool2d(x, 1, 2).array(), {1, 1, 1, 2}, {3.5, 5.5}, 1e-7, "parts");
