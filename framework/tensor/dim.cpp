@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <limits>
+#include <numeric>
 
 #include "framework/base/checked.h"
 
@@ -252,21 +253,93 @@ std::optional<std::vector<Term>> divide_all(const std::vector<Term>& terms, cons
   }
   return out;
 }
+// The quotient of polynomials where nothing is left, by long division from the terms of most factors on.
+std::optional<std::vector<Term>> polynomial_quotient(std::vector<Term> num, const std::vector<Term>& den) {
+  const auto leading = [](const std::vector<Term>& terms) {
+    return *std::max_element(terms.begin(), terms.end(), [](const Term& a, const Term& b) {
+      return a.atoms.size() != b.atoms.size() ? a.atoms.size() < b.atoms.size() : a.atoms < b.atoms;
+    });
+  };
+  constexpr int kMostSteps = 16;
+  constexpr int64_t kLargest = 1 << 20;  // of numbers that are multiplied
+  const auto large = [](const Term& t) { return t.coefficient > kLargest || t.coefficient < -kLargest; };
+  if (std::any_of(den.begin(), den.end(), large)) return {};
+  const Term by = leading(den);
+  std::vector<Term> out;
+  for (int step = 0; step < kMostSteps && !num.empty(); ++step) {
+    const auto q = divide(leading(num), by);
+    if (!q || large(*q)) return {};
+    out.push_back(*q);
+    for (const Term& d : den) {
+      Term t{d.atoms, -d.coefficient * q->coefficient};
+      t.atoms.insert(t.atoms.end(), q->atoms.begin(), q->atoms.end());
+      std::sort(t.atoms.begin(), t.atoms.end());
+      num.push_back(std::move(t));
+    }
+    normalise(num);
+  }
+  return num.empty() ? std::optional(out) : std::nullopt;
+}
+
+// num = n * whole + rest, the numbers of rest from 0 to n - 1; then what rest and n have in common is gone.
+struct Remainder {
+  std::vector<Term> whole, rest;
+  int64_t n, constant = 0;  // rest + constant
+
+  Remainder(const std::vector<Term>& num, int64_t by) : n(by) {
+    int64_t common = n;
+    for (const Term& t : num) {
+      const int64_t q = floor_quotient(t.coefficient, n), r = t.coefficient - q * n;
+      if (q != 0) whole.push_back({t.atoms, q});
+      if (r == 0) continue;
+      if (t.atoms.empty()) {
+        constant = r;
+      } else {
+        rest.push_back({t.atoms, r});
+        common = std::gcd(common, r);
+      }
+    }
+    if (rest.empty()) return;
+    n /= common;
+    constant /= common;
+    for (Term& t : rest) t.coefficient /= common;
+  }
+  // The only term of rest, a quotient by a number.
+  const std::pair<Dim, Dim>* only_quotient() const {
+    if (rest.size() != 1 || rest[0].coefficient != 1 || rest[0].atoms.size() != 1) return nullptr;
+    const auto& q = rest[0].atoms[0].quotient;
+    constexpr int64_t kLargest = int64_t{1} << 31;
+    if (!q || !q->second.is_const() || n >= kLargest) return nullptr;
+    return q->second.value() > 0 && q->second.value() < kLargest ? q.get() : nullptr;
+  }
+};
 }  // namespace
 
 Dim floor_div(const Dim& a, const Dim& b) {
   if (!a.poly_ && !b.poly_) return floor_quotient(a.value_, b.value_);
   if (a == b) return 1;
   const auto num = terms_of(a, a.poly_.get()), den = terms_of(b, b.poly_.get());
+  const auto quotient = [](const Dim& x, const Dim& y) {
+    std::string text = "((" + x.str() + ") // (" + y.str() + "))";
+    if (text.size() > kMaxQuotientText || parenthesis_depth(text) > kMaxDepth)
+      invalid("a symbolic size has too long or too deep a quotient: " + text.substr(0, 80) + "...");
+    Atom atom{std::move(text), std::make_shared<const std::pair<Dim, Dim>>(x, y)};
+    return Dim::from(Dim::Poly{{Term{{std::move(atom)}, 1}}});
+  };
   if (den.empty()) invalid("a size is divided by zero");
   if (num.empty()) return 0;
   if (den.size() == 1)
     if (auto q = divide_all(num, den[0])) return Dim::from(Dim::Poly{std::move(*q)});
-  std::string text = "((" + a.str() + ") // (" + b.str() + "))";
-  if (text.size() > kMaxQuotientText || parenthesis_depth(text) > kMaxDepth)
-    invalid("a symbolic size has too long or too deep a quotient: " + text.substr(0, 80) + "...");
-  Atom atom{std::move(text), std::make_shared<const std::pair<Dim, Dim>>(a, b)};
-  return Dim::from(Dim::Poly{{Term{{std::move(atom)}, 1}}});
+  if (b.is_const() && b.value() > 0) {
+    Remainder r(num, b.value());
+    const Dim whole = Dim::from(Dim::Poly{r.whole});
+    if (r.rest.empty()) return whole;
+    if (const auto* q = r.only_quotient())  // ((x // m) + c) // n = (x + m c) // (m n)
+      return whole + floor_div(q->first + q->second * Dim(r.constant), q->second * Dim(r.n));
+    return whole + quotient(Dim::from(Dim::Poly{r.rest}) + Dim(r.constant), r.n);
+  }
+  if (auto q = polynomial_quotient(num, den)) return Dim::from(Dim::Poly{std::move(*q)});
+  return quotient(a, b);
 }
 
 std::optional<Dim> exact_div(const Dim& a, const Dim& b) {

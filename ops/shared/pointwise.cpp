@@ -139,6 +139,7 @@ Elementwise::Elementwise(const KernelRequest& r, Loop loop, int64_t grain)
     turned = turned || (o.gathered && o.row_stride != 0 && std::abs(o.row_stride) < std::abs(o.run_stride));
   }
   const int64_t size = walk_.size();
+  if (size == 0) return;
   if (run_ < kShortRun && run_ < size) {
     method_ = &Elementwise::short_runs;
     grain_ -= grain_ % run_;  // whole runs

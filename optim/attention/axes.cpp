@@ -93,11 +93,16 @@ class Axes {
     for (const Pair& p : r_.pairs)
       most = std::max(most, std::max(r_.query.size(), r_.keys.size()) + table_.resolve(p.inner).size());
     most = std::max(most, r_.query.size() + r_.keys.size());
-    if (r_.batch.size() + 2 > kMostAxes || r_.batch.size() + most > kMostLabels)
+    if (r_.batch.size() + 2 > kMostAxes)
       return refuse(Reason::backend, pair.node,
                     std::to_string(r_.batch.size()) + " batch axes are more than the " +
                         std::to_string(kMostAxes - 2) + " that attention takes",
                     "fewer batch axes", "too many batch axes");
+    if (r_.batch.size() + most > kMostLabels)
+      return refuse(Reason::backend, pair.node,
+                    "reshapes cut batch and tokens into " + std::to_string(r_.batch.size() + most) +
+                        " axes, more than the " + std::to_string(kMostLabels) + " that attention takes",
+                    "a mask and biases whose axes are not cut into parts", "too many axes");
     return true;
   }
 

@@ -9,6 +9,7 @@
 #include "ops/core/full/full.h"
 #include "ops/core/matmul/matmul.h"
 #include "ops/core/mul/mul.h"
+#include "ops/core/reshape/reshape.h"
 
 namespace fovea::match {
 namespace {
@@ -277,6 +278,57 @@ std::vector<Tensor> joined(const View& view, Builder& builder, const Node& node,
   return {by == 1 ? scores : scores * by};
 }
 
+// Sums of a part of a tensor that was regrouped, and of others, regrouped back: (i j) -> i (h w) -> (i j).
+// The label of a part cannot be taken apart, so the others are brought into its shape instead. The sums,
+// outermost first, with the operand that leads on; none where `id` is no such reshape.
+std::vector<Step> regrouped_sums(const View& view, NodeId id) {
+  if (view.role(id) != Role::reshape ||
+      !is_floating(view.graph.nodes[static_cast<size_t>(id)].outputs[0].dtype))
+    return {};
+  const Shape& shape = view.graph.nodes[static_cast<size_t>(id)].outputs[0].shape;
+  Value at = view.graph.nodes[static_cast<size_t>(id)].inputs[0];
+  std::vector<Step> sums;
+  while (sums.size() < kMostTerms && (view.role(at) == Role::add || view.role(at) == Role::sub)) {
+    const Node& sum = view.node(at);
+    // The operand that has the whole shape leads on; of two, the one that was regrouped or is a sum.
+    const auto leads = [&](size_t k) {
+      const Role r = view.role(sum.inputs[k]);
+      return view.shape(sum.inputs[k]) == view.shape(at) &&
+             (r == Role::reshape || r == Role::add || r == Role::sub);
+    };
+    const size_t k = leads(0) ? 0 : 1;
+    if (!leads(k)) return {};
+    sums.push_back({at.node, -1, k});
+    at = sum.inputs[k];
+  }
+  if (sums.empty() || view.role(at) != Role::reshape) return {};
+  const Value part = view.node(at).inputs[0];
+  if (view.shape(part) != shape || view.role(part) != Role::slice) return {};
+  return view.shape(part) != view.shape(view.node(part).inputs[0]) ? sums : std::vector<Step>{};
+}
+
+std::vector<Tensor> regrouped(Builder& builder, const Node& node, Value grouped,
+                              const std::vector<Step>& sums, const View& view) {
+  const auto copy_of = [&](Value v) -> const Node& {
+    return builder.graph().nodes[static_cast<size_t>(v.node)];
+  };
+  const Shape middle = builder.graph().type(grouped).shape;
+  std::vector<Value> others;
+  for (const Step& sum : sums) {
+    others.push_back(copy_of(grouped).inputs[1 - sum.operand]);
+    grouped = copy_of(grouped).inputs[sum.operand];
+  }
+  Tensor x = builder.tensor(copy_of(grouped).inputs[0]);
+  for (size_t i = sums.size(); i-- > 0;) {
+    const Node& old = view.graph.nodes[static_cast<size_t>(sums[i].old_node)];
+    const Tensor other = reshape(broadcast_to(builder.tensor(others[i]), middle), node.outputs[0].shape);
+    x = apply1(old.op->name(),
+               sums[i].operand == 0 ? std::vector<Tensor>{x, other} : std::vector<Tensor>{other, x}, {},
+               old.source);
+  }
+  return {x};
+}
+
 }  // namespace
 
 std::shared_ptr<Graph> distributed(const View& view, PassContext& context) {
@@ -284,7 +336,7 @@ std::shared_ptr<Graph> distributed(const View& view, PassContext& context) {
   bool any = false;
   for (NodeId id = 0; id < count && !any; ++id)
     any = is_wide_einsum(view, id) || sum_operand(view, id) >= 0 || padded_axis(view, id) >= 0 ||
-          joins_products(view, id);
+          joins_products(view, id) || !regrouped_sums(view, id).empty();
   if (!any) return nullptr;
   const auto builder = Builder::make(context.module, view.graph.name);
   const TraceScope trace(builder);
@@ -299,6 +351,8 @@ std::shared_ptr<Graph> distributed(const View& view, PassContext& context) {
     if (is_wide_einsum(view, id)) return narrowed(node, in);
     if (const int64_t axis = padded_axis(view, id); axis >= 0) return padded(node, in[0], axis);
     if (joins_products(view, id)) return joined(view, *builder, node, in);
+    if (const auto sums = regrouped_sums(view, id); !sums.empty())
+      return regrouped(*builder, node, in[0].value(), sums, view);
     const int k = sum_operand(view, id);
     return k < 0 ? std::vector<Tensor>{} : split(view, *builder, id, in, k);
   };

@@ -1,6 +1,7 @@
 // Another way to write a graph in which more attention may be seen: sums of probabilities times values as
 // sums of products, einsums of many operands as products of two, scores side by side as scores of keys side
-// by side, padding as a part of a concatenation.
+// by side, padding as a part of a concatenation, biases of a regrouped part of the scores in the shape of
+// that part.
 #pragma once
 
 #include "optim/attention/view.h"

@@ -213,6 +213,21 @@ TEST(Dim, NormalFormKeepsTheValue) {
   }
 }
 
+TEST(Dim, QuotientsHaveOneForm) {
+  // Two strided windows after each other, and one that moves as far.
+  EXPECT_EQ(floor_div(floor_div(L - 5, 3) - 2, 2) + 1, floor_div(L - 5, 6));
+  EXPECT_EQ(floor_div(L - 2, 2) + 1, floor_div(L, 2));
+  EXPECT_EQ(floor_div(3 * L + 2, 3), L);
+  EXPECT_EQ(floor_div(7 * L + 4 * B, 2), 3 * L + 2 * B + floor_div(L, 2));
+  EXPECT_EQ(floor_div(4 * L + 3, 6), floor_div(2 * L + 1, 3));
+  EXPECT_NE(floor_div(L + 1, 2), floor_div(L, 2));
+  const Dim half = floor_div(L, 2);
+  EXPECT_EQ(floor_div(32 * half * B + 32 * B, 8 * half * B + 8 * B), Dim(4));
+  EXPECT_EQ(floor_div(L * L - B * B, L - B), L + B);
+  EXPECT_EQ(exact_div(B * L + B + L + 1, L + 1), std::optional(B + 1));
+  EXPECT_EQ(exact_div(B * L + 1, L + 1), std::nullopt);
+}
+
 TEST(Dim, SubstituteReplacesInsideQuotients) {
   EXPECT_EQ((B * L + B).substitute({{"B", 3}}), 3 * L + 3);
   EXPECT_EQ(floor_div(B + 1, L).substitute({{"B", 7}, {"L", 3}}), Dim(2));
@@ -252,7 +267,7 @@ TEST(Dim, GrowthIsBounded) {
       "more than 64 factors");
   expect_invalid(
       [&] {
-        for (int i = 0; i < 40; ++i) nest = floor_div(nest + 1, 2);
+        for (int i = 0; i < 40; ++i) nest = floor_div(nest + 1, L);
       },
       "too deep a quotient");
   EXPECT_EQ(Dim::parse(nest.str()), nest);

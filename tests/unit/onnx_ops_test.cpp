@@ -336,5 +336,62 @@ TEST_F(OnnxOps, RefusalsNameTheNodeAndTheReason) {
        ErrorKind::Unsupported, "training");
 }
 
+// Columns folded back are the adjoint of unfolding: <unfold(x), c> = <x, fold(c)> for all x and c.
+TEST_F(OnnxOps, ColumnsFoldIntoImages) {
+  constexpr int64_t kHeight = 5, kWidth = 6, kRows = 2, kColumns = 3;  // blocks of 2 x 3
+  const Ints strides{2, 1}, dilations{1, 2}, pads{1, 0, 0, 2};
+  const int64_t down = (kHeight + 1 - 2) / 2 + 1, across = kWidth + 2 - 5 + 1;
+  const Array c = random_array({2, 3 * kRows * kColumns, down * across}, 4, DType::f64);
+  Array want = Array::zeros(DType::f64, {2, 3, kHeight, kWidth});
+  each_index({2, 3, kRows, kColumns, down, across}, [&](const Dims& at, int64_t i) {
+    const int64_t y = at[4] * strides[0] + at[2] * dilations[0] - pads[0],
+                  x = at[5] * strides[1] + at[3] * dilations[1] - pads[1];
+    if (y < 0 || y >= kHeight || x < 0 || x >= kWidth) return;
+    const int64_t place = ((at[0] * 3 + at[1]) * kHeight + y) * kWidth + x;
+    want.set_flat(place, want.get_flat(place) + c.get_flat(i));
+  });
+  const OneNode fold{
+      "Col2Im",
+      {c, Array::of<int64_t>({kHeight, kWidth}, {2}), Array::of<int64_t>({kRows, kColumns}, {2})},
+      {ints_attribute("strides", strides), ints_attribute("dilations", dilations),
+       ints_attribute("pads", pads)},
+      18,
+      {1, 2}};
+  expect_close(run(fold)[0], want, 1e-12);
+  OneNode wrong = fold;
+  wrong.in[0] = random_array({2, 3 * kRows * kColumns, 7}, 4, DType::f64);
+  EXPECT_NE(error_of(wrong, ErrorKind::InvalidArgument).find("it has 7 columns"), std::string::npos);
+}
+
+// The sums of Fourier's formula, for real and complex signals, cut, padded and turned back.
+TEST_F(OnnxOps, FourierTransformsAreTheirSums) {
+  const Array x = random_array({2, 6, 2}, 5, DType::f64);
+  const auto formula = [&](int64_t n, int64_t m, bool inverse, bool real) {
+    Array want = Array::zeros(DType::f64, {2, m, 2});
+    for (int64_t b = 0; b < 2; ++b)
+      for (int64_t k = 0; k < m; ++k)
+        for (int64_t t = 0; t < std::min<int64_t>(n, 6); ++t) {
+          const double angle =
+              (inverse ? 2 : -2) * std::numbers::pi * static_cast<double>(t * k) / static_cast<double>(n);
+          const double re = element(x, {b, t, 0}), im = real ? 0 : element(x, {b, t, 1}),
+                       scale = inverse ? 1.0 / static_cast<double>(n) : 1;
+          const int64_t place = (b * m + k) * 2;
+          want.set_flat(place, want.get_flat(place) + scale * (re * std::cos(angle) - im * std::sin(angle)));
+          want.set_flat(place + 1,
+                        want.get_flat(place + 1) + scale * (re * std::sin(angle) + im * std::cos(angle)));
+        }
+    return want;
+  };
+  expect_close(run({"DFT", {x}, {}, 17})[0], formula(6, 6, false, false), 1e-12);
+  expect_close(run({"DFT", {x}, {int_attribute("inverse", 1)}, 17})[0], formula(6, 6, true, false), 1e-12);
+  const Array real = x.slice(2, 0, 1).contiguous();
+  expect_close(run({"DFT", {real}, {int_attribute("onesided", 1)}, 17})[0], formula(6, 4, false, true),
+               1e-12);
+  for (const int64_t n : {4, 9}) {
+    const Array length = Array::scalar(n), axis = Array::scalar(int64_t{-2});
+    expect_close(run({"DFT", {x, length, axis}, {}, 20, {1, 2}})[0], formula(n, n, false, false), 1e-12);
+  }
+}
+
 }  // namespace
 }  // namespace fovea

@@ -74,6 +74,13 @@ const Conv kConvs[] = {
     {{1, 1, 1, 12}, {3, 1, 1, 5}, {1, 3}, {0, 0, 4, 2}},
     {{1, 2, 8, 8}, {2, 2, 2, 2}, {5, 3}},
     {{0, 3, 5, 5}, {4, 3, 3, 3}},
+    // Single images, and windows of one element: matrix products.
+    {{1, 3, 9, 8}, {5, 3, 1, 1}},
+    {{2, 3, 24, 23}, {4, 3, 1, 1}},
+    {{1, 3, 7, 6}, {4, 3, 1, 1}, {2, 3}, {1, 0, 0, 2}},
+    {{1, 6, 13, 11}, {5, 6, 3, 3}, {2, 1}, {1, 0, 2, 3}, {1, 2}},
+    {{1, 16, 1, 30}, {4, 16, 1, 3}, {1, 2}, {0, 0, 5, 1}, {1, 2}},
+    {{1, 2, 2, 3}, {3, 2, 3, 5}, {1, 1}, {2, 2, 9, 9}},
 };
 
 double tolerance(DType t) {
@@ -277,6 +284,28 @@ TEST(AvgPool2d, ValuesAndAdjoint) {
       }
 }
 
+// Rows long enough for vectors, with every kind of edge, against the reference backend in double.
+TEST(AvgPool2d, LongRowsAndTheirEdges) {
+  const Array x = random_array({1, 2, 9, 29}, 61), wide = x.cast(DType::f64);
+  for (const int64_t stride : {1, 2, 3})
+    for (const Ints& padding : {Ints{0, 0, 0, 0}, Ints{1, 0, 2, 1}, Ints{2, 3, 0, 3}})
+      for (const int64_t dilation : {1, 2})
+        for (const bool include : {true, false}) {
+          Attrs attrs{{"kernel", Ints{4, 5}},
+                      {"stride", Ints{2, stride}},
+                      {"padding", padding},
+                      {"dilation", Ints{1, dilation}}};
+          const auto check = [&](const char* op) {
+            const Array want = run_op_on("reference", op, {wide}, attrs)[0];
+            expect_values(run_op_on("cpu", op, {x}, attrs)[0], want.shape(), want.to_vector<double>(), 1e-6,
+                          op);
+          };
+          check("max_pool2d");
+          attrs.set("count_include_pad", include);
+          check("avg_pool2d");
+        }
+}
+
 TEST(AvgPool2d, PartsOfThePlane) {
   const Array x = Array::of<float>({1, 2, 3, 4, 5, 6, 7, 8}, {1, 1, 2, 4});
   expect_values(adaptive_avg_pool2d(x, 1, 2).array(), {1, 1, 1, 2}, {3.5, 5.5}, 1e-7, "parts");
@@ -392,8 +421,7 @@ TEST(Conv2d, GradientsWithSymbolicSizes) {
   }
 }
 
-TEST(Conv2d, EqualBitsForAnyNumberOfThreads) {
-  const Conv c{{13, 16, 14, 14}, {32, 16, 3, 3}, {2, 2}, {1, 1, 1, 1}};
+void expect_equal_bits(const Conv& c) {
   const Array x = random_array(c.x, 81), w = random_array(c.weight, 82), g = random_array(c.y(), 83);
   const int before = num_threads();
   std::vector<std::vector<float>> results;
@@ -409,8 +437,14 @@ TEST(Conv2d, EqualBitsForAnyNumberOfThreads) {
     results.push_back(all);
   }
   set_num_threads(before);
-  EXPECT_EQ(results[0], results[1]);
-  EXPECT_EQ(results[0], results[2]);
+  EXPECT_EQ(results[0], results[1]) << c.str();
+  EXPECT_EQ(results[0], results[2]) << c.str();
+}
+
+TEST(Conv2d, EqualBitsForAnyNumberOfThreads) {
+  expect_equal_bits({{13, 16, 14, 14}, {32, 16, 3, 3}, {2, 2}, {1, 1, 1, 1}});
+  expect_equal_bits({{1, 96, 15, 14}, {160, 96, 3, 3}, {1, 1}, {1, 1, 1, 1}});
+  expect_equal_bits({{1, 64, 40, 40}, {48, 64, 1, 1}});
 }
 
 TEST(Conv2d, FunctionErrors) {

@@ -1,5 +1,6 @@
 // Pointwise ops of two and three operands: values against the C++ library in double, layouts, types, special
 // values; and which kernel runs.
+#include "frontends/cpp/trace.h"
 #include "tests/unit/pointwise_test_util.h"
 
 namespace fovea {
@@ -114,6 +115,20 @@ TEST(Pointwise, BinaryLayoutsAndTypes) {
         if (c.integers || is_floating(dtype))
           expect_binary(c, a, b, c.op + " " + std::string(to_string(dtype)) + " " + layouts[at].name);
     }
+}
+
+TEST(Pointwise, NothingTurnedRoundIsNothing) {
+  const auto module = trace(
+      [](const std::vector<Tensor>& x) {
+        return std::vector<Tensor>{where(x[1], permute(x[0], {2, 1, 0}), 0.0),
+                                   permute(x[0], {2, 1, 0}) + x[2]};
+      },
+      {{DType::f32, {0, 4, 8}}, {DType::boolean, {8, 1, 1}}, {DType::f32, {8, 4, 0}}});
+  const std::vector<Array> y =
+      Program(module, "main")
+          .run({Array::zeros(DType::f32, {0, 4, 8}), Array::zeros(DType::boolean, {8, 1, 1}),
+                Array::zeros(DType::f32, {8, 4, 0})});
+  for (const Array& a : y) EXPECT_EQ(a.shape(), (Dims{8, 4, 0}));
 }
 
 TEST(Pointwise, PowerHasTheLibrarysSpecialCases) {

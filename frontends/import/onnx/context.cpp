@@ -150,10 +150,15 @@ std::optional<Array> Context::constant(size_t i) {
   return {};
 }
 
+std::optional<Array> Context::evaluated(size_t i) {
+  if (auto array = constant(i)) return array;
+  return has(i) ? state_.importer.evaluate(in(i)) : std::nullopt;
+}
+
 Ints Context::const_ints(size_t i) {
   auto known = this->known(i);
   if (!known)  // whole numbers may be of a floating type
-    if (const auto array = constant(i); array && array->size() <= kMostKnown) {
+    if (const auto array = evaluated(i); array && array->size() <= kMostKnown) {
       known = Known{array->shape(), {}, DType::i64};
       for (double x : array->to_vector<double>()) {
         if (std::trunc(x) != x || std::abs(x) > 0x1p53)
@@ -176,7 +181,7 @@ int64_t Context::const_int(size_t i) {
   return all[0];
 }
 double Context::const_number(size_t i) {
-  const auto array = constant(i);
+  const auto array = evaluated(i);
   if (!has(i)) invalid("it has no input " + std::to_string(i));
   if (!array)
     unsupported("its input " + std::to_string(i) + " ('" + state_.node.input(static_cast<int>(i)) +
@@ -188,6 +193,13 @@ double Context::const_number(size_t i) {
 Shape Context::dims(size_t i) {
   const auto known = this->known(i);
   if (!has(i)) invalid("it has no input " + std::to_string(i));
+  if (!known) {
+    const auto array = evaluated(i);
+    if (array && !is_floating(array->dtype()) && array->size() <= kMostKnown) {
+      const auto values = array->to_vector<int64_t>();
+      return Shape(values.begin(), values.end());
+    }
+  }
   if (!known)
     unsupported("its input " + std::to_string(i) + " ('" + state_.node.input(static_cast<int>(i)) +
                 "') must be known when the model is read, it depends on what the model's inputs hold");
@@ -207,6 +219,7 @@ void Context::set_known(size_t output, Known value) {
   if (output < state_.known.size()) state_.known[output] = std::move(value);
 }
 
+bool Context::has_sequence(size_t i) const { return has(i) && state_.inputs[i]->sequence; }
 const std::vector<Tensor>& Context::sequence(size_t i) const {
   if (!has(i)) invalid("it has no input " + std::to_string(i));
   if (!state_.inputs[i]->sequence) invalid("its input " + std::to_string(i) + " is no sequence");

@@ -89,6 +89,8 @@ class Context {
   std::optional<Known> known(size_t i);
   /// Operand i, where it is a constant of any type (initialisers, folded constants).
   std::optional<Array> constant(size_t i);
+  /// The same, computed now where it was recorded but does not depend on the model's inputs.
+  std::optional<Array> evaluated(size_t i);
   /// Operand i as integers (a scalar counts as one); Unsupported where they depend on the model's inputs.
   Ints const_ints(size_t i);
   int64_t const_int(size_t i);
@@ -106,6 +108,8 @@ class Context {
   void set_known(size_t output, Known value);
 
   // Lists of tensors, which exist only while the model is read.
+  /// Whether operand i is one.
+  bool has_sequence(size_t i) const;
   /// Operand i, a sequence.
   const std::vector<Tensor>& sequence(size_t i) const;
   /// Output `output` is a sequence: a converter returns an undefined Tensor for it.

@@ -301,6 +301,8 @@ const Tensor& Importer::tensor_of(Item& item) {
   if (item.initializer) {
     item.tensor = file_.read(*item.initializer, "initializer '" + item.initializer->name() + "'");
     item.initializer = nullptr;
+  } else if (!item.known->is_const() && Builder::current() && Builder::current() != builder_.get()) {
+    return passing_.emplace_back(to_tensor(*item.known));
   } else {
     item.tensor = to_tensor(*item.known);
   }
@@ -319,7 +321,7 @@ void Importer::convert_nodes(const Nodes& nodes, Scope& scope) {
 }
 
 std::vector<Item> Importer::convert_subgraph(const onnx_file::GraphProto& graph, Scope& outer,
-                                             const std::string& name) {
+                                             const std::string& name, const std::vector<Item>& arguments) {
   if (depth_ >= kMaxCallDepth)
     fail(ErrorKind::Unsupported, "graphs are nested more than " + std::to_string(kMaxCallDepth) + " deep");
   Scope scope;
@@ -327,6 +329,8 @@ std::vector<Item> Importer::convert_subgraph(const onnx_file::GraphProto& graph,
   scope.opsets = outer.opsets;
   scope.arguments = outer.arguments;
   scope.prefix = outer.prefix + name + ".";
+  for (size_t i = 0; i < arguments.size() && i < static_cast<size_t>(graph.input_size()); ++i)
+    scope.items[graph.input(static_cast<int>(i)).name()] = arguments[i];
   add_initializers(graph, scope, false);
   ++depth_;
   convert_nodes(graph.node(), scope);
@@ -445,6 +449,8 @@ std::vector<Item> Importer::run_converter(const onnx_file::NodeProto& node, Scop
       return convert_subgraph(attribute->g(), scope, name);
     }
   }
+  if (node.op_type() == "Loop") return convert_loop(c, state);
+  if (node.op_type() == "Scan") return convert_scan(c, state);
   if (auto folded = fold_known(c)) {
     for (size_t i = 0; i < folded->size() && i < out.size(); ++i) out[i].known = std::move((*folded)[i]);
     if (node.op_type() != "Range") return out;  // a count is better kept as such

@@ -1,6 +1,7 @@
 // The state of one import.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -43,6 +44,8 @@ struct Scope {
   }
 };
 
+struct NodeState;
+
 class Importer {
  public:
   Importer(const ModelBytes& file, const OnnxOptions& options);
@@ -53,9 +56,11 @@ class Importer {
   void convert_nodes(const Nodes& nodes, Scope& scope);
   /// A subgraph inside `outer`: the values of its outputs.
   std::vector<Item> convert_subgraph(const onnx_file::GraphProto& graph, Scope& outer,
-                                     const std::string& name);
+                                     const std::string& name, const std::vector<Item>& arguments = {});
   /// The value as a tensor, read or computed where it was not yet.
   const Tensor& tensor_of(Item& item);
+  /// What a recorded tensor holds, where no input of the model has a say in it and it is not large.
+  std::optional<Array> evaluate(const Tensor& x);
   const ModelBytes& file() const { return file_; }
 
  private:
@@ -71,6 +76,21 @@ class Importer {
                                   int64_t opset);
   void enter_scope(const std::string& scope);
 
+  // What a loop's body is given in each round.
+  struct Rounds {
+    int64_t count = 0;
+    bool conditional = false;  // Loop: the round's number and the condition come first
+    std::vector<Item> carried;
+    std::vector<Tensor> scanned;  // along their first axes
+  };
+  std::vector<Item> convert_loop(Context& c, NodeState& state);
+  std::vector<Item> convert_scan(Context& c, NodeState& state);
+  std::vector<Item> unrolled(Context& c, Scope& scope, const onnx_file::GraphProto& body, const Rounds& r);
+  std::vector<Item> scanned(Context& c, Scope& scope, const onnx_file::GraphProto& body, const Rounds& r,
+                            const Dim& length);
+  std::vector<Item> repeated(Context& c, Scope& scope, const onnx_file::GraphProto& body, const Rounds& r,
+                             const Tensor& most, const Tensor& start);
+
   const ModelBytes& file_;
   const OnnxOptions& options_;
   const onnx_file::ModelProto& model_;
@@ -82,6 +102,8 @@ class Importer {
   std::unordered_set<std::string> used_scopes_;
   std::string open_scope_;
   const char* source_name_ = "";
+  std::vector<bool> varies_;    // nodes of the graph, as far as evaluate() has looked
+  std::deque<Tensor> passing_;  // made inside a body that is being traced: good there alone
   int depth_ = 0, line_ = 0;
   int64_t converted_ = 0;
 };

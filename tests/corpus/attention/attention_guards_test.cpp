@@ -132,6 +132,22 @@ const Form kForms[] = {
      },
      false},
     // Whether another mask keeps any key says nothing of the scores: the condition stays outside.
+    {"BiasesOfAGridBesideAClassToken", 1,
+     [](const Sizes& s) {  // queries on a grid of 2 x 3, keys on one of 3 x 2, each behind one more token
+       return Specs{{DType::f64, {s.b, s.h, 7, s.d}},
+                    {DType::f64, {s.b, s.h, 7, s.d}},
+                    {DType::f64, {s.b, s.h, 7, s.e}},
+                    {DType::f64, {s.b, s.h, 2, 3, 3, 1}},
+                    {DType::f64, {s.b, s.h, 2, 3, 1, 2}}};
+     },
+     [](const Ts& x) {
+       const Tensor s = scaled(x), part = slice(slice(s, 2, 1, 7), 3, 1, 7);
+       const Tensor moved =
+           reshape(reshape(part, {s.dim(0), s.dim(1), 2, 3, 3, 2}) + x[3] - x[4], part.shape());
+       const Tensor inside = logical_and(less_equal(1, iota({7, 1}, 0)), less_equal(1, iota({1, 7}, 1)));
+       return Ts{matmul(softmax(where(inside, pad(moved, {0, 0, 1, 1}, {0, 0, 0, 0}), s), -1), x[2])};
+     },
+     false},
     {"EmptyInAnotherMask", 1, qkv_and([](const Sizes& s) {
        return Specs{{DType::boolean, mask_shape(s)}, {DType::boolean, mask_shape(s)}};
      }),

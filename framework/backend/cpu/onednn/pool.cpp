@@ -173,6 +173,73 @@ void PoolPlan::forward_plane(const T* x, T* y, int64_t* indices) const {
   });
 }
 
+namespace {
+
+// The outputs [first, end) of a row for which a tap, `offset` behind the window's place, lies inside.
+struct TapColumns {
+  int64_t first, end;
+  TapColumns(int64_t offset, int64_t stride, int64_t width, int64_t out)
+      : first(offset < 0 ? std::min(out, (-offset + stride - 1) / stride) : 0),
+        end(offset >= width ? first : std::max(first, std::min(out, (width - 1 - offset) / stride + 1))) {}
+};
+
+// Eight at a time, which compilers make vectors of.
+template <class F>
+inline void for_each_column(const TapColumns& c, const float* __restrict x, int64_t at, int64_t stride,
+                            float* __restrict y, F f) {
+  constexpr int64_t kStep = 8;
+  int64_t i = c.first;
+  if (stride == 1)
+    for (; i + kStep <= c.end; i += kStep)
+      for (int64_t k = 0; k < kStep; ++k) y[i + k] = f(y[i + k], x[at + i + k]);
+  for (; i < c.end; ++i) y[i] = f(y[i], x[at + i * stride]);
+}
+
+}  // namespace
+
+// A row of outputs at a time, tap by tap: each output still meets its taps in row-major order.
+void PoolPlan::forward_rows(const float* x, float* y) const {
+  const int64_t width = d_.in[1], out = out_[1], stride = d_.stride[1];
+  const bool max = d_.kind == PoolKind::Max;
+  for (int64_t a = 0; a < out_[0]; ++a, y += out) {
+    std::fill(y, y + out, max ? -std::numeric_limits<float>::infinity() : 0.0f);
+    int64_t rows = 0;
+    for (int64_t i = 0; i < d_.kernel[0]; ++i) {
+      const int64_t row = a * d_.stride[0] - d_.pad_before[0] + i * d_.dilation[0];
+      if (row < 0 || row >= d_.in[0]) continue;
+      ++rows;
+      for (int64_t j = 0; j < d_.kernel[1]; ++j) {
+        const int64_t offset = j * d_.dilation[1] - d_.pad_before[1];
+        const TapColumns columns(offset, stride, width, out);
+        const int64_t at = row * width + offset;
+        if (max)
+          for_each_column(columns, x, at, stride, y,
+                          [](float best, float v) { return order(v) > order(best) ? v : best; });
+        else
+          for_each_column(columns, x, at, stride, y, [](float sum, float v) { return sum + v; });
+      }
+    }
+    if (max) continue;
+    const auto divide = [&](int64_t c, int64_t inside) {
+      y[c] /= static_cast<float>(d_.count_include_pad ? kernel_size_ : std::max<int64_t>(1, rows * inside));
+    };
+    // In the middle of the row windows are whole.
+    const int64_t before = d_.pad_before[1], step = d_.dilation[1], size = d_.kernel[1];
+    const TapColumns left(-before, stride, width, out), right((size - 1) * step - before, stride, width, out);
+    const int64_t begin = std::min(left.first, out), end = std::max(begin, std::min(left.end, right.end));
+    const auto edge = [&](int64_t c) {
+      const int64_t first = c * stride - before, skipped = first < 0 ? (-first + step - 1) / step : 0;
+      const int64_t at = first + skipped * step, inside = at < width ? (width - at + step - 1) / step : 0;
+      divide(c, std::clamp<int64_t>(size - skipped, 0, inside));
+    };
+    for (int64_t c = 0; c < begin; ++c) edge(c);
+    const auto whole =
+        static_cast<float>(d_.count_include_pad ? kernel_size_ : std::max<int64_t>(1, rows * size));
+    for (int64_t c = begin; c < end; ++c) y[c] /= whole;
+    for (int64_t c = end; c < out; ++c) edge(c);
+  }
+}
+
 template <class T>
 void PoolPlan::backward_plane(const T* x, const int64_t* indices, const T* dy, T* dx) const {
   Sum<T>* sum;
@@ -214,6 +281,11 @@ void PoolPlan::forward(const void* input, void* output, int64_t* indices, Thread
   dispatch_floating(d_.dtype, [&](auto tag) {
     using T = decltype(tag);
     for_each_plane(pool, [&](int64_t p) {
+      if constexpr (std::is_same_v<T, float>)
+        if (indices == nullptr && d_.in[2] == 1 && d_.kernel[2] == 1 &&
+            d_.pad_before[2] + d_.pad_after[2] == 0)
+          return forward_rows(static_cast<const T*>(input) + p * in_size_,
+                              static_cast<T*>(output) + p * out_size_);
       forward_plane(static_cast<const T*>(input) + p * in_size_, static_cast<T*>(output) + p * out_size_,
                     indices == nullptr ? nullptr : indices + p * out_size_);
     });

@@ -52,6 +52,7 @@ class PoolPlan {
 
   template <class F>
   void for_each_window(F f) const;
+  void forward_rows(const float* x, float* y) const;
   template <class T>
   void forward_plane(const T* x, T* y, int64_t* indices) const;
   template <class T>

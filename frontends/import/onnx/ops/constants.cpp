@@ -56,6 +56,10 @@ std::vector<Tensor> dropped_out(Context& c) {
   return out;
 }
 
+[[noreturn]] void refuse_random(const Context& c) {
+  c.unsupported("its random numbers are the program's own; a model that was exported for inference has none");
+}
+
 // a + b cos(2 pi i / n) + d cos(4 pi i / n): the windows of signal analysis.
 Tensor window(Context& c, double a, double b, double d) {
   const int64_t size = c.const_int(0);
@@ -76,7 +80,17 @@ FOVEA_ONNX(HammingWindow) { return {window(c, 25.0 / 46, -21.0 / 46, 0)}; }
 FOVEA_ONNX(BlackmanWindow) { return {window(c, 0.42, -0.5, 0.08)}; }
 FOVEA_ONNX(Constant) { return {constant_of(c)}; }
 FOVEA_ONNX(ConstantOfShape) { return {constant_of_shape(c)}; }
-FOVEA_ONNX(Identity) { return {c.in(0)}; }
+FOVEA_ONNX(Identity) {
+  if (!c.has_sequence(0)) return {c.in(0)};
+  c.set_sequence(0, c.sequence(0));
+  return {};
+}
+FOVEA_ONNX(Bernoulli) { refuse_random(c); }
+FOVEA_ONNX(Multinomial) { refuse_random(c); }
+FOVEA_ONNX(RandomNormal) { refuse_random(c); }
+FOVEA_ONNX(RandomNormalLike) { refuse_random(c); }
+FOVEA_ONNX(RandomUniform) { refuse_random(c); }
+FOVEA_ONNX(RandomUniformLike) { refuse_random(c); }
 FOVEA_ONNX(Dropout) { return dropped_out(c); }
 FOVEA_ONNX(Shape) {
   const Known shape = shape_of(c);

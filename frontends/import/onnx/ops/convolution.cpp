@@ -1,6 +1,7 @@
 // Convolutions over one, two or three axes, in terms of the 2-d ops.
 #include <algorithm>
 
+#include "framework/base/checked.h"
 #include "frontends/import/onnx/ops/common.h"
 
 namespace fovea::onnx {
@@ -128,6 +129,51 @@ Tensor transposed(Context& c) {
       convolve_volumes(pad(x, low, high, interior), mirrored_weight(weight, groups), plain, groups), bias);
 }
 
+// Columns [N, C * k, L], k the elements of a window, added up where the windows lie in an image: a transposed
+// convolution whose weights put each element at its place.
+Tensor columns_folded(Context& c) {
+  const Tensor x = c.in(0);
+  Ints image = c.const_ints(1), block = c.const_ints(2);
+  const size_t axes = image.size();
+  if (x.rank() != 3 || axes == 0 || block.size() != axes)
+    c.invalid("columns of rank " + std::to_string(x.rank()) + ", an image of " + std::to_string(axes) +
+              " axes and blocks of " + std::to_string(block.size()));
+  if (axes > 2) c.unsupported("images of " + std::to_string(axes) + " axes");
+  const Ints ones(axes, 1), none(2 * axes, 0);
+  Ints stride = c.ints("strides", ones), dilation = c.ints("dilations", ones), pads = c.ints("pads", none);
+  check_count(c, "strides", stride.size(), static_cast<int64_t>(axes));
+  check_count(c, "dilations", dilation.size(), static_cast<int64_t>(axes));
+  check_count(c, "pads", pads.size(), static_cast<int64_t>(2 * axes));
+  if (axes == 1) {
+    for (Ints* list : {&image, &block, &stride, &dilation}) list->insert(list->begin(), 1);
+    pads = {0, pads[0], 0, pads[1]};
+  }
+  int64_t windows = 1, counts[2], k = 1, left[2];
+  for (size_t d = 0; d < 2; ++d) {
+    k = checked_mul(k, at_least(c, "block_shape", block[d], 1));
+    at_least(c, "strides", stride[d], 1), at_least(c, "dilations", dilation[d], 1);
+    at_least(c, "pads", pads[d], 0), at_least(c, "pads", pads[d + 2], 0);
+    const int64_t room =
+        at_least(c, "image_shape", image[d], 1) + pads[d] + pads[d + 2] - dilation[d] * (block[d] - 1) - 1;
+    if (room < 0) c.invalid("a block leaves the image");
+    counts[d] = room / stride[d] + 1;
+    left[d] = room % stride[d];
+    windows = checked_mul(windows, counts[d]);
+  }
+  if (k > 4096) c.unsupported("blocks of " + std::to_string(k) + " elements");
+  if (x.dim(2) != Dim(windows))
+    c.invalid("it has " + x.dim(2).str() + " columns, the image has " + std::to_string(windows) + " windows");
+  const Tensor place =
+      reshape(cast(equal(iota({k, 1}, 0), iota({1, k}, 1)), x.dtype()), {k, 1, block[0], block[1]});
+  // Each channel of each image is an image of its own: the weights are the same for all.
+  const Tensor columns = reshape(x, {-1, k, counts[0], counts[1]});
+  Conv2dOptions options{stride, {pads[0], pads[2], pads[1], pads[3]}, dilation, 1};
+  const Tensor y = conv_transpose2d(columns, place, {}, options, {left[0], left[1]});
+  const Dim channels = floor_div(x.dim(1), k);
+  return axes == 1 ? reshape(y, {x.dim(0), channels, image[1]})
+                   : reshape(y, {x.dim(0), channels, image[0], image[1]});
+}
+
 }  // namespace
 
 Tensor convolution(Context& c, const Tensor& x, const Tensor& weight, const Tensor& bias) {
@@ -141,5 +187,7 @@ Tensor convolution(Context& c, const Tensor& x, const Tensor& weight, const Tens
 
 FOVEA_ONNX(Conv) { return {convolution(c, c.in(0), c.in(1), c.optional(2))}; }
 FOVEA_ONNX(ConvTranspose) { return {transposed(c)}; }
+
+FOVEA_ONNX(Col2Im) { return {columns_folded(c)}; }
 
 }  // namespace fovea::onnx

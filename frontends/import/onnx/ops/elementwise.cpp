@@ -3,6 +3,7 @@
 #include <limits>
 #include <numbers>
 
+#include "frontends/import/onnx/ops/activations.h"
 #include "frontends/import/onnx/ops/common.h"
 
 namespace fovea::onnx {
@@ -167,7 +168,7 @@ Tensor shrink(Context& c) {
 // Arithmetic.
 FOVEA_ONNX(Add) { return {c.in(0) + second(c)}; }
 FOVEA_ONNX(Sub) { return {c.in(0) - second(c)}; }
-FOVEA_ONNX(Mul) { return {c.in(0) * second(c)}; }
+FOVEA_ONNX(Mul) { return {product_of(c.in(0), second(c))}; }
 FOVEA_ONNX(Div) { return {quotient(c.in(0), second(c))}; }
 FOVEA_ONNX(Pow) { return {power(c)}; }
 FOVEA_ONNX(Mod) {

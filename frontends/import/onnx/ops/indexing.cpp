@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "frontends/import/onnx/ops/common.h"
+#include "frontends/import/onnx/ops/grids.h"
 
 namespace fovea::onnx {
 namespace {
@@ -118,25 +119,24 @@ Tensor scattered(Context& c, const Tensor& x, const Tensor& at, const Tensor& up
   c.invalid("reduction is \"" + reduction + "\"");
 }
 
-// One place along `axis` that all updates go to, as the assignment to one index does: a choice.
-std::optional<Tensor> put_at_place(Context& c, const Tensor& x, const Tensor& updates, int64_t axis) {
-  const auto at = c.constant(1);
-  const Dim& size = x.dim(axis);
-  if (!at || c.text("reduction", "none") != "none" || !size.is_const() || at->size() == 0 ||
-      updates.shape() != with_size(x.shape(), axis, 1) || to_shape(at->shape()) != updates.shape())
-    return {};
-  const std::vector<int64_t> places = at->to_vector<int64_t>();
-  if (std::any_of(places.begin(), places.end(), [&](int64_t p) { return p != places[0]; })) return {};
-  const int64_t place = places[0] < 0 ? places[0] + size.value() : places[0];
-  if (place < 0 || place >= size.value()) return {};
-  const Tensor along = iota(with_size(Shape(static_cast<size_t>(x.rank()), Dim(1)), axis, size), axis);
-  return where(equal(along, place), updates, x);
+// Elements that go to one place along `axis`, or to known places that no two share: what every other axis
+// says of them is where they stand.
+std::optional<Tensor> put_along(Context& c, const Tensor& x, const Tensor& updates, int64_t axis) {
+  const Tensor at = c.in(1);
+  if (at.rank() != x.rank() || updates.shape() != at.shape()) return {};
+  const auto line = line_of(at);
+  if (!line || (line->axis >= 0 && line->axis != axis)) return {};
+  std::vector<Line> lines;
+  for (int64_t d = 0; d < x.rank(); ++d) lines.push_back({d, at.dim(d), 0, {}});
+  if (line->count != at.dim(axis)) return {};  // the same place again
+  lines[static_cast<size_t>(axis)] = *line;
+  return put_on_grid(x, updates, lines, c.text("reduction", "none"));
 }
 
 Tensor scattered_elements(Context& c) {
   const Tensor x = c.in(0), updates = c.in(2);
   const int64_t axis = axis_of(c, c.integer("axis", 0), x.rank());
-  if (auto y = put_at_place(c, x, updates, axis)) return *y;
+  if (auto y = put_along(c, x, updates, axis)) return *y;
   const Tensor given = positions(c, 1, x.dim(axis), signed_positions(c));
   if (given.rank() != x.rank() || updates.rank() != x.rank())
     c.invalid("data, indices and updates have ranks " + std::to_string(x.rank()) + ", " +
@@ -156,57 +156,10 @@ Tensor scattered_elements(Context& c) {
   return reshape(y, x.shape());
 }
 
-// Updates that fill a box of `x`, as the assignment to a slice does: a choice between two tensors, which is
-// easier to see through than rows that go anywhere.
-std::optional<Tensor> put_in_box(Context& c, const Tensor& x, const Tensor& updates) {
-  const auto at = c.constant(1);
-  if (!at || c.text("reduction", "none") != "none" || at->rank() < 1 || at->size() == 0) return {};
-  const int64_t k = at->shape().back(), rank = x.rank(), n = at->size() / k;
-  if (k > rank || x.dtype() == DType::boolean) return {};
-  std::vector<int64_t> places = at->to_vector<int64_t>();
-  Dims low(static_cast<size_t>(k), INT64_MAX), high(static_cast<size_t>(k), -1), extents;
-  for (int64_t i = 0; i < at->size(); ++i) {
-    const auto d = static_cast<size_t>(i % k);
-    const Dim& size = x.dim(static_cast<int64_t>(d));
-    if (!size.is_const()) return {};
-    int64_t& place = places[static_cast<size_t>(i)];
-    if (place < 0) place += size.value();
-    if (place < 0 || place >= size.value()) return {};
-    low[d] = std::min(low[d], place);
-    high[d] = std::max(high[d], place);
-  }
-  int64_t volume = 1;
-  for (size_t d = 0; d < low.size(); ++d) {
-    extents.push_back(high[d] - low[d] + 1);
-    if (__builtin_mul_overflow(volume, extents[d], &volume) || volume > n) return {};
-  }
-  if (volume != n) return {};
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t d = k, rest = i; d-- > 0; rest /= extents[static_cast<size_t>(d)])
-      if (places[static_cast<size_t>(i * k + d)] !=
-          low[static_cast<size_t>(d)] + rest % extents[static_cast<size_t>(d)])
-        return {};
-  Shape box = x.shape(), before(static_cast<size_t>(rank), Dim(0)), behind = before;
-  Tensor inside;
-  const auto also = [&](const Tensor& t) { inside = inside.defined() ? logical_and(inside, t) : t; };
-  for (int64_t d = 0; d < k; ++d) {
-    const auto axis = static_cast<size_t>(d);
-    const int64_t size = x.dim(d).value();
-    box[axis] = extents[axis];
-    before[axis] = low[axis];
-    behind[axis] = size - 1 - high[axis];
-    const Tensor i = iota(with_size(Shape(static_cast<size_t>(rank), Dim(1)), d, size), d);
-    if (low[axis] > 0) also(less_equal(low[axis], i));
-    if (high[axis] < size - 1) also(less_equal(i, high[axis]));
-  }
-  const Tensor filling = reshape(updates, box);
-  if (!inside.defined()) return filling;
-  return where(inside, pad(filling, before, behind, {}, 0), x);
-}
-
 Tensor scattered_nd(Context& c) {
   const Tensor x = c.in(0), updates = c.in(2);
-  if (auto y = put_in_box(c, x, updates)) return *y;
+  if (const auto grid = grid_of(c.in(1)))
+    if (auto y = put_on_grid(x, updates, *grid, c.text("reduction", "none"))) return *y;
   const Rows r = rows_of(c, x, 0);
   const Tensor rows = reshape(updates, {r.at.dim(0), r.size});
   return reshape(scattered(c, reshape(x, {r.count, r.size}), r.at, rows), x.shape());
@@ -234,7 +187,7 @@ Tensor one_hot_of(Context& c) {
 // The elements that a known condition chooses.
 Tensor compressed(Context& c) {
   Tensor x = c.in(0);
-  const auto condition = c.constant(1);
+  const auto condition = c.evaluated(1);
   if (!condition)
     c.unsupported("its condition, which decides the result's size, must be known when the model is read");
   const bool flat = !c.has_attr("axis");
@@ -247,7 +200,7 @@ Tensor compressed(Context& c) {
 }
 
 Tensor where_nonzero(Context& c) {
-  const auto x = c.constant(0);
+  const auto x = c.evaluated(0);
   if (!x) c.unsupported("its operand, which decides the result's size, must be known when the model is read");
   const Array a = x->contiguous();
   std::vector<std::vector<int64_t>> found(static_cast<size_t>(a.rank()));

@@ -21,7 +21,7 @@ std::vector<Tensor> pieces(Context& c) {
   const int64_t axis = axis_of(c, c.integer("axis", 0), x.rank());
   const Dim size = x.dim(axis);
   Shape sizes;
-  if (c.has(1) && c.known(1) && c.known(1)->shape.size() == 1) {
+  if (c.has(1) && c.in(1).rank() == 1) {
     sizes = c.dims(1);
   } else {
     const int64_t each = c.has(1) ? c.const_int(1) : 1;
@@ -59,6 +59,14 @@ FOVEA_ONNX(SequenceInsert) {
   std::vector<Tensor> parts = c.sequence(0);
   const size_t at = c.has(2) ? place_in(c, 2, parts.size(), true) : parts.size();
   parts.insert(parts.begin() + static_cast<std::ptrdiff_t>(at), c.in(1));
+  c.set_sequence(0, std::move(parts));
+  return {};
+}
+FOVEA_ONNX(SequenceErase) {
+  std::vector<Tensor> parts = c.sequence(0);
+  if (parts.empty()) c.invalid("its sequence is empty");
+  const size_t at = c.has(1) ? place_in(c, 1, parts.size(), false) : parts.size() - 1;
+  parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(at));
   c.set_sequence(0, std::move(parts));
   return {};
 }
