@@ -284,14 +284,22 @@ class Matcher {
   // exp(scores) without a maximum is 0 for a row of low scores (a large negative fill), and a guard gives 0
   // for such a row. A sink as small as the least exponential does the same and is lost beside other sums.
   bool keep_underflow(bool all_kept) {
-    // A guard hides the NaN that an infinite mean makes of the whole row.
-    if (has_low_fill(e_, r_->score) || p_.nan_guard)
-      for (const Term& t : p_.shift)
-        if (shift_role(t.ref.value) == Role::shift && depends_on_scores(t.ref.value))
-          return refuse(
-              Reason::empty_row, t.ref.value.node,
-              "the mean or minimum that is subtracted holds masked scores, beside which others are lost",
-              "softmax of the scores, or of the scores minus their maximum");
+    // A guard hides the NaN that an infinite mean, or maximum of other numbers, makes of the whole row.
+    for (const Term& t : p_.shift) {
+      const Role role = shift_role(t.ref.value);
+      const bool own = role == Role::max && is_row_maximum(view_, table_, {t.ref, -t.scale}, p_.terms, keys_);
+      const bool lost = role == Role::shift ? p_.nan_guard || has_low_fill(e_, r_->score)
+                                            : role == Role::max && p_.nan_guard && !own;
+      if (lost && depends_on_scores(t.ref.value))
+        return refuse(
+            Reason::empty_row, t.ref.value.node,
+            role == Role::max
+                ? "what is subtracted is no maximum of the row's own scores; where it is infinite or "
+                  "no number, the guard behind it makes the whole row 0"
+                : "the mean or minimum that is subtracted holds masked scores, beside which others "
+                  "are lost",
+            "softmax of the scores, or of the scores minus their maximum");
+    }
     if (!p_.may_underflow || r_->sink >= 0 || !(p_.nan_guard || p_.zero_guard)) return true;
     if (all_kept)
       r_->sink = e_.constant(least_exponent());

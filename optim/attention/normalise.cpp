@@ -298,21 +298,8 @@ class Normaliser {
     }
     return x;
   }
-  // True where the term is the largest of the scores themselves, so that exp(scores - term) reaches 1.
   bool is_row_maximum(const Term& t, const Product& main) const {
-    Value v = t.ref.value;
-    while (view_.role(v) == Role::stop_gradient || view_.role(v) == Role::same ||
-           view_.role(v) == Role::reshape || view_.role(v) == Role::broadcast)
-      v = view_.node(v).inputs[0];
-    if (t.scale < 0 || view_.role(v) != Role::max) return false;
-    const Value of = view_.node(v).inputs[0];
-    std::vector<Value> a, b;
-    for (const Term& u : exponent_terms(view_, table_, {of, fresh_layout(table_, view_.shape(of))}))
-      a.push_back(view_.canonical(u.ref.value));
-    for (const Term& u : main.terms) b.push_back(view_.canonical(u.ref.value));
-    // What is free of the keys was pulled out of the sum and shifts the maximum by as much.
-    return std::all_of(b.begin(), b.end(),
-                       [&](Value u) { return std::find(a.begin(), a.end(), u) != a.end(); });
+    return match::is_row_maximum(view_, table_, t, main.terms, keys_);
   }
 
   bool addend(const Addend& a, const Product& main, Probability& out) {
@@ -332,7 +319,7 @@ class Normaliser {
     if (!t.sums.empty()) return refuse_sum(a.node);
     // A guard against division by 0 that is lost beside the sum, which is at least 1.
     if (n && *n == 0) return true;
-    const double lost = is_wide() ? 1e-14 : 1e-7;
+    const double lost = is_wide(a.node) ? 1e-14 : 1e-7;
     if (n && t.terms.size() == 1 && *n > 0 && *n <= lost && is_row_maximum(t.terms[0], main)) {
       out.zero_guard = true;
       return true;
@@ -340,7 +327,7 @@ class Normaliser {
     out.sinks.push_back(t);
     return true;
   }
-  bool is_wide() const { return view_.dtype(p_.probabilities.value) == DType::f64; }
+  bool is_wide(NodeId addend) const { return view_.dtype({addend, 0}) == DType::f64; }
 
   // max(sum, floor) where the sum is at least 1 or 0.
   bool floor(const Denominator& d, Probability& out) {
@@ -357,6 +344,29 @@ class Normaliser {
 };
 
 }  // namespace
+
+bool is_row_maximum(const View& view, LabelTable& table, const Term& term, const std::vector<Term>& main,
+                    const Labels& keys) {
+  Value v = term.ref.value;
+  for (Role r = view.role(v); r == Role::stop_gradient || r == Role::same || r == Role::reshape ||
+                              r == Role::broadcast || r == Role::permute || r == Role::cast;
+       r = view.role(v))
+    v = view.node(v).inputs[0];
+  if (term.scale < 0 || view.role(v) != Role::max) return false;
+  const Value of = view.node(v).inputs[0];
+  // A maximum over more than the keys may leave a row's own scores far behind.
+  Dim reduced = 1;
+  for (int64_t axis : view.node(v).attrs.ints("axes"))
+    reduced = reduced * view.shape(of)[static_cast<size_t>(axis)];
+  if (reduced != table.size(table.resolve(keys))) return false;
+  std::vector<Value> terms;
+  for (const Term& u : exponent_terms(view, table, {of, fresh_layout(table, view.shape(of))}))
+    terms.push_back(view.canonical(u.ref.value));
+  // What is free of the keys was pulled out of the sum and shifts the maximum by as much.
+  return std::all_of(main.begin(), main.end(), [&](const Term& u) {
+    return std::find(terms.begin(), terms.end(), view.canonical(u.ref.value)) != terms.end();
+  });
+}
 
 bool normalise(const View& view, LabelTable& table, Product product, const Labels& keys, Probability& out,
                Refusal& why) {

@@ -83,6 +83,10 @@ struct Probability {
   NodeId node = -1;            ///< the node that makes the probabilities: softmax, exp
 };
 
+/// True where the term is the largest of a row's own scores, main their terms: exp(scores - term) reaches 1.
+bool is_row_maximum(const View& view, LabelTable& table, const Term& term, const std::vector<Term>& main,
+                    const Labels& keys);
+
 /// Why a product is no probability.
 struct Refusal {
   Reason reason = Reason::none;

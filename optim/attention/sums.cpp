@@ -170,18 +170,32 @@ bool Decomposer::denominator(const Item& i, Product& p, int depth) {
 }
 
 bool Decomposer::zero_test(const Item& i, Denominator& sum, std::vector<Ref>& open) {
-  const Node& n = node(i);
-  const Value condition = n.inputs[0];
-  const std::string& name = view_.node(condition).op->name();
-  if (name != "equal" && name != "not_equal" && name != "greater") return false;
-  const size_t kept = name == "equal" ? 2 : 1;
-  if (!view_.number(n.inputs[3 - kept])) return false;
-  const Node& test = view_.node(condition);
-  if (!is_zero(test.inputs[1]) || view_.canonical(test.inputs[0]) != view_.canonical(n.inputs[kept]))
-    return false;
-  sum.zero_guard = true;
-  open.push_back(input(i, kept));
-  return true;
+  bool zero = true;  // the condition says that the sum is 0
+  Ref condition = behind(input(i, 0));
+  for (int steps = 0; steps < kDeepest && view_.node(condition.value).op->name() == "logical_not"; ++steps) {
+    zero = !zero;
+    condition = behind(operand(view_, condition, 0));
+  }
+  const Node& test = view_.node(condition.value);
+  const std::string& name = test.op->name();
+  const bool greater = name == "greater" || name == "less_equal",
+             less = name == "less" || name == "greater_equal";
+  if (name != "equal" && name != "not_equal" && !greater && !less) return false;
+  if (name == "not_equal" || name == "greater" || name == "less") zero = !zero;
+  const size_t kept = zero ? 2 : 1;
+  if (!view_.number(node(i).inputs[3 - kept])) return false;
+  const auto same = [&](const Ref& a, const Ref& b) {
+    return key_of(table_, view_.canonical(a.value), a.layout) ==
+           key_of(table_, view_.canonical(b.value), b.layout);
+  };
+  for (const size_t tested : {size_t{0}, size_t{1}}) {
+    if ((tested == 0 && less) || (tested == 1 && greater) || !is_zero(test.inputs[1 - tested])) continue;
+    if (!same(behind(operand(view_, condition, tested)), behind(input(i, kept)))) continue;
+    sum.zero_guard = true;
+    open.push_back(input(i, kept));
+    return true;
+  }
+  return false;
 }
 
 }  // namespace fovea::match

@@ -192,6 +192,25 @@ void View::prepare() {
   }
 }
 
+// True for views that move nothing.
+bool View::is_nothing(NodeId id) const {
+  const Node& n = graph.nodes[id];
+  if (n.inputs.empty() || n.inputs[0].index != 0) return false;
+  switch (roles_[id]) {
+    case Role::same:
+      return !n.attrs.has("barrier") || !n.attrs.flag("barrier");
+    case Role::permute: {
+      const Ints& axes = n.attrs.ints("axes");
+      return std::is_sorted(axes.begin(), axes.end());
+    }
+    case Role::reshape:
+    case Role::broadcast:
+      return shape(n.inputs[0]) == n.outputs[0].shape;
+    default:
+      return false;
+  }
+}
+
 // Local value numbering: nodes of equal op, attributes and operands are one.
 void View::number_values() {
   canonical_.resize(graph.nodes.size());
@@ -201,6 +220,10 @@ void View::number_values() {
     canonical_[id] = self;
     const Node& n = graph.nodes[id];
     if (n.op->is_random() || n.op->has_side_effect() || roles_[id] == Role::input) continue;
+    if (is_nothing(self)) {
+      canonical_[id] = canonical_[n.inputs[0].node];
+      continue;
+    }
     uint64_t h = mix(reinterpret_cast<uintptr_t>(n.op), n.attrs.size());
     for (const Value& v : n.inputs) h = mix(mix(h, canonical_[v.node]), v.index);
     const auto [first, end] = seen.equal_range(h);
@@ -224,6 +247,10 @@ void View::find_transposed() {
     bool swapped = false;
     for (;;) {
       const Node& n = node(v);
+      if (is_nothing(v.node)) {
+        v = n.inputs[0];
+        continue;
+      }
       if (role(v) == Role::permute) {
         const Ints& axes = n.attrs.ints("axes");
         Ints swap(axes.size());
@@ -232,7 +259,7 @@ void View::find_transposed() {
         std::swap(swap[swap.size() - 1], swap[swap.size() - 2]);
         if (axes != swap) break;
         swapped = !swapped;
-      } else if (role(v) != Role::same || (n.attrs.has("barrier") && n.attrs.flag("barrier"))) {
+      } else {
         break;
       }
       v = n.inputs[0];

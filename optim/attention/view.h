@@ -93,6 +93,7 @@ class View {
   bool depends(const std::vector<Value>& on, NodeId node) const;
 
  private:
+  bool is_nothing(NodeId id) const;
   void number_values();
   void find_transposed();
 

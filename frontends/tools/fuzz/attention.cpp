@@ -6,6 +6,7 @@
 
 #include "frontends/cpp/fovea.h"
 #include "frontends/tools/fuzz/attention_layout.h"
+#include "frontends/tools/fuzz/attention_masks.h"
 #include "frontends/tools/fuzz/cases.h"
 #include "frontends/tools/fuzz/mutate.h"
 #include "graph/build/builder.h"
@@ -24,6 +25,7 @@ class AttentionMaker {
       : r_(random), builder_(Builder::make(fuzz.module, "main")), arguments_(random, fuzz, *builder_) {
     TraceScope trace(builder_);
     layout_.emplace(random, arguments_);
+    masks_.emplace(random, arguments_, *layout_);
     attend();
     builder_->finish();
   }
@@ -41,7 +43,7 @@ class AttentionMaker {
   Tensor scores() {
     Tensor q = layout_->q, k = layout_->k;
     const double c = std::sqrt(static_cast<double>(r_.between(1, 4))), tau = r_.of({0.125, 0.5, 1 / c});
-    const int64_t where_scaled = r_.below(12);
+    const int64_t where_scaled = r_.below(15);
     switch (where_scaled) {
       case 0:
         q = q * tau;
@@ -58,6 +60,12 @@ class AttentionMaker {
       case 4:
         k = k / c;
         break;
+      case 12:
+        q = q / std::sqrt(c), k = k / std::sqrt(c);
+        break;
+      case 13:
+        q = q * c, k = k * (1 / (c * c));
+        break;
       default:
         break;
     }
@@ -73,26 +81,31 @@ class AttentionMaker {
         return s * real(false, true, false, false);
       case 9:  // a learned logarithm, kept below a limit
         return s * exp(minimum(real(false, true, false, false), 1.0));
+      case 10:
+        return s * rsqrt(full({}, c * c, s.dtype()));
+      case 11:
+        return s / full(r_.one_in(2) ? Shape{} : Shape{1, 1}, c, s.dtype());
       default:
         return s;
     }
   }
 
   Tensor biased(const Tensor& s) {
-    switch (r_.below(14)) {
+    switch (r_.below(17)) {
       case 0:
         return s + real(false, true, true, true);
       case 1:
         return real(true, false, false, true) + s;
       case 2:  // ALiBi from positions
-        return s + real(false, true, false, false) * fit(cast(key_places() - query_places(), DType::f32));
+        return s + real(false, true, false, false) *
+                       fit(cast(masks_->key_places() - masks_->query_places(), s.dtype()));
       case 3:
         return 5.0 * tanh(s / 5.0);
       case 4:
         return s + real(false, true, true, true) + real(true, false, false, true);
       case 5: {  // buckets of distances
         const Tensor table = arguments_.real({6, layout_->heads});
-        const Tensor bucket = clip(key_places() - query_places(), -3, 2) + 3;
+        const Tensor bucket = clip(masks_->key_places() - masks_->query_places(), -3, 2) + 3;
         const Tensor bias = embedding(table, bucket.reshape({layout_->queries, layout_->keys}));
         return s + fit(unsqueeze(bias.permute({2, 0, 1}), 0));
       }
@@ -106,88 +119,33 @@ class AttentionMaker {
         return r_.one_in(2) ? leaky_relu(s, 0.2) : s * sigmoid(s);
       case 9:
         return s * real(true, true, true, true) + real(false, true, true, true);
+      case 10:  // constants that cancel, or nearly
+        return r_.one_in(2) ? s + 2.0 : (s - 1.5) * 2.0;
+      case 11: {  // slopes that the graph holds
+        const Tensor slopes = fit(arguments_.constant(heads_numbers()));
+        return s - slopes * fit(cast(abs(masks_->query_places() - masks_->key_places()), s.dtype()));
+      }
       default:
         return s;
     }
   }
-  Tensor query_places() { return iota({layout_->queries}).reshape({1, 1, layout_->queries, 1}); }
-  Tensor key_places() { return iota({layout_->keys}).reshape({1, 1, 1, layout_->keys}); }
-
-  Tensor one_mask() {
-    const Dim queries = layout_->queries, keys = layout_->keys, batch = layout_->batch;
-    switch (r_.below(12)) {
-      case 0:
-        return query_places() >= key_places();
-      case 1:
-        return tril(full({queries, keys}, 1, DType::boolean)).reshape({1, 1, queries, keys});
-      case 2:
-        return arguments_.keep_mask(layout_->over(true, false, false, true));
-      case 3:
-        return arguments_.keep_mask(layout_->over(r_.one_in(2), false, true, true));
-      case 4:
-        return key_places() < arguments_.integers({batch, 1, 1, 1}, 1, layout_->most_keys);
-      case 5: {  // packed documents
-        const Tensor rows = arguments_.integers({batch, 1, queries, 1}, 0, 1),
-                     columns = arguments_.integers({batch, 1, 1, keys}, 0, 1);
-        return equal(rows, columns);
-      }
-      case 6: {  // a buffer that is larger
-        const Tensor buffer = tril(full({1, 1, 8, 8}, 1, DType::boolean));
-        return slice(slice(buffer, 2, 0, queries), 3, 0, keys);
-      }
-      case 7:  // a prefix that all see
-        return logical_or(query_places() >= key_places(), key_places() < 2);
-      case 8: {  // dilated, with a token that all see
-        const Tensor distance = query_places() - key_places();
-        return logical_or(equal(mod(distance, 2), 0), equal(key_places(), 0));
-      }
-      case 9: {  // a table of blocks of two keys
-        const Tensor table = arguments_.keep_mask({1, layout_->heads, queries, 4});
-        return gather(table, floor_div(iota({layout_->keys}), 2), 3);
-      }
-      default: {  // sliding window
-        const Tensor distance = query_places() - key_places();
-        return logical_and(distance<2, distance> - 2);
-      }
-    }
+  Array heads_numbers() {
+    Array a(arguments_.type, {1, layout_->heads, 1, 1});
+    for (int64_t h = 0; h < a.size(); ++h) a.set_flat(h, std::exp2(-static_cast<double>(h + 1)));
+    return a;
   }
-  Tensor fill_in(const Tensor& s, const Tensor& keep, double fill) {
-    switch (r_.below(5)) {
-      case 0:
-        return where(logical_not(keep), fill, s);
-      case 1:
-        return s + (1.0 - cast(keep, DType::f32)) * (std::isinf(fill) ? -1e4 : fill);
-      case 2:
-        return where(keep, 0.0, fill) + s;
-      default:
-        return where(keep, s, fill);
-    }
-  }
-  Tensor masked(const Tensor& s) {
-    if (r_.one_in(3)) return s;
-    if (r_.one_in(8))
-      return s + fit(arguments_.additive_mask(layout_->over(true, false, r_.one_in(2), true)));
-    fill_ = r_.of({-kInf, -kInf, -1e9, -1e4, -1e30, -65504.0, -3.4028234663852886e38});
-    mask_ = fit(one_mask());
-    switch (r_.below(6)) {
-      case 0:
-        mask_ = logical_and(mask_, fit(one_mask()));
-        break;
-      case 1:  // one after the other
-        return fill_in(fill_in(s, mask_, fill_), fit(one_mask()), fill_);
-      case 2:  // before the scale
-        return fill_in(s, mask_, fill_) * 0.5;
-      default:
-        break;
-    }
-    return fill_in(s, mask_, fill_);
-  }
-
   // --- softmax
 
+  // The softmax in a wider type, or along another axis of what was turned.
   Tensor weights(const Tensor& s) {
+    if (r_.one_in(12)) return cast(normalised(cast(s, DType::f64)), s.dtype());
+    if (s.dtype() != DType::f32 && !r_.one_in(3)) return cast(normalised(cast(s, DType::f32)), s.dtype());
+    if (r_.one_in(12)) return softmax(s.transpose(-1, -2), -2).transpose(-1, -2);
+    return normalised(s);
+  }
+  Tensor normalised(const Tensor& s) {
     // Without a maximum exp is 0 for what is masked either way.
-    const bool low = mask_.defined() && fill_ < -1e5;
+    const bool low = masks_->mask.defined() && masks_->fill < -1e5;
     switch (r_.below(13)) {
       case 0: {
         const Tensor e = exp(s - top(s));
@@ -212,20 +170,25 @@ class AttentionMaker {
         return low ? softmax(s, -1) : exp(s - logsumexp(s, {-1}, true));
       case 6: {  // a learned sink
         const Tensor e = exp(s);
-        return e / (total(e) + exp(real(false, true, false, false)));
+        return e / (total(e) + exp(cast(real(false, true, false, false), s.dtype())));
       }
       case 7: {  // the sink is one more column
         Shape column = s.shape();
         column.back() = 1;
-        const Tensor sink = broadcast_to(real(false, true, false, false), column);
+        const Tensor sink = broadcast_to(cast(real(false, true, false, false), s.dtype()), column);
         return slice(softmax(concat({s, sink}, -1), -1), -1, 0, layout_->keys);
       }
       case 8: {
         const Tensor e = pow(2.0, (s - top(s)) * 1.4426950408889634);
         return e / total(e);
       }
-      case 9:
-        return cast(softmax(cast(s, DType::f64), -1), DType::f32);
+      case 9: {  // guards against division by nothing
+        const Tensor e = exp(s - top(s)), d = total(e);
+        const int64_t how = r_.below(3);
+        return e / (how == 0   ? d + (s.dtype() == DType::f64 ? 1e-20 : 1e-12)
+                    : how == 1 ? clip(d, 1e-9, kInf)
+                               : where(equal(d, 0.0), 1.0, d));
+      }
       default:
         return softmax(s, -1);
     }
@@ -236,22 +199,32 @@ class AttentionMaker {
   Tensor dropped(const Tensor& p) {
     switch (r_.below(4)) {
       case 0:
-        return p * cast(bernoulli(arguments_.key(), p.shape(), 0.5), DType::f32) * 2.0;
+        return p * cast(bernoulli(arguments_.key(), p.shape(), 0.5), p.dtype()) * 2.0;
       case 1:
         return where(bernoulli(arguments_.key(), p.shape(), 0.25), 0.0, p / 0.75);
       default:
         return dropout(p, arguments_.key(), 0.5);
     }
   }
+  Tensor guarded(const Tensor& p) {
+    switch (r_.below(4)) {
+      case 0:
+        return where(equal(p, p), p, 0.0);
+      case 1:
+        return where(is_finite(p), p, 0.0);
+      default:
+        return where(is_nan(p), 0.0, p);
+    }
+  }
   Tensor weighted(Tensor p) {
-    if (r_.one_in(6)) p = where(is_nan(p), 0.0, p);
-    if (mask_.defined() && r_.one_in(6)) p = where(mask_, p, 0.0);
+    if (r_.one_in(6)) p = guarded(p);
+    if (masks_->mask.defined() && r_.one_in(6)) p = where(masks_->mask, p, 0.0);
     if (r_.one_in(6)) p = dropped(p);
     switch (r_.below(12)) {
       case 0:
         return p * real(false, true, true, true);
       case 1:
-        return p * cast(fit(one_mask()), DType::f32);
+        return p * cast(masks_->another(), p.dtype());
       case 2:
         return p * sigmoid(real(true, true, true, false));
       default:
@@ -284,7 +257,7 @@ class AttentionMaker {
   }
 
   void attend() {
-    const Tensor s = masked(biased(scores()));
+    const Tensor s = masks_->masked(biased(scores()));
     Tensor y;
     if (r_.one_in(8)) {  // the denominator last
       const Tensor e = exp(s - top(s));
@@ -303,6 +276,7 @@ class AttentionMaker {
       if (r_.one_in(8)) builder_->output("other", layout_->weigh(p, layout_->another(layout_->v)));
     }
     y = layout_->merged(y);
+    if (r_.one_in(8)) y = y.transpose(-1, -2);
     builder_->output("y", r_.one_in(3) ? y * 2.0 : y);
   }
 
@@ -310,8 +284,7 @@ class AttentionMaker {
   std::shared_ptr<Builder> builder_;
   Arguments arguments_;
   std::optional<AttentionLayout> layout_;
-  Tensor mask_;
-  double fill_ = 0;
+  std::optional<AttentionMasks> masks_;
 };
 
 }  // namespace

@@ -13,7 +13,7 @@ Tensor Arguments::argument(const Shape& shape, Array numbers) {
   return builder_.input("", {type, shape});
 }
 Tensor Arguments::real(const Shape& shape) {
-  return argument(shape, random_array(r_, DType::f32, evaluate(shape, fuzz_.sizes), false));
+  return argument(shape, random_array(r_, type, evaluate(shape, fuzz_.sizes), false));
 }
 Tensor Arguments::keep_mask(const Shape& shape) {
   Array a(DType::boolean, evaluate(shape, fuzz_.sizes));
@@ -21,7 +21,7 @@ Tensor Arguments::keep_mask(const Shape& shape) {
   return argument(shape, std::move(a));
 }
 Tensor Arguments::additive_mask(const Shape& shape) {
-  Array a(DType::f32, evaluate(shape, fuzz_.sizes));
+  Array a(type, evaluate(shape, fuzz_.sizes));
   for (int64_t i = 0; i < a.size(); ++i) a.set_flat(i, r_.one_in(4) ? -1e4 : 0);
   return argument(shape, std::move(a));
 }
@@ -42,6 +42,7 @@ Dim Arguments::size(const char* symbol, int64_t n) {
 
 AttentionLayout::AttentionLayout(Random& random, Arguments& arguments) : r_(random), arguments_(arguments) {
   arguments.symbols = r_.one_in(4);
+  if (r_.one_in(10)) arguments.type = r_.of({DType::f16, DType::bf16, DType::f64});
   batch = arguments.size("B", r_.between(1, 2));
   heads = r_.of({1, 2, 2, 4});
   const int64_t rows = r_.between(1, 4);
@@ -156,7 +157,7 @@ void AttentionLayout::packed() {
   const int64_t width = heads * channels_;
   const Tensor x = arguments_.real({batch, queries, 3 * width});
   std::vector<Tensor> parts;
-  switch (r_.below(5)) {
+  switch (r_.below(8)) {
     case 0:
       parts = split(x, {width, width, width}, -1);
       break;
@@ -170,6 +171,18 @@ void AttentionLayout::packed() {
       for (int64_t i = 0; i < 3; ++i)
         parts.push_back(
             slice(split_heads(x, queries, 3 * channels_), -1, i * channels_, (i + 1) * channels_));
+      break;
+    case 4:  // (B, L, H, 3, D)
+      parts = unbind(x.reshape({batch, queries, heads, 3, channels_}), 3);
+      for (Tensor& p : parts) p = p.transpose(1, 2);
+      break;
+    case 5:
+      parts = unbind(x.reshape({batch, queries, 3, heads, channels_}), 2);
+      for (Tensor& p : parts) p = p.permute({0, 2, 1, 3});
+      break;
+    case 6:  // keys and values together
+      parts = split(split_heads(x, queries, 3 * channels_), {channels_, 2 * channels_}, -1);
+      parts = {parts[0], slice(parts[1], -1, 0, channels_), slice(parts[1], -1, channels_, 2 * channels_)};
       break;
     default:
       parts = unbind(x.reshape({batch, queries, 3, heads, channels_}).permute({2, 0, 3, 1, 4}), 0);
@@ -193,7 +206,13 @@ void AttentionLayout::grouped(bool repeated) {
   q = arguments_.real({batch, heads, queries, channels_});
   k = arguments_.real({batch, count, keys, channels_});
   v = arguments_.real({batch, count, keys, value_channels_});
+  const int64_t how = r_.below(4);  // all heads once more, or each head again
   const auto widen = [&](const Tensor& x, int64_t channels) {
+    if (repeated && how == 0) return group_ == 1 ? x : concat({x, x}, 1);
+    if (repeated && how == 1)
+      return broadcast_to(x.reshape({batch, 1, count, keys, channels}),
+                          {batch, group_, count, keys, channels})
+          .reshape({batch, heads, keys, channels});
     const Tensor five = x.reshape({batch, count, 1, keys, channels});
     if (!repeated) return five;
     return broadcast_to(five, {batch, count, group_, keys, channels}).reshape({batch, heads, keys, channels});
@@ -257,7 +276,7 @@ void AttentionLayout::sequence_first() {
 Tensor AttentionLayout::turned(const Tensor& x, const Dim& length) const {
   const int64_t half = channels_ / 2;
   const Tensor left = slice(x, -1, 0, half), right = slice(x, -1, half, 2 * half);
-  const Tensor angle = cast(iota({length, 1}, 0), DType::f32) * 0.7;
+  const Tensor angle = cast(iota({length, 1}, 0), x.dtype()) * 0.7;
   return x * cos(angle) + concat({neg(right), left}, -1) * sin(angle);
 }
 void AttentionLayout::prologue() {

@@ -18,12 +18,14 @@ class Arguments {
   Tensor additive_mask(const Shape& shape);  ///< 0, at times -1e4
   Tensor integers(const Shape& shape, int64_t low, int64_t high);
   Tensor key();  ///< of random numbers
+  Tensor constant(Array numbers) { return builder_.constant(std::move(numbers)); }
   /// A size: a number, or a symbol that stands for it.
   Dim size(const char* symbol, int64_t n);
 
   int64_t number(const Dim& size) const;
 
-  bool symbols = false;  ///< sizes are symbols
+  bool symbols = false;     ///< sizes are symbols
+  DType type = DType::f32;  ///< of real numbers
 
  private:
   Tensor argument(const Shape& shape, Array numbers);

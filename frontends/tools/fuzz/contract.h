@@ -19,14 +19,14 @@ struct Outcome {
 Outcome run(const std::shared_ptr<Module>& module, const std::string& function, const std::vector<Array>& in,
             const char* backend, bool optimise, bool strict = false);
 
-/// The arguments in f64 where they are f32.
+/// The arguments, numbers of all floating types in f64.
 std::vector<Array> widened(const std::vector<Array>& arguments);
 
 /// The contract on numerics for one case: the largest and the root mean square error of each result against
-/// the untouched operations in f64 is at most twice that of the untouched operations in f32, plus four units
-/// in the last place of the result's largest value. Results of a handful of numbers are too few for one run
-/// to tell the error of the untouched operations: theirs is the largest of several runs, with arguments that
-/// differ a little, each held against its own run in f64.
+/// the untouched operations in f64 is at most twice that of the untouched operations in their own types, plus
+/// four units in the last place of the result's largest value. Results of a handful of numbers are too few
+/// for one run to tell the error of the untouched operations: theirs is the largest of several runs, with
+/// arguments that differ a little, each held against its own run in f64.
 class Contract {
  public:
   Contract(const FuzzCase& fuzz, std::string function, const std::vector<Array>& exact)
@@ -40,6 +40,7 @@ class Contract {
     std::vector<Array> exact, untouched;
   };
   const Run& sample(size_t n);
+  bool lost_noise(const Array& got, size_t i);
   bool overflows();
 
   const FuzzCase& fuzz_;

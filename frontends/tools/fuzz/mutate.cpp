@@ -161,7 +161,7 @@ void mutate(Module& module, const std::string& function, Random& random, bool pr
 
 std::shared_ptr<Module> widened(const Module& module) {
   auto out = std::make_shared<Module>(module);
-  const auto wide = [](DType t) { return t == DType::f32 ? DType::f64 : t; };
+  const auto wide = [](DType t) { return is_floating(t) ? DType::f64 : t; };
   for (Array& c : out->constants) c = c.cast(wide(c.dtype()));
   for (auto& [name, graph] : out->functions) {
     graph = std::make_shared<Graph>(*graph);

@@ -12,7 +12,7 @@ namespace fovea::tools {
 /// also replaced by something else of its type.
 void mutate(Module& module, const std::string& function, Random& random, bool preserve);
 
-/// The module with f32 everywhere made f64, attributes and constants included.
+/// The module with f64 in the place of all floating types, attributes and constants included.
 std::shared_ptr<Module> widened(const Module& module);
 
 }  // namespace fovea::tools

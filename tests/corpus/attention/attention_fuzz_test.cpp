@@ -37,6 +37,55 @@ const Form kForms[] = {
        return Ts{matmul(exp(scores_of(x) - logsumexp(other, {-1}, true)), x[2])};
      },
      true, false, lengths},
+    // The same, the transposed product first.
+    {"OneProductSpelledTwiceTheOtherWayRound", 1, kLengths,
+     [](const Ts& x) {
+       const Tensor s = matmul(x[1], x[0].transpose(-1, -2)).transpose(-1, -2);
+       return Ts{matmul(exp(s - logsumexp(scores_of(x), {-1}, true)), x[2])};
+     },
+     true, false, lengths},
+    {"OneProductSpelledTwiceOfScaledKeys", 1, kLengths,
+     [](const Ts& x) {
+       const Tensor k = x[1] * 0.5, turned = k.transpose(-1, -2).transpose(-1, -2);
+       const Tensor s = matmul(turned, x[0].transpose(-1, -2)).transpose(-1, -2);
+       return Ts{matmul(exp(matmul(x[0], k.transpose(-1, -2)) - logsumexp(s, {-1}, true)), x[2])};
+     },
+     true, false, lengths},
+    // Guards against division by 0 as people put them.
+    {"ASumThatMayBeZeroBehindItsTest", 1, kLengths,
+     [](const Ts& x) {
+       const Tensor e = exp(where(keep(x), scores_of(x), -kInf)), d = total(e);
+       return Ts{matmul(e / where(equal(0.0, d), 1.0, d), x[2])};
+     },
+     true, false, lengths},
+    {"ASumThatMayBeZeroUnlessItIsPositive", 1, kLengths,
+     [](const Ts& x) {
+       const Tensor e = exp(where(keep(x), scores_of(x), -kInf)), d = total(e);
+       return Ts{matmul(e / where(logical_not(less(0.0, d)), 1.0, d), x[2])};
+     },
+     true, false, lengths},
+    // A maximum of other numbers is NaN where nothing of the row's own is; the guard makes the row 0.
+    {"AMaximumOfOtherNumbersUnderAGuard", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor s = where(keep(x), scores_of(x), -kInf);
+       const Tensor e = exp(s - top(softmax(s, -2)));
+       return Ts{matmul(guarded(e / total(e)), x[2])};
+     },
+     true, false, lengths},
+    // The scores of a row may be far below the largest of all rows: 0 / 0, which the guard makes 0.
+    {"AMaximumOverAllRowsUnderAGuard", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor s = where(keep(x), scores_of(x), -1e4);
+       const Tensor e = exp(s - max(s, {0, 1, 2, 3}, true));
+       return Ts{matmul(guarded(e / total(e)), x[2])};
+     },
+     true, false, lengths},
+    // Without a mask, nothing is far below.
+    {"AMaximumOverAllRows", 1, qkv,
+     [](const Ts& x) {
+       const Tensor s = scores_of(x), e = exp(s - max(s, {0, 1, 2, 3}, true));
+       return Ts{matmul(e / total(e), x[2])};
+     }},
     // 0 / 0 is NaN, which the guard makes 0; 0 * (1 / 0) would stay NaN.
     {"DivisionByZeroUnderAGuard", 0, qkv_and([](const Sizes& s) {
        return Specs{{DType::i64, {s.b, 1, 1, 1}}, {DType::f64, {s.b, 1, 1, 1}}};
