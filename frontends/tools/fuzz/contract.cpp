@@ -13,7 +13,8 @@
 namespace fovea::tools {
 namespace {
 
-constexpr size_t kSamples = 12;
+constexpr size_t kSamples = 24;
+constexpr double kMove = 0.01;
 constexpr double kUlp = 0x1p-23;
 constexpr double kNoDigit = 0.1;
 // What may cancel to nothing, in some orders of summing exactly. Gradients of scores are differences of sums
@@ -51,12 +52,15 @@ bool within(const Errors& mine, const Errors& theirs, double cancelled) {
   return !mine.lost && mine.most <= 2 * theirs.most + ulps && mine.square <= 2 * theirs.square + ulps;
 }
 
-// Each number moved by at most a hundredth.
+// Each number moved by at most a hundredth, of itself where it is small: scores that all carry a mask's -1e4
+// stay close together, and so does what rounding to its grid leaves of them.
 Array moved(const Array& x, Random& random) {
   if (x.dtype() != DType::f32) return x;
   Array y = x.copy();
   auto* p = static_cast<float*>(y.raw());
-  for (int64_t i = 0; i < y.size(); ++i) p[i] *= static_cast<float>(1 + random.real(-0.01, 0.01));
+  for (int64_t i = 0; i < y.size(); ++i)
+    p[i] +=
+        static_cast<float>(std::min(1.0, std::abs(static_cast<double>(p[i]))) * random.real(-kMove, kMove));
   return y;
 }
 
