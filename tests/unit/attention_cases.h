@@ -68,6 +68,15 @@ inline tiles::Program alibi() {
   const int32_t distance = f.p.unary(tiles::Code::to_real, f.sub(f.j(), f.i()));
   return f.done(f.add(f.scaled(0.4), f.mul(f.leaf(0), distance)));
 }
+/// 0.4 s - slope * (2 i - j + 3) where j <= i + 40; the slope a leaf or a number.
+inline tiles::Program causal_line(bool leaf) {
+  Formula f;
+  const int32_t twice = f.mul(f.i(), f.p.integer(2));
+  const int32_t distance = f.p.unary(tiles::Code::to_real, f.add(f.sub(twice, f.j()), f.p.integer(3)));
+  const int32_t x = f.sub(f.scaled(0.4), f.mul(leaf ? f.leaf(0) : f.number(0.1), distance));
+  const int32_t seen = f.less_equal(f.j(), f.add(f.i(), f.p.integer(40)));
+  return f.done(f.p.select(seen, x, f.number(-kInf)));
+}
 inline tiles::Program kept(double fill) {
   Formula f;
   return f.done(f.p.select(f.leaf(0, tiles::Kind::boolean), f.scaled(0.4), f.number(fill)));
@@ -135,6 +144,8 @@ inline std::vector<AttentionCase> attention_cases() {
                 {real({2, 1, 1, 30}, 11), real({1, 3, 20, 30}, 12)}));
   add(make_case("softcap", qkv({2}, 100, 140, 16, 16), softcapped()));
   add(make_case("alibi", qkv({2, 3}, 100, 140, 16, 16), alibi(), {real({1, 3, 1, 1}, 6, 0, 0.2)}));
+  add(make_case("steep line", qkv({2, 3}, 100, 300, 16, 16), causal_line(true), {real({2, 1, 1, 1}, 6)}));
+  add(make_case("line", qkv({2, 3}, 100, 300, 16, 16), causal_line(false)));
   add(make_case("sink", qkv({2, 3}, 20, 30, 8, 8), scaled_score(0.25), {real({1, 3, 1, 1}, 6)})).spec.sink =
       leaf_value(0);
   add(make_case("sink a row", qkv({2, 3}, 100, 30, 8, 8), scaled_score(0.25), {real({2, 3, 100, 1}, 6)}))

@@ -13,7 +13,8 @@
 namespace fovea::tools {
 namespace {
 
-constexpr size_t kSamples = 12;
+constexpr size_t kSamples = 24;
+constexpr double kMove = 0.01;
 constexpr double kNoDigit = 0.1;
 // What may cancel to nothing, in some orders of summing exactly. Gradients of scores are differences of sums
 // of up to four products of cotangents and values, each below 1.5; with what lies behind queries and keys
@@ -55,13 +56,18 @@ bool within(const Errors& mine, const Errors& theirs, double cancelled, double u
   return !mine.lost && mine.most <= 2 * theirs.most + ulps && mine.square <= 2 * theirs.square + ulps;
 }
 
-// Each number moved by at most a hundredth.
+// Each number moved by at most a hundredth, of itself where it is small: scores that all carry a mask's -1e4
+// stay close together, and so does what rounding to its grid leaves of them.
 Array moved(const Array& x, Random& random) {
   if (!is_floating(x.dtype())) return x;
   Array y = x.copy();
-  for (int64_t i = 0; i < y.size(); ++i) y.set_flat(i, y.get_flat(i) * (1 + random.real(-0.01, 0.01)));
+  for (int64_t i = 0; i < y.size(); ++i) {
+    const double at = y.get_flat(i);
+    y.set_flat(i, at + std::min(1.0, std::abs(at)) * random.real(-kMove, kMove));
+  }
   return y;
 }
+
 Array negated(const Array& x) {
   Array y = x.copy();
   for (int64_t i = 0; i < y.size(); ++i) y.set_flat(i, -y.get_flat(i));

@@ -16,9 +16,8 @@ namespace fovea {
 namespace attend {
 namespace {
 
-constexpr int64_t kRowsOfBlock = 96, kRowsOfOneBlock = 144, kKeysOfBlock = 256;
+constexpr int64_t kRowsOfBlock = 96, kRowsOfOneBlock = 144, kKeysOfBlock = kMostKeysOfTile;
 constexpr int64_t kManyHeads = 32;
-constexpr int64_t kFewRows = 4;                                       // so few rows read K as it is
 constexpr int64_t kFewItems = 8, kMostParts = 8, kKeysOfPart = 2048;  // few blocks of rows split the keys
 constexpr int64_t kChunk = 512;                                       // keys packed by one piece of work
 constexpr double kWorkOfTask = 4e6;    // multiply-adds that make a piece of work worth handing out
@@ -64,7 +63,7 @@ class Forward final : public PreparedKernel {
         v_heads_(p_, request.in[2].shape) {
     padded_e_ = up_to(p_.e, simd_.lanes);
     padded_keys_ = up_to(p_.keys, simd_.panel);
-    k_in_place_ = p_.queries <= kFewRows && readable<T>(p_.k);
+    k_in_place_ = few_rows<T>(p_);
     v_in_place_ = readable<T>(p_.v) && p_.e == padded_e_ &&
                   (p_.v.row == p_.e || p_.keys <= 1 || p_.queries <= kFewRows);
     cut();

@@ -6,6 +6,9 @@
 // A task is one position of the outer batch axes and one part of the keys; the axes over which gradients are
 // shared (grouped heads, a bias for the whole batch) are walked inside of it. Each part sums its own dQ;
 // these are added in order.
+//
+// D = sum_j P dP, of the P and dP of a row where one block of keys holds them all, else sum_e O dO. The second
+// is as good as the first but where one key has all the weight: dP - D has to be 0 there, and is set to 0.
 #include <algorithm>
 #include <cmath>
 
@@ -43,6 +46,7 @@ class Backward final : public PreparedKernel {
     if (leaf == 8) dlse_ = row_view(r.in[7], p_.space);
     has_dlse_ = leaf == 8;
     only_key_ = p_.keys == 1 && spec.sink.empty() && !has_dlse_;
+    as_rows_ = few_rows<T>(p_);
     padded_d_ = up_to(p_.d, simd_.lanes);
     padded_e_ = up_to(p_.e, simd_.lanes);
     cut();
@@ -89,6 +93,7 @@ class Backward final : public PreparedKernel {
       dp = arena.take<T>(tile);
       if (!f.tiles_.is_linear() || f.tiles_.has_finite_fill()) p = arena.take<T>(tile);
       if (f.tiles_.has_factor()) factor = arena.take<T>(tile);
+      if (f.tiles_.has_sink()) sink = arena.take<T>(f.rows_);
       if (!f.tiles_.factor_leaves().empty()) factor_gradient = arena.take<T>(tile);
       leaf_tiles = arena.take<T>(f.leaf_tiles_ * tile);
       results = arena.take<T*>(f.leaf_tiles_ + 1);
@@ -105,13 +110,14 @@ class Backward final : public PreparedKernel {
       lse = arena.take<T>(rows);
       rest = arena.take<T>(rows);
       term = arena.take<T>(rows);
+      dlse = arena.take<T>(rows);
       y = arena.take<T>(2 * f.p_.e);
     }
     typename ScoreTiles<T>::Scratch tiles;
     int64_t s_row;
-    T *s, *dp, *p = nullptr, *factor = nullptr, *factor_gradient = nullptr, *leaf_tiles;
+    T *s, *dp, *p = nullptr, *factor = nullptr, *factor_gradient = nullptr, *sink = nullptr, *leaf_tiles;
     T** results;
-    T *kt, *vt, *k, *v, *dk, *dv, *q, *dy, *dq, *lse, *rest, *term, *y;
+    T *kt, *vt, *k, *v, *dk, *dv, *q, *dy, *dq, *lse, *rest, *term, *dlse, *y;
   };
 
   // One position of the batch and one part of the keys.
@@ -180,13 +186,14 @@ class Backward final : public PreparedKernel {
     w.dy = rows_at(dy_, dy, dy_in_place_, padded_e_, m.dy);
     row_terms(l, w, m);
     w.dq_fresh = true;
-    if (w.piece.part == 0 && !tiles_.sink_leaves().empty()) sink_gradients(l, w, m);
     const int64_t last = std::min(key_blocks_, (w.piece.part + 1) * blocks_of_part_);
     for (int64_t block = w.piece.part * blocks_of_part_; block < last; ++block) {
       const int64_t key = block * kKeysOfBlock, keys = std::min(kKeysOfBlock, p_.keys - key);
       if (keys <= 0) break;
       run_keys(l, w, m, key, keys);
     }
+    // Behind the keys, which may have a share in D.
+    if (w.piece.part == 0 && !tiles_.sink_leaves().empty()) sink_gradients(l, w, m);
     if (!out_.wants(0)) return;
     if (w.dq_fresh) std::fill(w.dq, w.dq + p_.queries * padded_d_, T(0));
     if (!dq_in_parts_) out_.put(l.site, 0, w.piece.at, 0, p_.queries, w.dq, padded_d_, tiles_.scale(false));
@@ -199,8 +206,8 @@ class Backward final : public PreparedKernel {
     return {copy, padded};
   }
 
-  // One block holds every key of a row, and nothing but keys has a share in its probabilities.
-  bool all_keys() const { return key_blocks_ == 1 && !tiles_.has_factor() && !tiles_.has_sink(); }
+  // One block holds every key of a row.
+  bool all_keys() const { return key_blocks_ == 1; }
 
   // lse, and D = sum_e dy y - dlse; all_keys(): -dlse, the rest is summed where the probabilities are.
   void row_terms(const Launch& l, const Work& w, Memory& m) const {
@@ -208,29 +215,37 @@ class Backward final : public PreparedKernel {
     const T* rest = static_cast<const T*>(rest_.at(l.args.in[5], p_.offset(rest_, w.piece.at)));
     const T* dlse =
         has_dlse_ ? static_cast<const T*>(dlse_.at(l.args.in[7], p_.offset(dlse_, w.piece.at))) : nullptr;
-    const void* y = y_.at(l.args.in[3], p_.offset(y_, w.piece.at));
     for (int64_t r = 0; r < p_.queries; ++r) {
       m.lse[r] = lse[r * lse_.row];
       m.rest[r] = rest[r * rest_.row];
-      if (all_keys()) {
-        m.term[r] = dlse == nullptr ? T(0) : -dlse[r * dlse_.row];
-        continue;
-      }
+      m.dlse[r] = dlse == nullptr ? T(0) : dlse[r * dlse_.row];
+      m.term[r] = T(0);
+    }
+    if (!all_keys()) products_of_results(l, w, m);
+    for (int64_t r = 0; r < p_.queries; ++r) m.term[r] -= m.dlse[r];
+  }
+
+  // term = sum_e dy y
+  void products_of_results(const Launch& l, const Work& w, Memory& m) const {
+    const void* y = y_.at(l.args.in[3], p_.offset(y_, w.piece.at));
+    for (int64_t r = 0; r < p_.queries; ++r) {
       const T* row = m.y;
       if (readable<T>(y_))
         row = static_cast<const T*>(y) + r * y_.row;
       else
         load_rows(y_, y, r, 1, p_.e, m.y, p_.e);
       const T* dy = w.dy.data + r * w.dy.row;
-      double sum = simd_.dot(row, dy, p_.e);
-      if (std::isnan(sum)) {  // a result of 0 that was selected passes no NaN on
-        sum = 0;
-        for (int64_t e = 0; e < p_.e; ++e)
-          if (row[e] != 0) sum += static_cast<double>(row[e]) * static_cast<double>(dy[e]);
-      }
-      if (dlse != nullptr) sum -= static_cast<double>(dlse[r * dlse_.row]);
-      m.term[r] = static_cast<T>(sum);
+      m.term[r] = simd_.dot(row, dy, p_.e);
+      if (std::isnan(m.term[r])) m.term[r] = selected_product(dy, row);
     }
+  }
+
+  // A result of 0 that was selected passes no NaN on.
+  T selected_product(const T* dy, const T* y) const {
+    double sum = 0;
+    for (int64_t e = 0; e < p_.e; ++e)
+      if (y[e] != 0) sum += static_cast<double>(y[e]) * static_cast<double>(dy[e]);
+    return static_cast<T>(sum);
   }
 
   RowBlock row_block(const Launch& l, const Work& w, int64_t first) const {
@@ -243,15 +258,20 @@ class Backward final : public PreparedKernel {
     return b;
   }
 
+  const T* share_of_sink(Memory& m, const RowBlock& b) const {
+    tiles_.sink(b, m.sink, m.tiles);
+    for (int64_t r = 0; r < b.rows; ++r) {
+      const double sink = m.sink[r], lse = m.lse[b.first + r], rest = m.rest[b.first + r];
+      m.sink[r] = static_cast<T>(std::exp(sink - lse - rest));
+    }
+    return m.sink;
+  }
+
   void sink_gradients(const Launch& l, const Work& w, Memory& m) const {
     for (int64_t first = 0; first < p_.queries; first += rows_) {
       const RowBlock b = row_block(l, w, first);
-      tiles_.sink(b, m.s, m.tiles);
-      for (int64_t r = 0; r < b.rows; ++r)
-        m.s[r] =
-            -static_cast<T>(std::exp(static_cast<double>(m.s[r]) - static_cast<double>(m.lse[first + r]) -
-                                     static_cast<double>(m.rest[first + r]))) *
-            m.term[first + r];
+      const T* share = share_of_sink(m, b);
+      for (int64_t r = 0; r < b.rows; ++r) m.s[r] = -share[r] * m.term[first + r];
       for (size_t i = 0; i < tiles_.sink_leaves().size(); ++i)
         m.results[i] = m.leaf_tiles + static_cast<int64_t>(i) * rows_ * m.s_row;
       tiles_.sink_derivative(b, m.s, m.results, m.tiles);
@@ -324,7 +344,10 @@ class Backward final : public PreparedKernel {
     const simd::KeyRanges computed = direct ? plan.ranges : simd::KeyRanges{};
     const simd::Rows<const T> q{w.q.data + first * w.q.row, w.q.row};
     const simd::Rows<const T> dy{w.dy.data + first * w.dy.row, w.dy.row};
-    simd_.scores(computed, b.rows, keys, p_.d, q, m.kt, {m.s, m.s_row});
+    if (as_rows_)  // the forward pass did so, and p is to be what it was there
+      simd_.scores_of_rows(b.rows, keys, p_.d, q, w.k, {m.s, m.s_row});
+    else
+      simd_.scores(computed, b.rows, keys, p_.d, q, m.kt, {m.s, m.s_row});
     simd_.scores(plan.ranges, b.rows, keys, p_.e, dy, m.vt, {m.dp, m.s_row});
     T* p = direct ? m.s : m.p;
     if (!direct) tiles_.scores(b, key, keys, exact, m.s, p, m.s_row, m.tiles);
@@ -337,6 +360,8 @@ class Backward final : public PreparedKernel {
     state.nan_is_zero = guard_ == "nan";
     state.empty_is_zero = guard_ == "empty";
     state.all_keys = all_keys();
+    if (all_keys() && tiles_.has_sink()) state.others = share_of_sink(m, b);
+    state.certain = m.dlse + first;
     simd_.gradient(plan.ranges, b.rows, keys, tiles_.scale(exact), tiles_.bias(b, key, exact), {p, m.s_row},
                    {m.dp, m.s_row}, state);
     if (only_key_) clear_scores(m, b);
@@ -371,7 +396,14 @@ class Backward final : public PreparedKernel {
     }
     const auto& leaves = tiles_.score_leaves();
     if (tiles_.direct(exact)) {
-      for (int64_t leaf : leaves) add_leaf(l, w, b, leaf, key, keys, m.dp, m.s_row);
+      for (int64_t leaf : leaves) {
+        const T* gradient = m.dp;
+        if (tiles_.has_slope()) {
+          tiles_.slope_gradient(b, key, keys, m.dp, m.s_row, m.leaf_tiles);
+          gradient = m.leaf_tiles;
+        }
+        add_leaf(l, w, b, leaf, key, keys, gradient, m.s_row);
+      }
       return;
     }
     // Where a key holds NaN, a score without gradient must not pass it on.
@@ -436,6 +468,7 @@ class Backward final : public PreparedKernel {
   View rest_, dlse_;
   bool has_dlse_ = false;
   bool only_key_ = false;  // no sink either
+  bool as_rows_ = false;   // scores come of K as it is
   GradientsOut out_;
   const ScoreTiles<T> tiles_;
   const simd::AttentionKernels<T>& simd_;

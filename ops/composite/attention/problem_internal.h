@@ -68,6 +68,12 @@ void store_rows(const View& view, void* base, int64_t first, int64_t count, cons
 /// The rows can be read where they are: type T, columns side by side.
 template <class T>
 bool readable(const View& view);
+/// So few rows that both passes read K as it is: packing it would cost more than the products.
+inline constexpr int64_t kFewRows = 4;
+template <class T>
+bool few_rows(const Problem& p) {
+  return p.queries <= kFewRows && readable<T>(p.k);
+}
 
 extern template void load_rows(const View&, const void*, int64_t, int64_t, int64_t, float*, int64_t);
 extern template void load_rows(const View&, const void*, int64_t, int64_t, int64_t, double*, int64_t);

@@ -170,6 +170,33 @@ class Analysis {
     return true;
   }
 
+  // A term that is a line of the positions, times a number or a leaf: ALiBi.
+  bool take_line(int32_t term, double factor, ScoreForm& f) const {
+    if (f.line.found || f.bias >= 0) return false;
+    const Instr& in = at(term);
+    const auto moving = [&](int32_t v) {
+      const Line& x = line(v);
+      return at(v).kind == Kind::real && x && x->leaf < 0 && (x->key != 0 || x->query != 0);
+    };
+    const auto slope = [&](int32_t v) {
+      return at(v).code == Code::input && at(v).kind == Kind::real && at(v).index > 0 &&
+             per_batch_(at(v).index);
+    };
+    ScoreLine found{true, 0, 0, 0, -1, factor};
+    int32_t distance = term;
+    if (!moving(term)) {
+      if (in.code != Code::mul || std::abs(factor) != 1) return false;
+      const bool left = slope(in.a);
+      if (!(left ? moving(in.b) : slope(in.b) && moving(in.a))) return false;
+      distance = left ? in.b : in.a;
+      found.leaf = at(left ? in.a : in.b).index;
+    }
+    const Affine& x = *line(distance);
+    found.key = x.key, found.query = x.query, found.constant = x.constant;
+    f.line = found;
+    return true;
+  }
+
   // inner as a sum of terms.
   bool linear(ScoreForm& f) const {
     double scale = 0;
@@ -186,7 +213,9 @@ class Analysis {
       const auto constant = [&](int32_t v) {
         return at(v).code == Code::constant && at(v).kind == Kind::real;
       };
-      if (in.code == Code::add || in.code == Code::sub) {
+      if (take_line(t.value, t.factor, f)) {
+        continue;
+      } else if (in.code == Code::add || in.code == Code::sub) {
         terms.push_back({in.a, t.factor});
         terms.push_back({in.b, in.code == Code::sub ? -t.factor : t.factor});
       } else if (in.code == Code::neg) {
@@ -198,7 +227,8 @@ class Analysis {
         terms.push_back({in.a, t.factor / at(in.b).number});
       } else if (in.code == Code::input && in.index == 0) {
         scale += t.factor;
-      } else if (in.code == Code::input && in.kind == Kind::real && t.factor == 1 && f.bias < 0) {
+      } else if (in.code == Code::input && in.kind == Kind::real && t.factor == 1 && f.bias < 0 &&
+                 !f.line.found) {
         f.bias = in.index;
       } else {
         return false;

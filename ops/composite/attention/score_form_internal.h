@@ -18,15 +18,24 @@ struct KeyBound {
   int64_t leaf = -1, leaf_factor = 0;
 };
 
+/// slope * (key * j + query * i + constant), the distance a whole number that f32 holds.
+struct ScoreLine {
+  bool found = false;
+  int64_t key = 0, query = 0, constant = 0;
+  int64_t leaf = -1;  ///< operand of the slope, one a batch position; -1: `slope` alone
+  double slope = 1;   ///< 1 or -1 beside a leaf
+};
+
 /// score = every bound holds ? inner : fill.
 struct ScoreForm {
   std::vector<KeyBound> bounds;
   double fill = -std::numeric_limits<double>::infinity();  ///< the largest, where there are several
   int32_t inner = -1;                                      ///< value of the program
-  /// inner = scale * s + bias, the bias an operand (-1: none).
+  /// inner = scale * s + bias, the bias an operand (-1: none) or a line.
   bool linear = false;
   double scale = 1;
   int64_t bias = -1;
+  ScoreLine line;
 };
 
 /// `per_batch(operand)`: the leaf has one value for all queries and keys.

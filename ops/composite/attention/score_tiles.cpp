@@ -17,7 +17,8 @@ using tiles::Program;
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr Interval kUnknown{-DBL_MAX, DBL_MAX};
-constexpr double kMasked = -1000;  // numbers up to here look like masks
+constexpr double kMasked = -1000;          // numbers up to here look like masks
+constexpr double kMostDistance = 1 << 24;  // f32 holds all whole numbers below
 
 template <class T>
 constexpr DType kTypeOf = sizeof(T) == 8 ? DType::f64 : DType::f32;
@@ -98,6 +99,14 @@ ScoreTiles<T>::ScoreTiles(const AttentionSpec& spec, const Problem& problem, boo
   if (form_.linear && form_.bias >= 0) {
     const View& bias = leaf(form_.bias);
     form_.linear = bias.dtype == kTypeOf<T> && (bias.column == 0 || bias.column == 1);
+  }
+  if (form_.linear && form_.line.found) {
+    const ScoreLine& line = form_.line;
+    const double furthest = std::abs(static_cast<double>(line.key)) * static_cast<double>(problem.keys) +
+                            std::abs(static_cast<double>(line.query)) * static_cast<double>(problem.queries) +
+                            std::abs(static_cast<double>(line.constant));
+    form_.linear = furthest < kMostDistance && (line.leaf < 0 || leaf(line.leaf).dtype == kTypeOf<T>);
+    for (int64_t j = 0; j < kMostKeysOfTile; ++j) ramp_.push_back(static_cast<T>(j));
   }
   const DType compute = kTypeOf<T>;
   const auto make = [&](Program p) { return std::make_unique<TileProgram>(std::move(p), compute); };
@@ -236,11 +245,42 @@ TilePlan ScoreTiles<T>::plan(const RowBlock& block, int64_t key, int64_t keys, b
 
 template <class T>
 simd::ScoreBias<T> ScoreTiles<T>::bias(const RowBlock& block, int64_t key, bool exact) const {
-  if (!direct(exact) || form_.bias < 0) return {};
+  if (!direct(exact)) return {};
+  if (form_.line.found) return line(block, key);
+  if (form_.bias < 0) return {};
   const View& view = problem_.leaves[static_cast<size_t>(form_.bias) - 1];
   const void* base = block.in[problem_.first_leaf + static_cast<size_t>(form_.bias) - 1];
   const int64_t offset = problem_.offset(view, block.at) + block.first * view.row + key * view.column;
   return {static_cast<const T*>(view.at(base, offset)), view.row, view.column};
+}
+
+template <class T>
+simd::ScoreBias<T> ScoreTiles<T>::line(const RowBlock& block, int64_t key) const {
+  const ScoreLine& line = form_.line;
+  simd::ScoreBias<T> bias{ramp_.data(), 0, 1};
+  bias.line = true;
+  bias.slope = static_cast<T>(line.slope);
+  if (line.leaf >= 0) {
+    const View& view = problem_.leaves[static_cast<size_t>(line.leaf) - 1];
+    const void* base = block.in[problem_.first_leaf + static_cast<size_t>(line.leaf) - 1];
+    bias.slope *= *static_cast<const T*>(view.at(base, problem_.offset(view, block.at)));
+  }
+  bias.key = static_cast<T>(line.key);
+  bias.query = static_cast<T>(line.query);
+  bias.first = static_cast<T>(line.constant + line.key * key + line.query * block.first);
+  return bias;
+}
+
+template <class T>
+void ScoreTiles<T>::slope_gradient(const RowBlock& block, int64_t key, int64_t keys, const T* gradient,
+                                   int64_t row, T* out) const {
+  const simd::ScoreBias<T> bias = line(block, key);
+  const T sign = static_cast<T>(form_.line.slope);
+  for (int64_t r = 0; r < block.rows; ++r) {
+    const T first = sign * (bias.first + bias.query * static_cast<T>(r)), step = sign * bias.key;
+    for (int64_t j = 0; j < keys; ++j)
+      out[r * row + j] = gradient[r * row + j] * (first + step * bias.data[j]);
+  }
 }
 
 // The number of a tile's first element among all scores.

@@ -14,6 +14,9 @@
 
 namespace fovea::attend {
 
+/// No tile has more keys.
+inline constexpr int64_t kMostKeysOfTile = 256;
+
 /// A program that runs on tiles of one problem.
 class TileProgram {
  public:
@@ -96,6 +99,10 @@ class ScoreTiles {
   TilePlan plan(const RowBlock& block, int64_t key, int64_t keys, bool exact, Scratch& scratch) const;
   /// True where scores() has nothing to do: scale() and bias() say all.
   bool direct(bool exact) const { return form_.linear && !exact; }
+  /// The slope of direct() scores: its gradient is that of the scores times the distances.
+  bool has_slope() const { return form_.linear && form_.line.leaf >= 0; }
+  void slope_gradient(const RowBlock& block, int64_t key, int64_t keys, const T* gradient, int64_t row,
+                      T* out) const;
   T scale(bool exact) const { return direct(exact) ? static_cast<T>(form_.scale) : T(1); }
   simd::ScoreBias<T> bias(const RowBlock& block, int64_t key, bool exact) const;
   /// out = score(s), where not direct(exact); out may be s.
@@ -123,6 +130,7 @@ class ScoreTiles {
   void classify(const RowBlock& block, int64_t key, int64_t keys, const tiles::Program& program,
                 TilePlan& plan, Scratch& scratch) const;
   tiles::Interval leaf_bounds(const RowBlock& block, int64_t key, int64_t keys, size_t leaf) const;
+  simd::ScoreBias<T> line(const RowBlock& block, int64_t key) const;
   uint64_t linear(const RowBlock& block, int64_t key) const;
   void run(const TileProgram& program, const RowBlock& block, int64_t key, int64_t keys, const T* s,
            int64_t row, const T* extra, T* const* results, Scratch& scratch) const;
@@ -130,6 +138,7 @@ class ScoreTiles {
   const Problem problem_;
   std::vector<bool> keys_;  // operands that are random keys
   ScoreForm form_;
+  std::vector<T> ramp_;  // 0, 1, ... for lines
   DropoutForm dropout_;
   std::unique_ptr<TileProgram> whole_, inner_, factor_, sink_;
   bool classify_inner_ = false;

@@ -34,7 +34,7 @@ HWY_INLINE V exp_of_score(D d, V x) {
   return exp(d, x);
 }
 
-enum class Bias { none, vector, number };
+enum class Bias { none, vector, number, line };
 
 // The scores of one row, scaled and biased, less a shift, vector by vector; lanes outside of [begin, end) are
 // -inf.
@@ -44,8 +44,14 @@ struct ScoreRow {
   const T* s;
   const T* bias;
   T scale, shift;
+  T slope, first, key;  // of a line
   int64_t begin, end;
 
+  // The line's values from those of the ramp.
+  HWY_INLINE hn::Vec<D> on_line(D d, hn::Vec<D> ramp) const {
+    const auto distance = hn::MulAdd(ramp, hn::Set(d, key), hn::Set(d, first));
+    return hn::Mul(distance, hn::Set(d, slope));
+  }
   HWY_INLINE hn::Vec<D> finish(D d, hn::Vec<D> x, hn::Vec<D> b) const {
     const auto scales = hn::Set(d, scale), shifts = hn::Set(d, shift);
     if constexpr (kBias == Bias::none) return hn::MulSub(x, scales, shifts);
@@ -56,15 +62,17 @@ struct ScoreRow {
     auto b = hn::Zero(d);
     if constexpr (kBias == Bias::vector) b = hn::LoadU(d, bias + i);
     if constexpr (kBias == Bias::number) b = hn::Set(d, *bias);
+    if constexpr (kBias == Bias::line) b = on_line(d, hn::LoadU(d, bias + i));
     return finish(d, hn::LoadU(d, s + i), b);
   }
   // The vector that starts at key i and holds only some keys of the range.
   HWY_INLINE hn::Vec<D> part(D d, int64_t i) const {
     const auto lanes = static_cast<int64_t>(hn::Lanes(d));
     auto b = hn::Zero(d);
-    if constexpr (kBias == Bias::vector)
+    if constexpr (kBias == Bias::vector || kBias == Bias::line)
       b = end - i >= lanes ? hn::LoadU(d, bias + i) : load_tail(d, bias + i, static_cast<size_t>(end - i));
     if constexpr (kBias == Bias::number) b = hn::Set(d, *bias);
+    if constexpr (kBias == Bias::line) b = on_line(d, b);
     const auto at = hn::Iota(d, 0);
     const auto inside = hn::And(hn::Ge(at, hn::Set(d, static_cast<T>(begin - i))),
                                 hn::Lt(at, hn::Set(d, static_cast<T>(end - i))));
@@ -109,6 +117,9 @@ HWY_INLINE ScoreRow<hn::ScalableTag<T>, kBias> score_row(KeyRanges ranges, int64
   x.scale = scale;
   x.shift = 0;
   x.bias = bias.data == nullptr ? nullptr : bias.data + r * bias.row;
+  x.slope = bias.slope;
+  x.first = bias.first + static_cast<T>(r) * bias.query;
+  x.key = bias.key;
   x.begin = ranges.begin == nullptr ? 0 : ranges.begin[r];
   x.end = ranges.begin == nullptr ? keys : ranges.end[r];
   if (x.begin >= x.end) x.begin = x.end = 0;
@@ -180,90 +191,121 @@ void softmax(KeyRanges ranges, int64_t rows, int64_t keys, T scale, ScoreBias<T>
              Rows<T> s, RunningRows<T> state) {
   if (bias.data == nullptr)
     return softmax_rows<Bias::none>(ranges, rows, keys, scale, bias, factor, s, state);
+  if (bias.line) return softmax_rows<Bias::line>(ranges, rows, keys, scale, bias, factor, s, state);
   if (bias.column != 0) return softmax_rows<Bias::vector>(ranges, rows, keys, scale, bias, factor, s, state);
   return softmax_rows<Bias::number>(ranges, rows, keys, scale, bias, factor, s, state);
 }
 
-// One vector of the gradient. kPlain: neither factor nor guard.
+// One row's part in the gradient, from vector to vector.
+template <class T>
+struct GradientRow {
+  T *p, *ds;                          // scores and dp become these
+  const T* factor = nullptr;          // or null
+  T* product = nullptr;               // p dp, or null
+  T rest = 0, term = 0, certain = 0;  // of GradientRows
+  T others = 0;
+  bool nan_is_zero = false;
+};
+
+// One vector of the gradient. kPlain: no factor, no guard, and nothing certain but 0.
 template <bool kPlain, class D, class T = hn::TFromD<D>>
-HWY_INLINE void gradient_vector(D d, hn::Vec<D> x, hn::Vec<D> rest, hn::Vec<D> term, bool nan_is_zero,
-                                const T* factor, T* product, T* row, T* d_row) {
-  const auto zero = hn::Zero(d);
-  auto p = exp_of_score(d, hn::Sub(x, rest));
-  auto gradient = hn::LoadU(d, d_row);
+HWY_INLINE void gradient_vector(D d, hn::Vec<D> x, const GradientRow<T>& row, int64_t i) {
+  const auto zero = hn::Zero(d), term = hn::Set(d, row.term);
+  auto p = exp_of_score(d, hn::Sub(x, hn::Set(d, row.rest)));
+  auto dp = hn::LoadU(d, row.ds + i);
   if constexpr (kPlain) {
-    hn::StoreU(p, d, row);
-    hn::StoreU(hn::IfThenZeroElse(hn::Eq(p, zero), hn::Mul(p, hn::Sub(gradient, term))), d, d_row);
+    const auto alone = hn::Ge(p, hn::Set(d, T(1)));
+    const auto off = hn::Sub(dp, hn::IfThenElse(alone, dp, term));  // NaN stays
+    hn::StoreU(p, d, row.p + i);
+    hn::StoreU(hn::IfThenZeroElse(hn::Eq(p, zero), hn::Mul(p, off)), d, row.ds + i);
     return;
   }
-  if (nan_is_zero) p = hn::IfThenZeroElse(is_nan(p), p);
+  if (row.nan_is_zero) p = hn::IfThenZeroElse(is_nan(p), p);
   const auto absent = hn::Eq(p, zero);
-  if (product != nullptr) hn::StoreU(hn::IfThenZeroElse(absent, hn::Mul(p, gradient)), d, product);
+  if (row.product != nullptr) hn::StoreU(hn::IfThenZeroElse(absent, hn::Mul(p, dp)), d, row.product + i);
   auto weighted = p;
-  if (factor != nullptr) {
-    const auto f = hn::LoadU(d, factor);
+  auto alone = hn::Ge(p, hn::Set(d, T(1)));
+  if (row.factor != nullptr) {
+    const auto f = hn::LoadU(d, row.factor + i);
     const auto none = hn::Eq(f, zero);
     weighted = hn::IfThenZeroElse(hn::Or(absent, none), hn::Mul(p, f));
-    gradient = hn::IfThenZeroElse(none, hn::Mul(gradient, f));
+    dp = hn::IfThenZeroElse(none, hn::Mul(dp, f));
+    alone = hn::AndNot(none, alone);
   }
-  hn::StoreU(weighted, d, row);
-  hn::StoreU(hn::IfThenZeroElse(absent, hn::Mul(p, hn::Sub(gradient, term))), d, d_row);
+  const auto off = hn::Add(hn::Sub(dp, hn::IfThenElse(alone, dp, term)),
+                           hn::IfThenElseZero(alone, hn::Set(d, row.certain)));
+  hn::StoreU(weighted, d, row.p + i);
+  hn::StoreU(hn::IfThenZeroElse(absent, hn::Mul(p, off)), d, row.ds + i);
 }
 
-// One row of which all keys are there: its own mean of dp takes the place of D.
-template <class D, class Row, class T = hn::TFromD<D>>
-HWY_INLINE void gradient_of_whole_row(D d, const Row& x, hn::Vec<D> rest, T term, bool nan_is_zero, T* row,
-                                      T* d_row) {
-  const auto zero = hn::Zero(d);
+// One row of which all keys are there: D comes of its own p and dp. Returns D.
+template <bool kPlain, class D, class Row, class T = hn::TFromD<D>>
+HWY_INLINE T gradient_of_whole_row(D d, const Row& x, const GradientRow<T>& row) {
+  const auto zero = hn::Zero(d), rest = hn::Set(d, row.rest);
   auto sum = zero, sum_product = zero;
   x.each(d, [&](int64_t i, auto v) HWY_ATTR {
     auto p = exp_of_score(d, hn::Sub(v, rest));
-    if (nan_is_zero) p = hn::IfThenZeroElse(is_nan(p), p);
+    if (row.nan_is_zero) p = hn::IfThenZeroElse(is_nan(p), p);
+    const auto absent = hn::Eq(p, zero);
+    auto dp = hn::LoadU(d, row.ds + i);
+    if constexpr (!kPlain) {
+      if (row.product != nullptr) hn::StoreU(hn::IfThenZeroElse(absent, hn::Mul(p, dp)), d, row.product + i);
+      if (row.factor != nullptr) {
+        const auto f = hn::LoadU(d, row.factor + i);
+        dp = hn::IfThenZeroElse(hn::Eq(f, zero), hn::Mul(dp, f));
+        hn::StoreU(dp, d, row.ds + i);
+      }
+    }
     sum = hn::Add(sum, p);
-    sum_product =
-        hn::Add(sum_product, hn::IfThenZeroElse(hn::Eq(p, zero), hn::Mul(p, hn::LoadU(d, d_row + i))));
-    hn::StoreU(p, d, row + i);
+    sum_product = hn::Add(sum_product, hn::IfThenZeroElse(absent, hn::Mul(p, dp)));
+    hn::StoreU(p, d, row.p + i);
   });
-  const double total = sum_lanes(d, sum);
-  const auto mean = hn::Set(d, static_cast<T>(total == 0 ? 0 : sum_lanes(d, sum_product) / total) + term);
+  const double total = static_cast<double>(sum_lanes(d, sum)) + static_cast<double>(row.others);
+  const T own = static_cast<T>(total == 0 ? 0 : static_cast<double>(sum_lanes(d, sum_product)) / total);
+  const T term = own + row.term;
+  const auto mean = hn::Set(d, term);
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t i = x.begin / lanes * lanes; i < x.end; i += lanes) {
-    const auto p = hn::LoadU(d, row + i);
-    const auto ds = hn::Mul(p, hn::Sub(hn::LoadU(d, d_row + i), mean));
-    hn::StoreU(hn::IfThenZeroElse(hn::Eq(p, zero), ds), d, d_row + i);
+    const auto p = hn::LoadU(d, row.p + i);
+    const auto ds = hn::Mul(p, hn::Sub(hn::LoadU(d, row.ds + i), mean));
+    hn::StoreU(hn::IfThenZeroElse(hn::Eq(p, zero), ds), d, row.ds + i);
+    if constexpr (!kPlain) {
+      if (row.factor == nullptr) continue;
+      const auto f = hn::LoadU(d, row.factor + i);
+      const auto absent = hn::Or(hn::Eq(p, zero), hn::Eq(f, zero));
+      hn::StoreU(hn::IfThenZeroElse(absent, hn::Mul(p, f)), d, row.p + i);
+    }
   }
+  return term;
 }
 
 template <Bias kBias, class T>
 void gradient_rows(KeyRanges ranges, int64_t rows, int64_t keys, T scale, const ScoreBias<T>& bias,
                    const Rows<T>& s, const Rows<T>& dp, const GradientRows<T>& state) {
   const hn::ScalableTag<T> d;
-  const bool special =
-      state.factor.data != nullptr || state.factor_gradient.data != nullptr || state.nan_is_zero;
+  const bool factors = state.factor.data != nullptr || state.factor_gradient.data != nullptr;
   for (int64_t r = 0; r < rows; ++r) {
-    T *row = s.data + r * s.row, *d_row = dp.data + r * dp.row;
-    auto x = score_row<kBias>(ranges, r, keys, scale, bias, row);
+    GradientRow<T> g{s.data + r * s.row, dp.data + r * dp.row};
+    auto x = score_row<kBias>(ranges, r, keys, scale, bias, g.p);
     x.shift = state.top[r];
     if (state.empty_is_zero && state.top[r] == -std::numeric_limits<T>::infinity()) x.begin = x.end = 0;
-    const auto rest = hn::Set(d, state.rest[r]), term = hn::Set(d, state.row_term[r]);
-    const T* factor = state.factor.data == nullptr ? nullptr : state.factor.data + r * state.factor.row;
-    T* product = state.factor_gradient.data == nullptr
-                     ? nullptr
-                     : state.factor_gradient.data + r * state.factor_gradient.row;
-    if (state.all_keys && factor == nullptr && product == nullptr) {
-      gradient_of_whole_row(d, x, rest, state.row_term[r], state.nan_is_zero, row, d_row);
-    } else if (!special) {
-      x.each(d, [&](int64_t i, auto v) HWY_ATTR {
-        gradient_vector<true>(d, v, rest, term, false, static_cast<const T*>(nullptr),
-                              static_cast<T*>(nullptr), row + i, d_row + i);
-      });
+    if (state.factor.data != nullptr) g.factor = state.factor.data + r * state.factor.row;
+    if (state.factor_gradient.data != nullptr)
+      g.product = state.factor_gradient.data + r * state.factor_gradient.row;
+    g.rest = state.rest[r];
+    g.term = state.row_term[r];
+    g.nan_is_zero = state.nan_is_zero;
+    if (state.others != nullptr) g.others = state.others[r];
+    g.certain = state.certain == nullptr ? T(0) : state.certain[r];
+    if (state.all_keys) {
+      state.row_term[r] =
+          factors ? gradient_of_whole_row<false>(d, x, g) : gradient_of_whole_row<true>(d, x, g);
+    } else if (!factors && !state.nan_is_zero && g.certain == 0) {
+      x.each(d, [&](int64_t i, auto v) HWY_ATTR { gradient_vector<true>(d, v, g, i); });
     } else {
-      x.each(d, [&](int64_t i, auto v) HWY_ATTR {
-        gradient_vector<false>(d, v, rest, term, state.nan_is_zero, factor == nullptr ? factor : factor + i,
-                               product == nullptr ? product : product + i, row + i, d_row + i);
-      });
+      x.each(d, [&](int64_t i, auto v) HWY_ATTR { gradient_vector<false>(d, v, g, i); });
     }
-    for (T* zeroed : {row, d_row, product})
+    for (T* zeroed : {g.p, g.ds, g.product})
       if (zeroed != nullptr) clear(zeroed, 0, x.begin), clear(zeroed, x.end, keys);
   }
 }
@@ -272,6 +314,7 @@ template <class T>
 void gradient(KeyRanges ranges, int64_t rows, int64_t keys, T scale, ScoreBias<T> bias, Rows<T> s, Rows<T> dp,
               const GradientRows<T>& state) {
   if (bias.data == nullptr) return gradient_rows<Bias::none>(ranges, rows, keys, scale, bias, s, dp, state);
+  if (bias.line) return gradient_rows<Bias::line>(ranges, rows, keys, scale, bias, s, dp, state);
   if (bias.column != 0) return gradient_rows<Bias::vector>(ranges, rows, keys, scale, bias, s, dp, state);
   return gradient_rows<Bias::number>(ranges, rows, keys, scale, bias, s, dp, state);
 }
@@ -392,8 +435,8 @@ AttentionKernels<T> make_attention_kernels() {
   k.softmax = &softmax<T>;
   k.values = &values<T>;
   k.transposed = &transposed<T>;
-  k.gradient = &gradient<T>;
   k.dot = &dot<T>;
+  k.gradient = &gradient<T>;
   k.scale = &scale<T>;
   k.choose = &choose<T>;
   k.finite = &finite<T>;

@@ -26,11 +26,13 @@ struct Rows {
 };
 
 /// What is added to scaled scores: element (r, j) at data[r * row + j * column], column 0 or 1; null:
-/// nothing.
+/// nothing. A line: slope * (first + query * r + key * j), `data` holding the numbers of the keys.
 template <class T>
 struct ScoreBias {
   const T* data = nullptr;
   int64_t row = 0, column = 0;
+  bool line = false;
+  T slope = 0, first = 0, query = 0, key = 0;
 };
 
 /// The state of rows whose keys come block by block.
@@ -46,13 +48,19 @@ template <class T>
 struct GradientRows {
   const T* top;               ///< p = exp((score - top) - rest)
   const T* rest;              ///< so that large scores do not swallow the logarithm of a sum
-  const T* row_term;          ///< D
+  T* row_term;                ///< D; with all_keys less the sum over keys at first, with it afterwards
   Rows<const T> factor;       ///< of the probabilities; null: 1
   Rows<T> factor_gradient{};  ///< out, where not null: p dp
   bool nan_is_zero = false, empty_is_zero = false;
-  /// These are all keys of the rows, and p sums to 1: D is sum(p dp) / sum(p) of the p and dp at hand plus
-  /// row_term. Then the gradients of a row sum to 0 within rounding, as they do in exact arithmetic.
+  /// These are all keys of the rows: D is sum(p factor dp) / (sum(p) + others) of what is at hand, plus
+  /// row_term. Then the gradients of a row sum to 0 within rounding, as they do in exact arithmetic, even
+  /// where these scores were rounded in another way than those behind top and rest.
   bool all_keys = false;
+  const T* others = nullptr;  ///< with all_keys: the share of a row that no key has; null: none
+  /// Without all_keys: what factor dp - row_term is where p rounds to 1 and its factor is not 0. D is that
+  /// one product then, summed in another order and rounded at other places: it leaves nothing but noise.
+  /// Null: 0.
+  const T* certain = nullptr;
 };
 
 /// The loops for one type. Sizes that run along vectors (keys of scores, channels of values) are padded by
