@@ -31,14 +31,30 @@ bool grows_beyond(const Expressions& e, int32_t score, double most) {
 
 }  // namespace
 
-bool has_low_fill(const Expressions& e, int32_t score) {
+bool may_fall_low(const Expressions& e, const LabelTable& table, int32_t score, const Labels& keys) {
   const auto low = [&](int32_t x) {
     return e.is_constant(x) && std::isfinite(e.at(x).number) && e.at(x).number < kLowFill;
   };
   const std::vector<int32_t> all = e.reachable({score});
   return std::any_of(all.begin(), all.end(), [&](int32_t x) {
-    return e.at(x).code == Code::select && (low(e.at(x).b) || low(e.at(x).c));
+    const Expr& at = e.at(x);
+    if (at.code == Code::select) return low(at.b) || low(at.c);
+    if (at.code != Code::input || at.kind != Kind::real || at.has_product) return false;
+    const Leaf& leaf = e.leaves[static_cast<size_t>(at.index)];
+    return leaf.what == Leaf::What::value &&
+           contains_any(table.resolve(flat(leaf.ref.layout)), table.resolve(keys));
   });
+}
+
+bool fills_stay_equal(const Expressions& e, int32_t score) {
+  std::unordered_map<float, double> known;
+  for (int32_t x : e.reachable({score})) {
+    const Expr& at = e.at(x);
+    if (at.code != Code::constant || at.kind != Kind::real || !(at.number < kLowFill)) continue;
+    const auto [first, fresh] = known.try_emplace(static_cast<float>(at.number), at.number);
+    if (!fresh && first->second != at.number) return false;
+  }
+  return true;
 }
 
 bool fills_stay_apart(const Expressions& e, int32_t score, bool shifted) {

@@ -5,8 +5,12 @@
 
 namespace fovea::match {
 
-/// True where masked scores become a finite number that leaves others behind.
-bool has_low_fill(const Expressions& e, int32_t score);
+/// True where masked scores become a finite number that leaves others behind. What reads a tensor of `keys`
+/// may do so, too.
+bool may_fall_low(const Expressions& e, const LabelTable& table, int32_t score, const Labels& keys);
+
+/// False where numbers that are one in f32 are several in f64.
+bool fills_stay_equal(const Expressions& e, int32_t score);
 
 /// Fills that were multiplied out may leave the range of f32; beside another one as large they would become
 /// equal, where the user's operations subtract the maximum first or overflow to minus infinity. False where

@@ -288,8 +288,8 @@ class Matcher {
     for (const Term& t : p_.shift) {
       const Role role = shift_role(t.ref.value);
       const bool own = role == Role::max && is_row_maximum(view_, table_, {t.ref, -t.scale}, p_.terms, keys_);
-      const bool lost = role == Role::shift ? p_.nan_guard || has_low_fill(e_, r_->score)
-                                            : role == Role::max && p_.nan_guard && !own;
+      const bool lost =
+          role == Role::shift ? p_.nan_guard || may_fall_low() : role == Role::max && p_.nan_guard && !own;
       if (lost && depends_on_scores(t.ref.value))
         return refuse(
             Reason::empty_row, t.ref.value.node,
@@ -303,7 +303,7 @@ class Matcher {
     if (!p_.may_underflow || r_->sink >= 0 || !(p_.nan_guard || p_.zero_guard)) return true;
     if (all_kept)
       r_->sink = e_.constant(least_exponent());
-    else if (has_low_fill(e_, r_->score))
+    else if (may_fall_low())
       return refuse(Reason::empty_row, p_.node,
                     "a row whose scores are all masked sums to 0, which a guard behind it makes 0",
                     "minus infinity for masked scores, or their maximum subtracted");
@@ -317,10 +317,14 @@ class Matcher {
       v = view_.node(v).inputs[0];
     return v;
   }
-  // Masks that would become equal in the computing type.
+  bool may_fall_low() const { return match::may_fall_low(e_, table_, r_->score, keys_); }
+  // Masks that would become equal in the computing type, or unequal in one that is wider than the user's.
   bool tells_fills_apart() {
-    return r_->dtype == DType::f64 || fills_stay_apart(e_, r_->score, !p_.shift.empty()) ||
-           refuse(Reason::empty_row, p_.node,
+    const bool wider = r_->dtype == DType::f64 && view_.dtype({p_.node, 0}) != DType::f64;
+    if (r_->dtype == DType::f64 ? !wider || fills_stay_equal(e_, r_->score)
+                                : fills_stay_apart(e_, r_->score, !p_.shift.empty()))
+      return true;
+    return refuse(Reason::empty_row, p_.node,
                   "masks of several sizes leave the range of f32, where they can no longer be told apart",
                   "minus infinity, or one number, for masked scores");
   }

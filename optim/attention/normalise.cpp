@@ -6,6 +6,20 @@
 namespace fovea::match {
 namespace {
 
+// The maximum that is subtracted, behind views and casts.
+Value maximum_behind(const View& view, Value v) {
+  for (Role r = view.role(v); r == Role::stop_gradient || r == Role::same || r == Role::reshape ||
+                              r == Role::broadcast || r == Role::permute || r == Role::cast;
+       r = view.role(v))
+    v = view.node(v).inputs[0];
+  return v;
+}
+// What is maximised, as terms of an exponent.
+std::vector<Term> terms_of_maximum(const View& view, LabelTable& table, Value maximum) {
+  const Value of = view.node(maximum_behind(view, maximum)).inputs[0];
+  return exponent_terms(view, table, {of, fresh_layout(table, view.shape(of))});
+}
+
 class Normaliser {
  public:
   Normaliser(const View& view, LabelTable& table, Product& p, const Labels& keys, Refusal& why)
@@ -138,12 +152,7 @@ class Normaliser {
       m.sums.clear();
       if (!may_divide(pulled, sum->addends.size() > 1)) return refuse_sum(sum->node);
       sum->shift = pulled.terms;
-      for (const Term& t : pulled.terms)
-        sum->reaches_one = sum->reaches_one || is_row_maximum({t.ref, -t.scale}, m);
-      // Another shift may take the maximum back.
-      for (const Term& t : pulled.terms)
-        sum->reaches_one =
-            sum->reaches_one && (view_.number(t.ref.value) || is_row_maximum({t.ref, -t.scale}, m));
+      sum->reaches_one = reaches_one(pulled.terms, m);
       multiply(p_, pulled, sign);
       for (size_t a = 1; a < sum->addends.size(); ++a) multiply(sum->addends[a].product, pulled, -1);
     }
@@ -298,8 +307,23 @@ class Normaliser {
     }
     return x;
   }
+  // True where exp(scores) is 1 for some key: their maximum was subtracted, and nothing else but what the
+  // maximum has in it as well.
+  bool reaches_one(const std::vector<Term>& shift, const Product& main) const {
+    return std::any_of(shift.begin(), shift.end(), [&](const Term& most) {
+      if (!is_row_maximum(most, main)) return false;
+      const std::vector<Term> within = terms_of_maximum(view_, table_, most.ref.value);
+      return std::all_of(shift.begin(), shift.end(), [&](const Term& t) {
+        const auto n = view_.number(t.ref.value);
+        return &t == &most || (n && *n * t.scale >= 0) ||
+               std::any_of(within.begin(), within.end(), [&](const Term& w) {
+                 return w.scale == t.scale && view_.canonical(w.ref.value) == view_.canonical(t.ref.value);
+               });
+      });
+    });
+  }
   bool is_row_maximum(const Term& t, const Product& main) const {
-    return match::is_row_maximum(view_, table_, t, main.terms, keys_);
+    return match::is_row_maximum(view_, table_, {t.ref, -t.scale}, main.terms, keys_);
   }
 
   bool addend(const Addend& a, const Product& main, Probability& out) {
@@ -320,7 +344,8 @@ class Normaliser {
     // A guard against division by 0 that is lost beside the sum, which is at least 1.
     if (n && *n == 0) return true;
     const double lost = is_wide(a.node) ? 1e-14 : 1e-7;
-    if (n && t.terms.size() == 1 && *n > 0 && *n <= lost && is_row_maximum(t.terms[0], main)) {
+    if (n && t.terms.size() == 1 && *n > 0 && *n <= lost &&
+        match::is_row_maximum(view_, table_, t.terms[0], main.terms, keys_)) {
       out.zero_guard = true;
       return true;
     }
@@ -347,24 +372,19 @@ class Normaliser {
 
 bool is_row_maximum(const View& view, LabelTable& table, const Term& term, const std::vector<Term>& main,
                     const Labels& keys) {
-  Value v = term.ref.value;
-  for (Role r = view.role(v); r == Role::stop_gradient || r == Role::same || r == Role::reshape ||
-                              r == Role::broadcast || r == Role::permute || r == Role::cast;
-       r = view.role(v))
-    v = view.node(v).inputs[0];
+  const Value v = maximum_behind(view, term.ref.value);
   if (term.scale < 0 || view.role(v) != Role::max) return false;
-  const Value of = view.node(v).inputs[0];
   // A maximum over more than the keys may leave a row's own scores far behind.
+  const Shape& of = view.shape(view.node(v).inputs[0]);
   Dim reduced = 1;
-  for (int64_t axis : view.node(v).attrs.ints("axes"))
-    reduced = reduced * view.shape(of)[static_cast<size_t>(axis)];
+  for (int64_t axis : view.node(v).attrs.ints("axes")) reduced = reduced * of[static_cast<size_t>(axis)];
   if (reduced != table.size(table.resolve(keys))) return false;
-  std::vector<Value> terms;
-  for (const Term& u : exponent_terms(view, table, {of, fresh_layout(table, view.shape(of))}))
-    terms.push_back(view.canonical(u.ref.value));
   // What is free of the keys was pulled out of the sum and shifts the maximum by as much.
+  const std::vector<Term> terms = terms_of_maximum(view, table, v);
   return std::all_of(main.begin(), main.end(), [&](const Term& u) {
-    return std::find(terms.begin(), terms.end(), view.canonical(u.ref.value)) != terms.end();
+    return std::any_of(terms.begin(), terms.end(), [&](const Term& t) {
+      return view.canonical(t.ref.value) == view.canonical(u.ref.value);
+    });
   });
 }
 

@@ -134,6 +134,8 @@ bool makes_shift(Role r) {
          r == Role::log_softmax || r == Role::log || r == Role::concat;
 }
 
+constexpr int64_t kMostCompared = 1024;  // elements of constants that are compared
+
 uint64_t mix(uint64_t h, uint64_t x) { return (h ^ x) * 0x9E3779B97F4A7C15u + (h >> 31); }
 
 }  // namespace
@@ -211,9 +213,27 @@ bool View::is_nothing(NodeId id) const {
   }
 }
 
-// Local value numbering: nodes of equal op, attributes and operands are one.
+// The bytes of a small constant; of booleans whose first is false, turned round.
+std::string View::content(NodeId id, bool& turned) const {
+  turned = false;
+  if (roles_[id] != Role::constant) return "";
+  const Array& a = module.constants[static_cast<size_t>(graph.nodes[id].attrs.integer("index"))];
+  if (a.size() == 0 || a.size() > kMostCompared) return "";
+  turned = a.dtype() == DType::boolean && a.get_flat(0) == 0;
+  std::string text =
+      std::to_string(static_cast<int>(a.dtype())) + to_string(graph.nodes[id].outputs[0].shape);
+  for (int64_t i = 0; i < a.size(); ++i) {
+    const double x = turned ? 1 - a.get_flat(i) : a.get_flat(i);
+    text.append(reinterpret_cast<const char*>(&x), sizeof(x));
+  }
+  return text;
+}
+
+// Local value numbering: nodes of equal op, attributes and operands are one; so are equal constants, and
+// choices by a constant and by its opposite.
 void View::number_values() {
   canonical_.resize(graph.nodes.size());
+  std::unordered_map<std::string, NodeId> contents;
   std::unordered_multimap<uint64_t, NodeId> seen;
   for (size_t id = 0; id < graph.nodes.size(); ++id) {
     const auto self = static_cast<NodeId>(id);
@@ -222,6 +242,18 @@ void View::number_values() {
     if (n.op->is_random() || n.op->has_side_effect() || roles_[id] == Role::input) continue;
     if (is_nothing(self)) {
       canonical_[id] = canonical_[n.inputs[0].node];
+      continue;
+    }
+    const bool chooses = roles_[id] == Role::where;
+    bool turned = false;
+    std::string key = content(chooses ? canonical_[n.inputs[0].node] : self, turned);
+    if (!key.empty()) {
+      key += chooses ? 'w' : turned ? '-' : '+';
+      for (size_t i = 1; chooses && i < 3; ++i) {
+        const Value v = canonical(n.inputs[turned ? 3 - i : i]);
+        key += std::to_string(v.node) + ":" + std::to_string(v.index) + ",";
+      }
+      canonical_[id] = contents.emplace(std::move(key), self).first->second;
       continue;
     }
     uint64_t h = mix(reinterpret_cast<uintptr_t>(n.op), n.attrs.size());

@@ -123,7 +123,7 @@ Tensor AttentionMasks::fill_in(const Tensor& s, const Tensor& keep) {
     case 1:
       return s + (1.0 - cast(keep, type)) * finite;
     case 2:
-      return where(keep, 0.0, fill) + s;
+      return where(keep, full({}, 0.0, type), full({}, fill, type)) + s;
     case 3:
       return s - cast(logical_not(keep), type) * -finite;
     case 4:

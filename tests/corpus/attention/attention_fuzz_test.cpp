@@ -64,6 +64,39 @@ const Form kForms[] = {
        return Ts{matmul(e / where(logical_not(less(0.0, d)), 1.0, d), x[2])};
      },
      true, false, lengths},
+    // A term a query shifts scores and maximum alike, so that the sum is at least 1.
+    {"ASumWithAFloorBesideATermOfTheQuery", 1, qkv_and([](const Sizes& s) {
+       return Specs{{DType::f64, {s.b, s.h, s.q, 1}}};
+     }),
+     [](const Ts& x) {
+       const Tensor s = sum(unsqueeze(x[0], -2) * unsqueeze(x[1], -3), {-1}) * 0.5 + x[3];
+       const Tensor e = exp(s - top(s));
+       return Ts{matmul(e / clip(total(e), 1e-9, kInf), x[2])};
+     }},
+    // One choice in two spellings, by a constant and by its opposite.
+    {"AChoiceByAConstantAndByItsOpposite", 1, qkv,
+     [](const Ts& x) {
+       Array kept(DType::boolean, {1, 1, 1, x[1].dim(2).value()}), dropped = kept.copy();
+       for (int64_t j = 0; j < kept.size(); ++j) {
+         kept.set_flat(j, j % 3 != 1);
+         dropped.set_flat(j, j % 3 == 1);
+       }
+       const Tensor s = scores_of(x), turned = where(Tensor(dropped), -1e4, s);
+       return Ts{matmul(exp(where(Tensor(kept), s, -1e4) - logsumexp(turned, {-1}, true)), x[2])};
+     },
+     false},
+    // A mean that may be far below the scores: 0 / 0, which the guard makes 0.
+    {"AMeanOfMaximaUnderAGuard", 0, qkv_and([](const Sizes& s) {
+       return Specs{{DType::f64, {s.b, 1, 1, s.k}}};
+     }),
+     [](const Ts& x) {
+       const Tensor s = scores_of(x) + x[3], e = exp(s - top(s) + mean(top(s), {1}, true)), d = total(e);
+       return Ts{matmul(e / where(equal(d, 0.0), 1.0, d), x[2])};
+     },
+     true, false,
+     [](std::vector<Array>& in) {
+       for (int64_t i = 0; i < in[3].size(); ++i) in[3].set_flat(i, -1e4);
+     }},
     // A maximum of other numbers is NaN where nothing of the row's own is; the guard makes the row 0.
     {"AMaximumOfOtherNumbersUnderAGuard", 0, kLengths,
      [](const Ts& x) {
