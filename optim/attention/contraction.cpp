@@ -114,6 +114,32 @@ std::optional<Contraction> einsum_at(const View& view, LabelTable& table, const 
   return c;
 }
 
+Ref behind_views(const View& view, LabelTable& table, Ref ref) {
+  for (int steps = 0; steps < 256; ++steps) {
+    auto behind = behind_view(view, table, ref, false);
+    if (!behind) break;
+    ref = std::move(*behind);
+  }
+  return ref;
+}
+
+// A sum of products over an axis that both operands have, such as heads, is one product over more labels.
+std::optional<Contraction> sum_of_contractions(const View& view, LabelTable& table, const Ref& ref,
+                                               const Labels& over) {
+  std::optional<Contraction> c;
+  if (view.role(ref.value) == Role::matmul)
+    c = matmul_at(view, table, ref);
+  else
+    c = einsum_at(view, table, ref);
+  if (!c) return std::nullopt;
+  for (LabelId l : table.resolve(over)) {
+    if (!contains(table.resolve(flat(c->a.layout)), l) || !contains(table.resolve(flat(c->b.layout)), l))
+      return std::nullopt;
+    c->reduced.push_back(l);
+  }
+  return c;
+}
+
 // sum(a * b) over axes that both have.
 std::optional<Contraction> sum_of_products(const View& view, LabelTable& table, const Ref& ref) {
   Ref at = before_sum(view, table, ref);
@@ -125,13 +151,15 @@ std::optional<Contraction> sum_of_products(const View& view, LabelTable& table, 
       continue;
     }
     auto behind = behind_view(view, table, at, false);
-    if (!behind) return std::nullopt;
+    if (!behind) break;
     at = std::move(*behind);
   }
-  if (view.role(at.value) != Role::mul) return std::nullopt;
+  const Role role = view.role(at.value);
+  if (role == Role::matmul || role == Role::einsum) return sum_of_contractions(view, table, at, reduced);
+  if (role != Role::mul) return std::nullopt;
   Contraction c;
-  c.a = operand(view, at, 0);
-  c.b = operand(view, at, 1);
+  c.a = behind_views(view, table, operand(view, at, 0));
+  c.b = behind_views(view, table, operand(view, at, 1));
   c.reduced = table.resolve(reduced);
   return c;
 }

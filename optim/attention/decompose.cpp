@@ -47,7 +47,9 @@ void Decomposer::exponent(const Item& i, Product& p, std::vector<Item>& open, in
     if (std::isfinite(by) && by != 0) {
       // A change of base (log2 e ln 2) is 1 but for rounding.
       const double scale = i.scale * by;
-      push(input(i, right ? 0 : 1), std::fabs(std::fabs(scale) - 1) < 1e-12 ? (scale < 0 ? -1 : 1) : scale);
+      const double rounding = view_.dtype(i.ref.value) == DType::f64 ? 1e-12 : 2e-7;
+      push(input(i, right ? 0 : 1),
+           std::fabs(std::fabs(scale) - 1) < rounding ? (scale < 0 ? -1 : 1) : scale);
       return;
     }
   }
@@ -68,6 +70,10 @@ void Decomposer::exponent(const Item& i, Product& p, std::vector<Item>& open, in
   } else if (r == Role::log_softmax && depth < kDeepest && whole) {
     push({in, i.ref.layout}, i.scale);
     p.sums.emplace_back(softmax_sum(i, depth), -sign);
+  } else if (node(i).op->name() == "softplus" && view_.tainted(in) && whole && depth < kDeepest) {
+    p.sums.emplace_back(one_more(input(i), i, depth), sign);
+  } else if (is_safe_softplus(i)) {
+    push(input(i, 2), i.scale);
   } else if (is_view(r)) {
     if (!to_view(i, open)) p.terms.push_back({i.ref, i.scale});
   } else if (r == Role::concat) {
@@ -107,6 +113,10 @@ void Decomposer::factor(const Item& i, Product& p, std::vector<Item>& open, int 
       open.push_back({input(i), i.sign, false});
       return;
     case Role::exp:
+      if (is_row_factor(i, p)) {
+        p.factors.push_back({Factor::What::plain, i.ref, i.sign});
+        return;
+      }
       if (i.sign > 0) p.has_exponential = true;
       open.push_back({input(i), 1, true, static_cast<double>(i.sign)});
       return;
@@ -170,18 +180,41 @@ void Decomposer::factor(const Item& i, Product& p, std::vector<Item>& open, int 
   p.blocked = i.ref.value.node;
 }
 
+// An exponential of something else than the scores, free of the keys: a learned weight of a head.
+bool Decomposer::is_row_factor(const Item& i, const Product& p) const {
+  return p.contraction.node >= 0 && !view_.shifted(node(i).inputs[0]) &&
+         !contains_any(table_.resolve(flat(i.ref.layout)), table_.resolve(p.contraction.reduced));
+}
+
 // sigmoid(x) = exp(x) / (exp(x) + 1).
 void Decomposer::logistic(const Item& i, Product& p, std::vector<Item>& open, int depth) {
+  p.sums.emplace_back(one_more(input(i), i, depth), -1);
+  open.push_back({input(i), 1, true});
+}
+
+// exp(x) + 1.
+std::shared_ptr<Denominator> Decomposer::one_more(const Ref& exponent, const Item& i, int depth) {
   auto sum = std::make_shared<Denominator>();
   sum->node = i.ref.value.node;
   Addend a;
   a.node = i.ref.value.node;
-  a.product = run_exponent(input(i), depth + 1);
+  a.product = run_exponent(exponent, depth + 1);
   sum->addends.push_back(std::move(a));
   sum->addends.emplace_back();  // 1
   sum->addends.back().node = i.ref.value.node;
-  p.sums.emplace_back(std::move(sum), -1);
-  open.push_back({input(i), 1, true});
+  return sum;
+}
+
+// where(x > 20, x, softplus(x)), which keeps exp(x) from overflowing.
+bool Decomposer::is_safe_softplus(const Item& i) const {
+  const Node& n = node(i);
+  if (view_.role(i.ref.value) != Role::where) return false;
+  const Node &test = view_.node(n.inputs[0]), &soft = view_.node(n.inputs[2]);
+  if (test.op->name() != "greater" || soft.op->name() != "softplus") return false;
+  const auto bound = view_.number(test.inputs[1]);
+  const Value x = view_.canonical(n.inputs[1]);
+  return bound && *bound >= 15 && view_.canonical(test.inputs[0]) == x &&
+         view_.canonical(soft.inputs[0]) == x;
 }
 
 // The product with the values: once, and on the way to the probabilities.

@@ -33,6 +33,9 @@ class Decomposer {
   Product take_apart(Item first, int depth);
   void exponent(const Item& i, Product& p, std::vector<Item>& open, int depth);
   void factor(const Item& i, Product& p, std::vector<Item>& open, int depth);
+  bool is_row_factor(const Item& i, const Product& p) const;
+  bool is_safe_softplus(const Item& i) const;
+  std::shared_ptr<Denominator> one_more(const Ref& exponent, const Item& i, int depth);
   void logistic(const Item& i, Product& p, std::vector<Item>& open, int depth);
   bool contract(const Item& i, Product& p, std::vector<Item>& open);
 
@@ -51,7 +54,12 @@ class Decomposer {
   bool never_holds(Value condition) const;
   bool is_finite(Value v) const;
   bool hides_division(const Ref& guarded, int depth);
-  bool tests_nan(Ref condition, const Ref& x, bool nan);
+  bool tests_nan(const Ref& condition, const Ref& x, bool nan);
+  /// What a condition is for a probability that is NaN, and for any other.
+  struct Says {
+    bool of_nan, of_number;
+  };
+  std::optional<Says> says(Ref condition, const Ref& x, int depth);
 
   const Node& node(const Item& i) const { return view_.node(i.ref.value); }
   Ref input(const Item& i, size_t n = 0) const { return operand(view_, i.ref, n); }

@@ -1,6 +1,7 @@
 #include "optim/attention/distribute.h"
 
 #include <algorithm>
+#include <map>
 
 #include "graph/build/inline.h"
 #include "ops/composite/einsum/einsum.h"
@@ -10,6 +11,8 @@
 #include "ops/core/matmul/matmul.h"
 #include "ops/core/mul/mul.h"
 #include "ops/core/reshape/reshape.h"
+#include "optim/attention/blocks.h"
+#include "optim/attention/spell_out.h"
 
 namespace fovea::match {
 namespace {
@@ -52,8 +55,13 @@ int linear_operand(const View& view, Value v) {
       return 0;
     case Role::cast:
       return is_floating(view.dtype(v)) && is_floating(view.dtype(n.inputs[0])) ? 0 : -1;
-    case Role::mul:
+    case Role::mul: {
+      // Of two exponentials the one that is as large as the product: the other is a factor of it.
+      const bool first = view.shape(n.inputs[0]) == view.shape(v),
+                 second = view.shape(n.inputs[1]) == view.shape(v);
+      if (tainted(0) && tainted(1)) return first == second ? -1 : first ? 0 : 1;
       return tainted(0) == tainted(1) ? -1 : tainted(0) ? 0 : 1;
+    }
     case Role::div:
       return tainted(0) && !tainted(1) ? 0 : -1;
     case Role::where:
@@ -333,7 +341,9 @@ std::vector<Tensor> regrouped(Builder& builder, const Node& node, Value grouped,
 
 std::shared_ptr<Graph> distributed(const View& view, PassContext& context) {
   const auto count = static_cast<NodeId>(view.graph.nodes.size());
-  bool any = false;
+  const SpellOut spell_out(view);
+  const Blocks blocks(view);
+  bool any = spell_out.any() || blocks.any();
   for (NodeId id = 0; id < count && !any; ++id)
     any = is_wide_einsum(view, id) || sum_operand(view, id) >= 0 || padded_axis(view, id) >= 0 ||
           joins_products(view, id) || !regrouped_sums(view, id).empty();
@@ -345,10 +355,15 @@ std::shared_ptr<Graph> distributed(const View& view, PassContext& context) {
     const Node& n = view.graph.nodes[static_cast<size_t>(view.graph.inputs[i])];
     arguments.push_back(builder->input(view.graph.input_name(i), n.outputs[0], n.source));
   }
+  std::map<Value, Tensor> moved;  // what nodes read, for those that read more than their operands
   // Nodes come by address: their place in the graph is their distance from the first.
   const auto replace = [&](const Node& node, const std::vector<Tensor>& in) -> std::vector<Tensor> {
     const auto id = static_cast<NodeId>(&node - view.graph.nodes.data());
+    if (blocks.any())
+      for (size_t k = 0; k < in.size(); ++k) moved.emplace(node.inputs[k], in[k]);
+    if (blocks.applies(id)) return blocks.rewrite(id, moved);
     if (is_wide_einsum(view, id)) return narrowed(node, in);
+    if (spell_out.applies(id)) return spell_out.rewrite(*builder, id, in);
     if (const int64_t axis = padded_axis(view, id); axis >= 0) return padded(node, in[0], axis);
     if (joins_products(view, id)) return joined(view, *builder, node, in);
     if (const auto sums = regrouped_sums(view, id); !sums.empty())

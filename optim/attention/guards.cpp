@@ -75,18 +75,36 @@ bool Decomposer::hides_division(const Ref& guarded, int depth) {
 }
 
 // True where the condition says that x is NaN (`nan`), or that it is not.
-bool Decomposer::tests_nan(Ref condition, const Ref& x, bool nan) {
+bool Decomposer::tests_nan(const Ref& condition, const Ref& x, bool nan) {
+  const auto said = says(condition, x, 0);
+  return said && said->of_nan == nan && said->of_number != nan;
+}
+
+std::optional<Decomposer::Says> Decomposer::says(Ref condition, const Ref& x, int depth) {
+  if (depth > kDeepest) return std::nullopt;
   condition = behind(std::move(condition));
-  for (; view_.node(condition.value).op->name() == "logical_not"; nan = !nan)
-    condition = behind(operand(view_, condition, 0));
   const std::string& name = view_.node(condition.value).op->name();
   const auto reads_x = [&](size_t k) {
     const Ref a = behind(operand(view_, condition, k)), b = behind(x);
     return key_of(table_, view_.canonical(a.value), a.layout) ==
            key_of(table_, view_.canonical(b.value), b.layout);
   };
-  if (nan) return (name == "is_nan" && reads_x(0)) || (name == "not_equal" && reads_x(0) && reads_x(1));
-  return (name == "is_finite" && reads_x(0)) || (name == "equal" && reads_x(0) && reads_x(1));
+  if (name == "is_nan" && reads_x(0)) return Says{true, false};
+  if (name == "is_finite" && reads_x(0)) return Says{false, true};
+  if (name == "is_inf" && reads_x(0) && is_finite(x.value)) return Says{false, false};
+  if ((name == "equal" || name == "not_equal") && reads_x(0) && reads_x(1))
+    return Says{name == "not_equal", name == "equal"};
+  const bool both = name == "logical_and";
+  if (name == "logical_not") {
+    const auto a = says(operand(view_, condition, 0), x, depth + 1);
+    return a ? std::optional(Says{!a->of_nan, !a->of_number}) : std::nullopt;
+  }
+  if (!both && name != "logical_or") return std::nullopt;
+  const auto a = says(operand(view_, condition, 0), x, depth + 1),
+             b = says(operand(view_, condition, 1), x, depth + 1);
+  if (!a || !b) return std::nullopt;
+  return both ? Says{a->of_nan && b->of_nan, a->of_number && b->of_number}
+              : Says{a->of_nan || b->of_nan, a->of_number || b->of_number};
 }
 
 }  // namespace fovea::match

@@ -54,7 +54,7 @@ class Normaliser {
   // Makes the labels of a sum those over which the same exponential is contracted.
   bool unify(const Addend& main) {
     const Labels keys = table_.resolve(keys_);
-    bool elsewhere = false;
+    bool elsewhere = false, within = false;
     for (const Term& t : main.product.terms)
       for (const Term& u : p_.terms) {
         if (view_.canonical(t.ref.value) != view_.canonical(u.ref.value)) continue;
@@ -84,8 +84,13 @@ class Normaliser {
         if (contains_all(keys, ours) && contains_all(ours, keys))
           return table_.unify(main.over, ours) || refuse_sum(main.node);
         elsewhere = true;
+        within = within || contains_all(keys, ours);
       }
     if (!elsewhere) return refuse_sum(main.node);
+    if (within)
+      return refuse(Reason::head_mix, p_.contraction.node,
+                    "the product with the values sums over another axis beside the keys, such as heads",
+                    "the values summed over the keys alone, then the sum over heads");
     if (is_weight(p_.values.value))
       return refuse(Reason::head_mix, p_.contraction.node,
                     "the product behind the softmax mixes heads: it sums over another axis than the softmax",
@@ -356,7 +361,12 @@ class Normaliser {
 
   // max(sum, floor) where the sum is at least 1 or 0.
   bool floor(const Denominator& d, Probability& out) {
-    if (d.floor > 1 || d.addends.size() != 1 || !d.reaches_one) return refuse_sum(d.node);
+    if (d.floor > 1 || d.addends.size() != 1) return refuse_sum(d.node);
+    if (!d.reaches_one)
+      return refuse(
+          Reason::denominator, d.node,
+          "the sum of the exponentials is kept from being small, which it is where all scores are low",
+          "exp(scores - max(scores)): its sum over the keys is at least 1");
     out.zero_guard = true;
     return true;
   }

@@ -6,6 +6,11 @@
 namespace fovea::match {
 namespace {
 
+// Products whose factors differ by more are not summed in one: a mask of 1e9 (1 - m m^T) would leave nothing
+// of the scores beside it.
+constexpr double kMostApart = 256;
+constexpr int64_t kMostRank = int64_t{1} << 40;
+
 // Finds queries and keys among the contractions that a score reads.
 class Products {
  public:
@@ -91,6 +96,14 @@ class Products {
     const Labels q = without(read_by(choice.pair.q), inner), k = without(read_by(choice.pair.k), inner);
     const Labels only = without(q, k);
     choice.queries = without(only, v);
+    const Labels keys = table_.resolve(keys_);
+    const bool batched = !without(without(k, keys), q).empty();
+    if (choice.queries.empty() && !only.empty() && !batched) {
+      refuse(Reason::cost, c.node,
+             "every query has values of its own, which would be read anew for every head or batch",
+             "values that all queries share");
+      return std::nullopt;
+    }
     if (choice.queries.empty() && !only.empty()) {
       refuse(Reason::head_mix, c.node,
              "a contraction between the scores and the softmax mixes heads, or makes a bias: it has no "
@@ -98,9 +111,10 @@ class Products {
              "scores of every head from its own queries and keys");
       return std::nullopt;
     }
-    const Labels keys = table_.resolve(keys_);
-    const bool batched = !without(without(k, keys), q).empty();
-    if (is_parameter(choice.pair.q) && batched && (c.swapped || !without(only, choice.queries).empty())) {
+    // One learned query for all keys of a sequence pools it.
+    const bool pools = q.empty() && without(without(k, keys), v).empty();
+    if (is_parameter(choice.pair.q) && batched && !pools &&
+        (c.swapped || !without(only, choice.queries).empty())) {
       refuse(Reason::cost, c.node,
              "the softmax runs over a projection by a weight: rows are channels, not queries",
              "scores from queries and keys");
@@ -174,7 +188,7 @@ class Products {
         else
           rest.push_back(s);
       }
-      if (a == 0 || b == 0) continue;
+      if (a == 0 || b == 0 || std::fabs(b / a) > kMostApart || std::fabs(a / b) > kMostApart) continue;
       int32_t sum = e_.binary(Code::mul, product, e_.constant(a));
       for (const Summand& s : rest)
         sum = e_.binary(Code::add, sum, e_.binary(Code::mul, s.e, e_.constant(s.scale)));
@@ -190,7 +204,8 @@ class Products {
     int64_t n = c.queries.empty() ? 0 : 1;
     for (LabelId l : without(table_.resolve(c.pair.inner), {}))
       n = n * 2 + (table_.size(l).is_const() ? std::min<int64_t>(table_.size(l).value(), 4096) : 4096);
-    return n;
+    // A product with blocks of keys, by which blocks are chosen, is not the scores of the keys.
+    return contains_all(read_by(c.pair.k), table_.resolve(keys_)) ? n : n - kMostRank;
   }
 
   static bool is_view(Role r) {

@@ -7,6 +7,7 @@
 #include "optim/attention/describe.h"
 #include "optim/attention/distribute.h"
 #include "optim/attention/emit.h"
+#include "optim/attention/reduction.h"
 #include "optim/rewrite/rewriter.h"
 
 namespace fovea {
@@ -138,11 +139,12 @@ class Search {
       for (NodeId use : view_.uses(at.id)) {
         const Role r = view_.role(use);
         if (r == Role::matmul || r == Role::linear || r == Role::einsum) {
-          if (at.stopped >= 0) return report_between(softmax, at.stopped);
-          return;
+          return report_between(softmax, at.stopped >= 0 ? at.stopped : use);
         }
         const Shape& shape = view_.graph.nodes[static_cast<size_t>(use)].outputs[0].shape;
-        const bool has_keys = std::find(shape.begin(), shape.end(), keys) != shape.end();
+        const std::string& op = view_.graph.nodes[static_cast<size_t>(use)].op->name();
+        const bool has_keys = std::find(shape.begin(), shape.end(), keys) != shape.end() ||
+                              r == Role::slice || r == Role::reshape || r == Role::concat || op == "pad";
         if (!has_keys || r == Role::softmax || !seen.insert(use).second) continue;
         open.push_back({use, at.stopped < 0 && !view_.tainted({use, 0}) ? use : at.stopped});
       }
@@ -155,11 +157,21 @@ class Search {
     v.candidate = true;
     v.softmax = softmax;
     v.scores = {softmax, 0};
-    if (r == Role::shift || r == Role::max)
+    if ((r == Role::shift || r == Role::max || r == Role::sum) && match::reduces_queries(view_, between))
+      v.why = {
+          Reason::axis, between, "",
+          "the weights of several queries go into one by a " + op + " before the product with the values",
+          "the product with the values for every query, then the " + op};
+    else if (r == Role::shift || r == Role::max || r == Role::sum)
       v.why = {Reason::head_mix, between, "",
                "between the softmax and the product with the values stands a " + op +
                    " over other axes than the keys, such as heads",
                "the product with the values for every head, then the " + op};
+    else if (is_contraction(r))
+      v.why = {Reason::axis, between, "",
+               "the product with the values, " + op +
+                   ", sums the weights over another axis than the keys, too, or over several",
+               "the product with the values over the keys alone, then sums over other axes"};
     else
       v.why = {Reason::non_pointwise, between, op,
                "between the softmax and the product with the values stands " + op +
@@ -185,8 +197,9 @@ class Search {
   // Regions that nobody reads once all others stand in the place of their operations are none.
   void drop_unread() {
     std::vector<const Region*> at(view_.graph.nodes.size(), nullptr);
+    bool any_region = false;
     for (const Verdict& v : verdicts_)
-      if (v.region) at[static_cast<size_t>(v.region->root.value.node)] = v.region.get();
+      if (v.region) at[static_cast<size_t>(v.region->root.value.node)] = v.region.get(), any_region = true;
     std::vector<bool>& live = live_;
     live.assign(view_.graph.nodes.size(), false);
     for (const Value& v : view_.graph.outputs) live[static_cast<size_t>(v.node)] = true;
@@ -196,8 +209,10 @@ class Search {
       for (const Value& v : at[id] ? match::values_read(*at[id]) : n.inputs)
         live[static_cast<size_t>(v.node)] = true;
     }
+    // So are refusals of what such regions have made needless.
     std::erase_if(verdicts_, [&](const Verdict& v) {
-      return v.region && !live[static_cast<size_t>(v.region->root.value.node)];
+      const NodeId told = v.region ? v.region->root.value.node : v.why.node;
+      return told >= 0 && !live[static_cast<size_t>(told)] && (v.region || any_region);
     });
   }
 
@@ -297,13 +312,21 @@ std::shared_ptr<Graph> recognise_attention(const Graph& graph, PassContext& cont
   if (!view.has_exponential()) return nullptr;
   view.prepare();
   Search search(view);
-  // Sums of probabilities and einsums of many operands may be written in a way that shows more.
-  if (const auto other = match::distributed(view, context)) {
-    View other_view(*other, *context.module);
-    other_view.prepare();
-    Search other_search(other_view);
-    if (other_search.found() > search.found()) return replaced(*other, other_search, context);
+  // Sums of probabilities, einsums of many operands and the like may be written in a way that shows more, and
+  // that once again.
+  const auto other = match::distributed(view, context);
+  if (!other) return replaced(graph, search, context);
+  View other_view(*other, *context.module);
+  other_view.prepare();
+  Search other_search(other_view);
+  if (const auto third = match::distributed(other_view, context)) {
+    View third_view(*third, *context.module);
+    third_view.prepare();
+    Search third_search(third_view);
+    if (third_search.found() > std::max(search.found(), other_search.found()))
+      return replaced(*third, third_search, context);
   }
+  if (other_search.found() > search.found()) return replaced(*other, other_search, context);
   return replaced(graph, search, context);
 }
 

@@ -185,10 +185,11 @@ void View::prepare() {
     scored[id] = product || below_product;
     // Shifts of a bias alone, and masks put together, stay as they are: taken apart, large numbers would
     // cancel.
+    const bool adds_one = r == Role::pointwise && graph.nodes[id].op->name() == "softplus";
     const bool logarithm = r == Role::log || r == Role::log_softmax || r == Role::logsumexp;
     shifted_[id] = makes_shift(r) && (below_product || logarithm);
     for (const Value& v : graph.nodes[id].inputs)
-      if (passes_shift(r) && shifted_[v.node]) shifted_[id] = true;
+      if ((passes_shift(r) || adds_one) && shifted_[v.node]) shifted_[id] = true;
     for (const Value& v : graph.nodes[id].inputs)
       if ((product && tainted_[v.node]) || (passes_weight(r) && weighted_[v.node])) weighted_[id] = true;
   }

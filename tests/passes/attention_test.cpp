@@ -242,11 +242,6 @@ const Refused kRefusals[] = {
        const Tensor apart = unsqueeze(x[0], 3) - unsqueeze(x[1], 2);
        return weighted(sum(apart * apart, {-1}) * -0.5, x);
      }},
-    {"LinearWithBias",
-     "NON_POINTWISE(linear)",
-     "linear with a bias",
-     {{DType::f32, {7, 8}}, {DType::f32, {9, 8}}, {DType::f32, {9, 5}}, {DType::f32, {9}}},
-     [](const Ts& x) { return Ts{matmul(softmax(linear(x[0], x[1], x[3]), -1), x[2])}; }},
     {"WrongSum", "DENOMINATOR", "not the sum", qkv(),
      [](const Ts& x) {
        const Tensor e = exp(products(x));

@@ -214,7 +214,7 @@ const Form kForms[] = {
        return Ts{matmul(softmax(where(s < least, -kInf, s), -1), x[2])};
      },
      false},
-    {"PooledByWeights", 0,
+    {"PooledByOneLearnedQuery", 1,
      [](const Sizes& s) {
        return Specs{{DType::f64, {s.b, s.k, 6}}, {DType::f64, {1, 6}}, {DType::f64, {6, 6}}};
      },
