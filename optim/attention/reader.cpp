@@ -167,7 +167,7 @@ std::optional<int32_t> Reader::open(Frame& f) {
     case Role::broadcast:
     case Role::slice:
     case Role::unstack: {
-      if (const auto n = view_.number(ref.value)) return open_constant(ref);
+      if (view_.number(ref.value)) return open_constant(ref);
       auto behind = behind_view(view_, table_, ref);
       if (!behind) return leaf(ref);
       f.needs.push_back(std::move(*behind));

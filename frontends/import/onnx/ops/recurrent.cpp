@@ -140,9 +140,9 @@ std::vector<Tensor> recurrent(Context& c, int64_t gates, std::vector<std::string
     const Tensor inputs = linear(x, w, bias.defined() ? slice(bias, 0, 0, rows) : bias);
     Tensors start;
     for (size_t i = 5; i < (lstm ? 7u : 6u); ++i) {
-      const Tensor given = c.optional(i);
-      start.push_back(given.defined() ? select_index(given, batch_first ? 1 : 0, d)
-                                      : zeros({x.dim(1), hidden}, x.dtype()));
+      const Tensor first_state = c.optional(i);
+      start.push_back(first_state.defined() ? select_index(first_state, batch_first ? 1 : 0, d)
+                                            : zeros({x.dim(1), hidden}, x.dtype()));
     }
     const Result r = run_direction(cell, inputs, start, c.optional(4), direction == "reverse" || d == 1);
     ys.push_back(r.y);
