@@ -7,8 +7,9 @@
 // shared (grouped heads, a bias for the whole batch) are walked inside of it. Each part sums its own dQ;
 // these are added in order.
 //
-// D = sum_j P dP, of the P and dP of a row where one block of keys holds them all, else sum_e O dO. The second
-// is as good as the first but where one key has all the weight: dP - D has to be 0 there, and is set to 0.
+// D = sum_j P dP, of the P and dP of a row where one block of keys holds them all, else sum_e O dO. The
+// second is as good as the first but where one key has all the weight: dP - D has to be 0 there, and is set
+// to 0.
 #include <algorithm>
 #include <cmath>
 
@@ -24,6 +25,7 @@ namespace attend {
 namespace {
 
 constexpr int64_t kRowsOfBlock = 96, kKeysOfBlock = 128;
+constexpr int64_t kRowsOfTerms = 16;
 constexpr int64_t kTasks = 8;          // parts of the keys are made until there are so many tasks
 constexpr double kWorkOfTask = 4e6;    // multiply-adds that make a piece of work worth handing out
 constexpr int64_t kLineElements = 16;  // rows of a tile begin a cache line apart from a power of two
@@ -111,7 +113,7 @@ class Backward final : public PreparedKernel {
       rest = arena.take<T>(rows);
       term = arena.take<T>(rows);
       dlse = arena.take<T>(rows);
-      y = arena.take<T>(2 * f.p_.e);
+      y = arena.take<T>(kRowsOfTerms * f.p_.e);
     }
     typename ScoreTiles<T>::Scratch tiles;
     int64_t s_row;
@@ -225,18 +227,24 @@ class Backward final : public PreparedKernel {
     for (int64_t r = 0; r < p_.queries; ++r) m.term[r] -= m.dlse[r];
   }
 
-  // term = sum_e dy y
+  // term = sum_e dy y. Rounding of factors has its share in it; that of the sum is that of dP then.
   void products_of_results(const Launch& l, const Work& w, Memory& m) const {
     const void* y = y_.at(l.args.in[3], p_.offset(y_, w.piece.at));
-    for (int64_t r = 0; r < p_.queries; ++r) {
-      const T* row = m.y;
+    for (int64_t first = 0; first < p_.queries; first += kRowsOfTerms) {
+      const int64_t rows = std::min(kRowsOfTerms, p_.queries - first);
+      simd::Rows<const T> results{m.y, p_.e};
       if (readable<T>(y_))
-        row = static_cast<const T*>(y) + r * y_.row;
+        results = {static_cast<const T*>(y) + first * y_.row, y_.row};
       else
-        load_rows(y_, y, r, 1, p_.e, m.y, p_.e);
-      const T* dy = w.dy.data + r * w.dy.row;
-      m.term[r] = simd_.dot(row, dy, p_.e);
-      if (std::isnan(m.term[r])) m.term[r] = selected_product(dy, row);
+        load_rows(y_, y, first, rows, p_.e, m.y, p_.e);
+      const simd::Rows<const T> dy{w.dy.data + first * w.dy.row, w.dy.row};
+      T* term = m.term + first;
+      if (tiles_.has_factor()) simd_.row_dots(rows, p_.e, dy, results, term);
+      for (int64_t r = 0; r < rows; ++r) {
+        const T *a = results.data + r * results.row, *b = dy.data + r * dy.row;
+        if (!tiles_.has_factor()) term[r] = simd_.dot(a, b, p_.e);
+        if (std::isnan(term[r])) term[r] = selected_product(b, a);
+      }
     }
   }
 

@@ -209,9 +209,10 @@ struct GradientRow {
 
 // One vector of the gradient. kPlain: no factor, no guard, and nothing certain but 0.
 template <bool kPlain, class D, class T = hn::TFromD<D>>
-HWY_INLINE void gradient_vector(D d, hn::Vec<D> x, const GradientRow<T>& row, int64_t i) {
-  const auto zero = hn::Zero(d), term = hn::Set(d, row.term);
-  auto p = exp_of_score(d, hn::Sub(x, hn::Set(d, row.rest)));
+HWY_INLINE void gradient_vector(D d, hn::Vec<D> x, hn::Vec<D> rest, hn::Vec<D> term,
+                                const GradientRow<T>& row, int64_t i) {
+  const auto zero = hn::Zero(d);
+  auto p = exp_of_score(d, hn::Sub(x, rest));
   auto dp = hn::LoadU(d, row.ds + i);
   if constexpr (kPlain) {
     const auto alone = hn::Ge(p, hn::Set(d, T(1)));
@@ -297,13 +298,16 @@ void gradient_rows(KeyRanges ranges, int64_t rows, int64_t keys, T scale, const 
     g.nan_is_zero = state.nan_is_zero;
     if (state.others != nullptr) g.others = state.others[r];
     g.certain = state.certain == nullptr ? T(0) : state.certain[r];
+    const auto rest = hn::Set(d, g.rest), term = hn::Set(d, g.term);
     if (state.all_keys) {
       state.row_term[r] =
           factors ? gradient_of_whole_row<false>(d, x, g) : gradient_of_whole_row<true>(d, x, g);
     } else if (!factors && !state.nan_is_zero && g.certain == 0) {
-      x.each(d, [&](int64_t i, auto v) HWY_ATTR { gradient_vector<true>(d, v, g, i); });
+      const GradientRow<T> row{g.p, g.ds};
+      x.each(d, [d, rest, term, row](int64_t i, auto v)
+                    HWY_ATTR { gradient_vector<true>(d, v, rest, term, row, i); });
     } else {
-      x.each(d, [&](int64_t i, auto v) HWY_ATTR { gradient_vector<false>(d, v, g, i); });
+      x.each(d, [&](int64_t i, auto v) HWY_ATTR { gradient_vector<false>(d, v, rest, term, g, i); });
     }
     for (T* zeroed : {g.p, g.ds, g.product})
       if (zeroed != nullptr) clear(zeroed, 0, x.begin), clear(zeroed, x.end, keys);
@@ -435,6 +439,7 @@ AttentionKernels<T> make_attention_kernels() {
   k.softmax = &softmax<T>;
   k.values = &values<T>;
   k.transposed = &transposed<T>;
+  k.row_dots = &row_dots<T>;
   k.dot = &dot<T>;
   k.gradient = &gradient<T>;
   k.scale = &scale<T>;

@@ -94,6 +94,9 @@ struct AttentionKernels {
   /// Both are 0 outside of the ranges and where p is 0.
   void (*gradient)(KeyRanges ranges, int64_t rows, int64_t keys, T scale, ScoreBias<T> bias, Rows<T> s,
                    Rows<T> dp, const GradientRows<T>& state);
+  /// to[r] = sum_d x[r][d] y[r][d], summed in the order in which `scores` does it, so that equal operands
+  /// give equal bits and like ones like errors.
+  void (*row_dots)(int64_t rows, int64_t depth, Rows<const T> x, Rows<const T> y, T* to);
   /// sum_i x[i] y[i]
   T (*dot)(const T* x, const T* y, int64_t n);
   /// to = by x, or to += by x; `by` one number, or one a row where `row_by` is given.

@@ -151,6 +151,32 @@ void scores(KeyRanges ranges, int64_t rows, int64_t keys, int64_t depth, Rows<co
     }
 }
 
+// One lane a row: every sum is the chain of multiply-adds that tile_product makes of one element.
+template <class T>
+void row_dots(int64_t rows, int64_t depth, Rows<const T> x, Rows<const T> y, T* to) {
+  const hn::CappedTag<T, 1> d;
+  using V = hn::Vec<decltype(d)>;
+  constexpr int64_t kChains = 8;  // at once, for the latency of one
+  int64_t r = 0;
+  for (; r + kChains <= rows; r += kChains) {
+    V sum[kChains];
+    for (int64_t n = 0; n < kChains; ++n) sum[n] = hn::Zero(d);
+    const T *a = x.data + r * x.row, *b = y.data + r * y.row;
+    for (int64_t c = 0; c < depth; ++c) {
+#pragma GCC unroll 8
+      for (int64_t n = 0; n < kChains; ++n)
+        sum[n] = hn::MulAdd(hn::Set(d, a[n * x.row + c]), hn::Set(d, b[n * y.row + c]), sum[n]);
+    }
+    for (int64_t n = 0; n < kChains; ++n) to[r + n] = hn::GetLane(sum[n]);
+  }
+  for (; r < rows; ++r) {
+    V sum = hn::Zero(d);
+    for (int64_t c = 0; c < depth; ++c)
+      sum = hn::MulAdd(hn::Set(d, x.data[r * x.row + c]), hn::Set(d, y.data[r * y.row + c]), sum);
+    to[r] = hn::GetLane(sum);
+  }
+}
+
 // Vectors of a row of channels in groups of nearly equal size, at most kWide each.
 template <class F>
 HWY_INLINE void for_groups(int64_t vectors, F f) {
