@@ -311,8 +311,9 @@ class Matcher {
   }
   Role shift_role(Value v) const { return view_.role(unwrapped_shift(v)); }
   Value unwrapped_shift(Value v) const {
-    for (Role r = view_.role(v); r == Role::stop_gradient || r == Role::same || r == Role::reshape ||
-                                 r == Role::broadcast || r == Role::permute || r == Role::cast;
+    for (Role r = view_.role(v);
+         r == Role::stop_gradient || r == Role::same || r == Role::reshape || r == Role::broadcast ||
+         r == Role::permute || r == Role::slice || r == Role::cast;
          r = view_.role(v))
       v = view_.node(v).inputs[0];
     return v;

@@ -384,6 +384,9 @@ bool is_row_maximum(const View& view, LabelTable& table, const Term& term, const
                     const Labels& keys) {
   const Value v = maximum_behind(view, term.ref.value);
   if (term.scale < 0 || view.role(v) != Role::max) return false;
+  // That of other rows is read from elsewhere.
+  for (const AxisMap& m : term.ref.layout)
+    if (m.step != 1 || m.start != Dim(0)) return false;
   // A maximum over more than the keys may leave a row's own scores far behind.
   const Shape& of = view.shape(view.node(v).inputs[0]);
   Dim reduced = 1;

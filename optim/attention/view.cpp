@@ -230,6 +230,24 @@ std::string View::content(NodeId id, bool& turned) const {
   return text;
 }
 
+// One text for x - y and x + (-y), and for operands in either order; empty for other ops.
+std::string View::arithmetic(NodeId id) const {
+  const Node& n = graph.nodes[id];
+  const bool adds = roles_[id] == Role::add, subtracts = roles_[id] == Role::sub;
+  if (!adds && !subtracts && roles_[id] != Role::mul) return "";
+  Value a = canonical(n.inputs[0]), b = canonical(n.inputs[1]);
+  const char* name = adds ? "+" : subtracts ? "-" : "*";
+  if (adds && role(a) == Role::neg) std::swap(a, b);
+  if (adds && role(b) == Role::neg) {
+    b = canonical(node(b).inputs[0]);
+    name = "-";
+  } else if (!subtracts && b < a) {
+    std::swap(a, b);
+  }
+  return name + std::to_string(a.node) + ":" + std::to_string(a.index) + "," + std::to_string(b.node) + ":" +
+         std::to_string(b.index);
+}
+
 // Local value numbering: nodes of equal op, attributes and operands are one; so are equal constants, and
 // choices by a constant and by its opposite.
 void View::number_values() {
@@ -248,7 +266,13 @@ void View::number_values() {
     const bool chooses = roles_[id] == Role::where;
     bool turned = false;
     std::string key = content(chooses ? canonical_[n.inputs[0].node] : self, turned);
-    if (!key.empty()) {
+    if (key.empty()) {
+      key = arithmetic(self);
+      if (!key.empty()) {
+        canonical_[id] = contents.emplace(std::move(key), self).first->second;
+        continue;
+      }
+    } else {
       key += chooses ? 'w' : turned ? '-' : '+';
       for (size_t i = 1; chooses && i < 3; ++i) {
         const Value v = canonical(n.inputs[turned ? 3 - i : i]);

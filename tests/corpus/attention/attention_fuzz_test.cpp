@@ -85,6 +85,21 @@ const Form kForms[] = {
        return Ts{matmul(exp(where(Tensor(kept), s, -1e4) - logsumexp(turned, {-1}, true)), x[2])};
      },
      false},
+    // Scores whose maximum is taken in another spelling.
+    {"AMaximumOfADifferenceSpelledAsASum", 1, kLengths,
+     [](const Ts& x) {
+       const Tensor drop = cast(logical_not(keep(x)), x[0].dtype()) * 65504.0, s = scores_of(x);
+       const Tensor e = exp((s - drop) - top(neg(drop) + s)), d = total(e);
+       return Ts{matmul(guarded(e / where(equal(d, 0.0), 1.0, d)), x[2])};
+     },
+     true, false, lengths},
+    // The maxima of other rows.
+    {"AMaximumTurnedRoundUnderAGuard", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor s = where(keep(x), scores_of(x), -1e9), e = exp(s - flip(top(s), {0}));
+       return Ts{matmul(guarded(e / total(e)), x[2])};
+     },
+     true, false, lengths},
     // A mean that may be far below the scores: 0 / 0, which the guard makes 0.
     {"AMeanOfMaximaUnderAGuard", 0, qkv_and([](const Sizes& s) {
        return Specs{{DType::f64, {s.b, 1, 1, s.k}}};
@@ -239,6 +254,21 @@ TEST(AttentionFuzz, LeavesOfAWiderSoftmaxGetTheirGradients) {
   const std::vector<Array> out = program.run(in);
   expect_launches(program, 1);
   expect_close(run_reference(wide, cast_all(in, DType::f32, DType::f64)), out, 1e-5, "f64 inside");
+}
+
+// A guard that the type of the sum rounds away, between wider ones.
+TEST(AttentionFuzz, GuardsAreLostInTheTypeOfTheirSum) {
+  const auto module = trace(
+      [](const Ts& x) {
+        const Tensor s = cast(scores_of(x), DType::f32), e = exp(s - top(s));
+        return Ts{matmul(cast(e / (total(e) + 1e-12), x[0].dtype()), x[2])};
+      },
+      qkv(Sizes{}));
+  const std::vector<Array> in = random_inputs(*module, {}, 3);
+  Program program(module, "main");
+  const std::vector<Array> out = program.run(in);
+  expect_launches(program, 1);
+  expect_close(run_reference(module, in), out, 1e-6, "f32 inside");
 }
 
 // A bias that is cut off everywhere has no gradient.
