@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "tests/support/expect_error.h"
+#include "tests/unit/array_test_util.h"
 
 namespace fovea {
 namespace {
