@@ -235,7 +235,7 @@ TEST_P(FuzzGraphs, OfWholeNumbersAreExact) {
        150, 1000, 0.8);
 }
 INSTANTIATE_TEST_SUITE_P(Types, FuzzGraphs, testing::Values(DType::f32, DType::f64, DType::i32, DType::i64),
-                         [](const auto& info) { return std::string(to_string(info.param)); });
+                         [](const auto& of) { return std::string(to_string(of.param)); });
 
 TEST(FuzzedGraphs, OfRealNumbersAgree) {
   // Chains of ill-conditioned ops magnify the last bits of f64.

@@ -38,8 +38,8 @@ TEST_P(EveryWorkload, HasEqualBitsForEveryNumberOfThreads) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Workloads, EveryWorkload, testing::ValuesIn(models::workload_names()),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& of) {
+                           std::string name = of.param;
                            for (char& c : name) c = c == '-' ? '_' : c;
                            return name;
                          });

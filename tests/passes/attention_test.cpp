@@ -249,7 +249,7 @@ const Refused kRefusals[] = {
      }},
 };
 INSTANTIATE_TEST_SUITE_P(AttentionPass, Refusals, testing::ValuesIn(kRefusals),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& of) { return of.param.name; });
 
 // ---- cost
 

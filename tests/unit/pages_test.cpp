@@ -32,7 +32,8 @@ TEST(Pages, OfARangeAreTakenAndOthersLeft) {
   const auto buffer = Buffer::zeros(2 << 20);
   buffer->take_pages(kPage - 1, 2 * kPage + 1);
   EXPECT_EQ(resident_pages(*buffer), 2);
-  expect_invalid([&] { buffer->take_pages(kPage, buffer->bytes()); }, "from 4096 of a buffer of 2097152");
+  test::expect_invalid([&] { buffer->take_pages(kPage, buffer->bytes()); },
+                       "from 4096 of a buffer of 2097152");
 }
 
 }  // namespace
