@@ -32,13 +32,14 @@ bool grows_beyond(const Expressions& e, int32_t score, double most) {
 }  // namespace
 
 bool may_fall_low(const Expressions& e, const LabelTable& table, int32_t score, const Labels& keys) {
-  const auto low = [&](int32_t x) {
-    return e.is_constant(x) && std::isfinite(e.at(x).number) && e.at(x).number < kLowFill;
+  const auto low = [&](int32_t x) {  // or high, where it is subtracted
+    return e.is_constant(x) && std::isfinite(e.at(x).number) && std::fabs(e.at(x).number) > -kLowFill;
   };
   const std::vector<int32_t> all = e.reachable({score});
   return std::any_of(all.begin(), all.end(), [&](int32_t x) {
     const Expr& at = e.at(x);
     if (at.code == Code::select) return low(at.b) || low(at.c);
+    if (at.code == Code::mul && low(at.b)) return e.at(at.a).code == Code::to_real;
     if (at.code != Code::input || at.kind != Kind::real || at.has_product) return false;
     const Leaf& leaf = e.leaves[static_cast<size_t>(at.index)];
     return leaf.what == Leaf::What::value &&
