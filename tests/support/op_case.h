@@ -48,6 +48,9 @@ std::optional<OpCase> resized(const OpCase& c, const std::vector<int64_t>& sizes
 
 /// Random operands as the case says.
 std::vector<Array> operands(const OpCase& c, unsigned seed);
+/// Operands that have to be the results of another op on the rest of them (attention's in its backward)
+/// become these, from the reference kernels in f64.
+void make_consistent(const OpCase& c, std::vector<Array>& in);
 /// The same values, floating ones in f64.
 std::vector<Array> widened(const std::vector<Array>& in);
 OpCase widened(OpCase c);
