@@ -178,7 +178,7 @@ std::vector<Array> operands(const OpCase& c, unsigned seed) {
 }
 
 void make_consistent(const OpCase& c, std::vector<Array>& in) {
-  if (c.op->name() != "attention_backward") return;
+  if (!c.op || c.op->name() != "attention_backward") return;
   enum { kResult = 3, kLse, kRest, kResults = 7 };
   const bool has_dlse = c.attrs.has("lse_gradient") && c.attrs.flag("lse_gradient");
   const size_t leaf = has_dlse ? kResults + 1 : kResults;
