@@ -220,8 +220,7 @@ bool Decomposer::is_safe_softplus(const Item& i) const {
 // The product with the values: once, and on the way to the probabilities.
 bool Decomposer::contract(const Item& i, Product& p, std::vector<Item>& open) {
   if (p.contraction.node >= 0 || i.sign < 0) return false;
-  const Role r = view_.role(i.ref.value);
-  if (r != Role::matmul && r != Role::linear && r != Role::einsum && r != Role::sum) return false;
+  if (!is_contraction(view_.role(i.ref.value))) return false;
   const Node& n = node(i);
   if (n.inputs.empty()) return false;
   auto c = contraction_at(view_, table_, i.ref);

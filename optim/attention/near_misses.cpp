@@ -66,10 +66,7 @@ void refuse_blocked(const View& view, const Product& product, Verdict& out) {
                "the product with the values reads the logarithms of the probabilities",
                "softmax(scores), or exp(log_softmax(scores)), then the product with the values"};
   else
-    out.why = {Reason::non_pointwise, id, op,
-               "between the softmax and the product with the values stands " + op +
-                   ", which does not multiply the probabilities",
-               "softmax(scores) * factor, then the product with the values"};
+    out.why = no_factor(id, op);
 }
 
 }  // namespace fovea::match

@@ -40,10 +40,8 @@ class Normaliser {
   }
   bool blocked() {
     const std::string& op = view_.graph.nodes[static_cast<size_t>(p_.blocked)].op->name();
-    return refuse(Reason::non_pointwise, p_.blocked,
-                  "between the softmax and the product with the values stands " + op +
-                      ", which does not multiply the probabilities",
-                  "softmax(scores) * factor, then the product with the values", op);
+    why_ = no_factor(p_.blocked, op);
+    return false;
   }
 
   std::string key(const Ref& r) const { return key_of(table_, view_.canonical(r.value), r.layout); }
@@ -379,6 +377,13 @@ class Normaliser {
 };
 
 }  // namespace
+
+Refusal no_factor(NodeId node, const std::string& op) {
+  return {Reason::non_pointwise, node, op,
+          "between the softmax and the product with the values stands " + op +
+              ", which does not multiply the probabilities",
+          "softmax(scores) * factor, then the product with the values"};
+}
 
 bool is_row_maximum(const View& view, LabelTable& table, const Term& term, const std::vector<Term>& main,
                     const Labels& keys) {

@@ -94,6 +94,9 @@ struct Refusal {
   std::string detail, sentence, nearest;
 };
 
+/// An operation between the softmax and the values that does not multiply the probabilities.
+Refusal no_factor(NodeId node, const std::string& op);
+
 /// Brings the product to that form; false with the reason where it cannot be.
 bool normalise(const View& view, LabelTable& table, Product product, const Labels& keys, Probability& out,
                Refusal& why);

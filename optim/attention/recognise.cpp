@@ -21,10 +21,6 @@ using match::View;
 constexpr size_t kMostBehind = 32;  // nodes from a softmax without a record down to a product
 constexpr int kMostSteps = 12;      // from a product with values down to what divides it
 
-bool is_contraction(Role r) {
-  return r == Role::matmul || r == Role::linear || r == Role::einsum || r == Role::sum;
-}
-
 // All candidates of a graph.
 class Search {
  public:
@@ -173,10 +169,7 @@ class Search {
                    ", sums the weights over another axis than the keys, too, or over several",
                "the product with the values over the keys alone, then sums over other axes"};
     else
-      v.why = {Reason::non_pointwise, between, op,
-               "between the softmax and the product with the values stands " + op +
-                   ", which does not multiply the probabilities",
-               "softmax(scores) * factor, then the product with the values"};
+      v.why = match::no_factor(between, op);
     verdicts_.push_back(std::move(v));
   }
   // True where a product of two tensors lies above, through a few operations.

@@ -8,10 +8,6 @@
 namespace fovea::match {
 namespace {
 
-bool is_contraction(Role r) {
-  return r == Role::matmul || r == Role::linear || r == Role::einsum || r == Role::sum;
-}
-
 // True where what reads the node is also about what the node reads.
 bool leads_on(const View& view, NodeId id) {
   switch (view.role(id)) {

@@ -179,7 +179,7 @@ void View::prepare() {
     }
     tainted_[id] = taint;
     const Role r = roles_[id];
-    const bool product = r == Role::matmul || r == Role::linear || r == Role::einsum || r == Role::sum;
+    const bool product = is_contraction(r);
     bool below_product = false;
     for (const Value& v : graph.nodes[id].inputs) below_product = below_product || scored[v.node];
     scored[id] = product || below_product;

@@ -53,6 +53,10 @@ enum class Role : uint8_t {
   triangle,  ///< tril, triu
   input,
 };
+/// A product of two tensors, or a sum.
+inline bool is_contraction(Role r) {
+  return r == Role::matmul || r == Role::linear || r == Role::einsum || r == Role::sum;
+}
 
 /// One graph, seen for recognition.
 class View {

@@ -20,6 +20,18 @@ std::string error_of(F&& f) {
   return "";
 }
 
+/// The same of f() that throws InvalidArgument; "no error" where it throws nothing.
+template <class F>
+std::string message_of(F&& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::InvalidArgument);
+    return e.what();
+  }
+  return "no error";
+}
+
 inline void expect_has(const std::string& text, const std::string& part, int line) {
   EXPECT_NE(text.find(part), std::string::npos)
       << "line " << line << ": \"" << text << "\" holds no \"" << part << '"';

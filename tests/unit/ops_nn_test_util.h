@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "frontends/cpp/fovea.h"
+#include "tests/support/errors.h"
 
 namespace fovea::test {
 
@@ -48,16 +49,6 @@ inline void expect_near(const Tensor& got, const Values& want, double tolerance,
     else
       EXPECT_NEAR(have[i], want[i], tolerance * (1 + std::abs(want[i]))) << what << " element " << i;
   }
-}
-
-inline std::string message_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::InvalidArgument);
-    return e.what();
-  }
-  return "no error";
 }
 
 // Rows of x [rows, n] through f, which maps one row to another.

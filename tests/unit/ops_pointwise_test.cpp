@@ -1,6 +1,7 @@
 // Pointwise ops of two and three operands: values against the C++ library in double, layouts, types, special
 // values; and which kernel runs.
 #include "frontends/cpp/trace.h"
+#include "tests/support/errors.h"
 #include "tests/unit/pointwise_test_util.h"
 
 namespace fovea {
@@ -287,22 +288,13 @@ TEST(Pointwise, EqualBitsForAnyNumberOfThreads) {
 }
 
 TEST(Pointwise, ErrorsNameBothSides) {
-  const auto message = [](const std::function<void()>& f) -> std::string {
-    try {
-      f();
-    } catch (const Error& e) {
-      EXPECT_EQ(e.kind(), ErrorKind::InvalidArgument);
-      return e.what();
-    }
-    return "no error";
-  };
   const Array a = Array::zeros(DType::f32, {2, 3}), b = Array::zeros(DType::f32, {2, 4});
-  EXPECT_NE(message([&] { add(a, b); }).find("axis 1 is 3 against 4"), std::string::npos);
-  EXPECT_NE(message([&] { exp(Array::zeros(DType::i32, {2})); }).find("x must be floating"),
+  EXPECT_NE(test::message_of([&] { add(a, b); }).find("axis 1 is 3 against 4"), std::string::npos);
+  EXPECT_NE(test::message_of([&] { exp(Array::zeros(DType::i32, {2})); }).find("x must be floating"),
             std::string::npos);
-  EXPECT_NE(message([&] { clip(a, 2, 1); }).find("above high"), std::string::npos);
-  EXPECT_NE(message([&] { gelu(a, "fast"); }).find("'fast'"), std::string::npos);
-  EXPECT_NE(message([&] { add(a, Tensor()); }).find("undefined"), std::string::npos);
+  EXPECT_NE(test::message_of([&] { clip(a, 2, 1); }).find("above high"), std::string::npos);
+  EXPECT_NE(test::message_of([&] { gelu(a, "fast"); }).find("'fast'"), std::string::npos);
+  EXPECT_NE(test::message_of([&] { add(a, Tensor()); }).find("undefined"), std::string::npos);
 }
 
 }  // namespace
