@@ -58,7 +58,8 @@ struct FitOptions {
   std::shared_ptr<fovea::Module> checkpoint_module = {};
   std::map<std::string, Array> checkpoint_tensors = {};
 
-  /// SIGINT and SIGTERM finish the step, save and return; a second one ends the process.
+  /// SIGINT and SIGTERM finish the step, save and return; a second one, half a second later or more, ends
+  /// the process.
   bool handle_signals = true;
   OnNan on_nan = OnNan::raise;
 

@@ -4,8 +4,9 @@
 namespace fovea::nn {
 
 /// While it lives, the first SIGINT or SIGTERM only sets a flag that a loop looks at between two steps; the
-/// second one ends the process as it would have without us. The handlers of before come back afterwards.
-/// Guards may be nested: the outermost one decides. For the whole process: one thread makes and destroys it.
+/// second one, half a second later or more, ends the process as it would have without us. The handlers of
+/// before come back afterwards. Guards may be nested: the outermost one decides. For the whole process: one
+/// thread makes and destroys it.
 class SignalGuard {
  public:
   /// `active` false: does nothing.

@@ -5,7 +5,9 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include "framework/base/file_faults.h"
 #include "frontends/nn/find_nan.h"
@@ -75,12 +77,16 @@ TEST_F(FitTest, AResumedRunHasTheBitsOfAnUninterruptedOne) {
 }
 
 struct RaiseAt : Callback {
-  RaiseAt(int64_t step, int number) : step(step), number(number) {}
+  RaiseAt(int64_t step, int number, std::chrono::milliseconds pause = {})
+      : step(step), number(number), pause(pause) {}
   void on_step(TrainingLoop& loop) override {
-    if (loop.step() == step) ::raise(number);
+    if (loop.step() != step) return;
+    std::this_thread::sleep_for(pause);
+    ::raise(number);
   }
   int64_t step;
   int number;
+  std::chrono::milliseconds pause;
 };
 
 void nothing(int) {}
@@ -111,17 +117,20 @@ TEST_F(FitTest, ASignalFinishesTheStepAndSaves) {
   }
 }
 
-void run_with_two_signals() {
+void run_with_two_signals(std::chrono::milliseconds pause) {
   Model model(Net{});
   model.compile(recipe());
   FitOptions options = bounded(12);
-  options.callbacks = {std::make_shared<RaiseAt>(5, SIGINT), std::make_shared<RaiseAt>(5, SIGTERM)};
-  model.fit(classes(64, 5), options);
-  ::_exit(0);
+  options.callbacks = {std::make_shared<RaiseAt>(5, SIGINT), std::make_shared<RaiseAt>(5, SIGTERM, pause)};
+  ::_exit(model.fit(classes(64, 5), options).signal);
 }
 
 TEST_F(FitTest, ASecondSignalEndsTheProcess) {
-  EXPECT_EXIT(run_with_two_signals(), ::testing::KilledBySignal(SIGTERM), "");
+  EXPECT_EXIT(run_with_two_signals(std::chrono::milliseconds(700)), ::testing::KilledBySignal(SIGTERM), "");
+}
+
+TEST_F(FitTest, TwoSignalsAtOnceAreOne) {
+  EXPECT_EXIT(run_with_two_signals({}), ::testing::ExitedWithCode(SIGINT), "");
 }
 
 // Keeps a copy of the parameters after every epoch.

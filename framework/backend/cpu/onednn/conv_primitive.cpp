@@ -3,6 +3,7 @@
 #include "framework/backend/cpu/onednn/engine.h"
 #include "framework/backend/cpu/onednn/one_thread.h"
 #include "framework/backend/cpu/onednn/scratch.h"
+#include "framework/backend/cpu/onednn/signals_held.h"
 #include "framework/base/checked.h"
 
 namespace fovea::onednn {
@@ -84,7 +85,7 @@ dnnl::convolution_forward::primitive_desc forward_desc(const Shapes& s) {
 
 ConvPrimitive::ConvPrimitive(const ConvDesc& desc, ConvBlock block)
     : pass_(desc.pass), bias_(desc.bias && desc.pass == ConvPass::BackwardWeights) {
-  OneThread one_thread;
+  const OneThread one_thread;
   with_typed_errors("preparing a convolution", [&] { choose(desc, block); });
 }
 
@@ -179,7 +180,7 @@ class ConvPrimitive::Lent {
 };
 
 void ConvPrimitive::pack_weights(const float* from, float* to) const {
-  OneThread one_thread;
+  const OneThread one_thread;
   with_typed_errors("packing a convolution's weights", [&] {
     const Lent operands(*this);
     operands->weights_plain.set_data_handle(const_cast<float*>(from));
@@ -190,7 +191,8 @@ void ConvPrimitive::pack_weights(const float* from, float* to) const {
 }
 
 void ConvPrimitive::run(float* input, float* weights, float* output, float* bias) const {
-  OneThread one_thread;
+  const OneThread one_thread;
+  const SignalsHeld held;  // some convolutions go through matrix products
   char* scratch = thread_scratch(scratch_bytes_);
   with_typed_errors("running a convolution", [&] {
     const Lent operands(*this);

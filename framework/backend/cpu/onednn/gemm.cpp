@@ -6,6 +6,7 @@
 #include <string>
 
 #include "framework/backend/cpu/onednn/one_thread.h"
+#include "framework/backend/cpu/onednn/signals_held.h"
 #include "framework/base/error.h"
 
 namespace fovea::onednn {
@@ -24,7 +25,8 @@ void gemm(int64_t m, int64_t n, int64_t k, float alpha, GemmOperand<float> a, Ge
   if (m == 0 || n == 0) return;
   if (k == 0 || alpha == 0) return scale(m, n, beta, c, c_row);
   const bool ta = a.col != 1, tb = b.col != 1;
-  OneThread one_thread;
+  const OneThread one_thread;
+  const SignalsHeld held;
   const dnnl_status_t status = dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, alpha, a.data,
                                           ta ? a.col : a.row, b.data, tb ? b.col : b.row, beta, c, c_row);
   if (status == dnnl_success) return;

@@ -6,6 +6,7 @@
 
 #include "framework/backend/cpu/onednn/convert.h"
 #include "framework/backend/cpu/onednn/gemm.h"
+#include "framework/backend/cpu/onednn/signals_held.h"
 #include "framework/base/checked.h"
 #include "framework/base/error.h"
 #include "framework/runtime/thread_pool.h"
@@ -288,6 +289,7 @@ void MatmulPlan::run_as(const MatmulArgs& given, ThreadPool& pool) const {
   redirect(residual_copy_, args.residual);
   redirect(bias_copy_, args.bias);
 
+  const SignalsHeld held;  // once for all of this thread's blocks
   pool.parallel_for(blocks(), [this, &args](int64_t block) {
     const int64_t end = std::min(items_, (block + 1) * items_per_block_);
     for (int64_t i = block * items_per_block_; i < end; ++i) run_item<T>(args, item(i));
