@@ -199,6 +199,49 @@ const Form kForms[] = {
                         0.1 * softmax(matmul(x[4], k), -1);
        return Ts{sum(unsqueeze(p, -1) * unsqueeze(x[2], 2), {3})};
      }},
+    // The maxima of the columns: empty rows and columns divide 0 by 1e-12.
+    {"AMaximumOfTransposedScoresUnderAnEpsilon", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor s = where(keep(x), scores_of(x), -65504.0), e = exp(s.transpose(-1, -2) - top(s));
+       return Ts{matmul(e / (total(e) + 1e-12), x[2])};
+     },
+     true, true, lengths},
+    // A mean spelled as a sum, beside a fill that leaves no digits of the scores.
+    {"AMeanAsASumOfFilledScores", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor s = where(keep(x), scores_of(x), -1e30);
+       return Ts{matmul(softmax(s - total(s) * (1.0 / 7), -1), x[2])};
+     },
+     false, false, lengths},
+    // The same mean taken before the mask is none of filled scores.
+    {"AMeanBeforeTheMask", 1, kLengths,
+     [](const Ts& x) {
+       const Tensor s = scores_of(x);
+       return Ts{matmul(softmax((s - mean(s, {-1}, true)) + where(keep(x), 0.0, -1e4), -1), x[2])};
+     },
+     true, false, lengths},
+    // The mean is minus infinity, the scores NaN, and the mask behind them 0.
+    {"AMaskLessItsMeanUnderTheMask", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor drop = log(cast(keep(x), DType::f64));
+       const Tensor p = softmax(scores_of(x) + (drop - mean(drop, {-1}, true)), -1);
+       return Ts{matmul(where(keep(x), p, 0.0), x[2])};
+     },
+     true, false, lengths},
+    {"AChosenMaskLessItsMeanUnderTheMask", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor drop = where(keep(x), 0.0, -kInf);
+       const Tensor p = softmax(scores_of(x) + (drop - mean(drop, {-1}, true)), -1);
+       return Ts{matmul(where(keep(x), p, 0.0), x[2])};
+     },
+     true, false, lengths},
+    // Of a maximum over other rows that are all masked, too.
+    {"AMaximumTurnedRound", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor s = where(keep(x), scores_of(x), -1e30), e = exp(s - flip(top(s), {0}));
+       return Ts{matmul(e / total(e), x[2])};
+     },
+     true, false, lengths},
 };
 
 TEST_P(Forms, MeansTheSame) { check(GetParam()); }
