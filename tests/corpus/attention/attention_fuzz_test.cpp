@@ -278,6 +278,40 @@ TEST(AttentionFuzz, FillsBeyondTheRangeOfTheTypeAreToldApart) {
   }
 }
 
+// (1 - m) * -1e4 for whole numbers m is 0 where m is 1; -1e4 + 1e4 m would leave the scores three digits.
+TEST(AttentionFuzz, SumsOfLargeNumbersStayTogetherBesideTwoProducts) {
+  const auto module = trace(
+      [](const Ts& x) {
+        const Tensor q = matmul(x[0], x[5]);
+        const auto with = [&](const Tensor& k) { return sum(unsqueeze(k, 2) * unsqueeze(q, 3), {4}); };
+        const Tensor drop = (1.0 - cast(x[3], DType::f64)) * -10000.0;
+        return Ts{matmul(softmax(drop + (with(x[1]) + with(x[4]) * 0.5) * 0.5, -1), x[2])};
+      },
+      qkv_and([](const Sizes& s) {
+        return Specs{
+            {DType::i64, {s.b, 1, s.q, s.k}}, {DType::f64, {s.b, s.h, s.k, s.d}}, {DType::f64, {s.d, s.d}}};
+      })(Sizes{}));
+  std::vector<Array> in = random_inputs(*module, {}, 3);
+  in = cast_all(cast_all(in, DType::f64, DType::f32), DType::f32, DType::f64);
+  for (int64_t i = 0; i < in[3].size(); ++i) in[3].set_flat(i, i % 3 != 0);
+  expect_close(run_reference(module, in), run_f32(module, in, 1), 1e-6, "two products");
+}
+
+// Probabilities less themselves are 0, without any rounding.
+TEST(AttentionFuzz, ProbabilitiesLessTheirMeanOverOneSequenceAreNothing) {
+  Sizes sizes;
+  sizes.b = 1;
+  const auto module = trace(
+      [](const Ts& x) {
+        const Tensor p = softmax(scores_of(x), -1) / 0.75;
+        return Ts{matmul(p - mean(p, {0}, true), x[2])};
+      },
+      qkv(sizes));
+  std::vector<Array> in = random_inputs(*module, {}, 3);
+  const std::vector<Array> out = run_f32(module, in, 0);
+  for (int64_t i = 0; i < out[0].size(); ++i) EXPECT_EQ(out[0].get_flat(i), 0) << i;
+}
+
 // A softmax in f64 among f32: the node computes in f64, and the gradients of its f32 leaves are f32.
 TEST(AttentionFuzz, LeavesOfAWiderSoftmaxGetTheirGradients) {
   const auto arguments = [](DType type) {
