@@ -213,7 +213,19 @@ const Form kForms[] = {
        return Ts{matmul(softmax(s - total(s) * (1.0 / 7), -1), x[2])};
      },
      false, false, lengths},
-    // The same mean taken before the mask is none of filled scores.
+    // K Q^T whose Q is transposed by the same permutation that moves its heads.
+    {"AMaximumOfOneProductSpelledTwice", 1,
+     [](const Sizes& s) {
+       return Specs{{DType::f64, {s.b, s.q, s.h, s.d}},
+                    {DType::f64, {s.b, s.h, s.k, s.d}},
+                    {DType::f64, {s.b, s.h, s.k, s.e}}};
+     },
+     [](const Ts& x) {
+       const Tensor s = matmul(permute(x[0], {0, 2, 1, 3}), x[1].transpose(-1, -2));
+       const Tensor e = exp(s - top(matmul(x[1], permute(x[0], {0, 2, 3, 1})).transpose(-1, -2)));
+       return Ts{matmul(e / clip(total(e), 1e-9, kInf), x[2])};
+     }},
+    // A mean taken before the mask is none of filled scores.
     {"AMeanBeforeTheMask", 1, kLengths,
      [](const Ts& x) {
        const Tensor s = scores_of(x);
