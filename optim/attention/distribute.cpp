@@ -1,6 +1,7 @@
 #include "optim/attention/distribute.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "graph/build/inline.h"
@@ -72,10 +73,57 @@ int linear_operand(const View& view, Value v) {
   }
 }
 
+// What a value is a multiple of, perhaps reduced or moved since.
+struct Multiple {
+  Value of;
+  double by = 1;
+  bool reduced = false;
+};
+Multiple multiple_of(const View& view, Value v) {
+  Multiple m{v};
+  for (size_t steps = 0; steps < kMostSteps; ++steps) {
+    const Node& n = view.node(m.of);
+    switch (view.role(m.of)) {
+      case Role::sum:
+      case Role::max:
+      case Role::shift:
+        m.reduced = true;
+        break;
+      case Role::neg:
+        m.by = -m.by;
+        break;
+      case Role::mul:
+      case Role::div: {
+        const auto by = view.number(n.inputs[1]);
+        if (!by) return m;
+        m.by = view.role(m.of) == Role::mul ? m.by * *by : m.by / *by;
+        break;
+      }
+      case Role::same:
+      case Role::cast:
+      case Role::reshape:
+      case Role::broadcast:
+        break;
+      default:
+        return m;
+    }
+    m.of = n.inputs[0];
+  }
+  return m;
+}
+// Weights less themselves, or less their mean: nothing may be left of them, but for rounding in each part.
+bool cancels(const View& view, Value sum) {
+  const Node& n = view.node(sum);
+  const Multiple a = multiple_of(view, n.inputs[0]), b = multiple_of(view, n.inputs[1]);
+  const double sign = view.role(sum) == Role::sub ? -1 : 1;
+  return view.canonical(a.of) == view.canonical(b.of) && a.by * b.by * sign < 0 &&
+         (a.reduced || b.reduced || std::fabs(a.by) == std::fabs(b.by));
+}
+
 // A sum with a tainted side of its shape.
 bool is_sum(const View& view, Value v) {
   const Role r = view.role(v);
-  if ((r != Role::add && r != Role::sub) || !view.tainted(v)) return false;
+  if ((r != Role::add && r != Role::sub) || !view.tainted(v) || cancels(view, v)) return false;
   const Node& sum = view.node(v);
   return std::any_of(sum.inputs.begin(), sum.inputs.end(),
                      [&](Value part) { return view.tainted(part) && view.shape(part) == view.shape(v); });

@@ -7,6 +7,7 @@
 #include "optim/attention/empty_rows.h"
 #include "optim/attention/fills.h"
 #include "optim/attention/near_misses.h"
+#include "optim/attention/shifts.h"
 
 namespace fovea::match {
 namespace {
@@ -284,22 +285,7 @@ class Matcher {
   // exp(scores) without a maximum is 0 for a row of low scores (a large negative fill), and a guard gives 0
   // for such a row. A sink as small as the least exponential does the same and is lost beside other sums.
   bool keep_underflow(bool all_kept) {
-    // A guard hides the NaN that an infinite mean, or maximum of other numbers, makes of the whole row.
-    for (const Term& t : p_.shift) {
-      const Role role = shift_role(t.ref.value);
-      const bool own = role == Role::max && is_row_maximum(view_, table_, {t.ref, -t.scale}, p_.terms, keys_);
-      const bool lost =
-          role == Role::shift ? p_.nan_guard || may_fall_low() : role == Role::max && p_.nan_guard && !own;
-      if (lost && depends_on_scores(t.ref.value))
-        return refuse(
-            Reason::empty_row, t.ref.value.node,
-            role == Role::max
-                ? "what is subtracted is no maximum of the row's own scores; where it is infinite or "
-                  "no number, the guard behind it makes the whole row 0"
-                : "the mean or minimum that is subtracted holds masked scores, beside which others "
-                  "are lost",
-            "softmax of the scores, or of the scores minus their maximum");
-    }
+    if (!keeps_shifts()) return false;
     if (!p_.may_underflow || r_->sink >= 0 || !(p_.nan_guard || p_.zero_guard)) return true;
     if (all_kept)
       r_->sink = e_.constant(least_exponent());
@@ -308,6 +294,49 @@ class Matcher {
                     "a row whose scores are all masked sums to 0, which a guard behind it makes 0",
                     "minus infinity for masked scores, or their maximum subtracted");
     return true;
+  }
+  // What is subtracted cancels but where it is so large that the scores are lost beside it.
+  bool keeps_shifts() {
+    const Ref& scores = e_.leaves[static_cast<size_t>(r_->scores)].ref;
+    for (const Term& t : p_.shift) {
+      const Role role = shift_role(t.ref.value);
+      if (role == Role::max && is_row_maximum(view_, table_, {t.ref, -t.scale}, p_.terms, keys_)) continue;
+      const bool own = depends_on_scores(t.ref.value);
+      // A guard hides the NaN that an infinite mean, or maximum of other numbers, makes of the whole row.
+      if (role == Role::max && p_.nan_guard && own)
+        return refuse_shift(t.ref.value.node,
+                            "what is subtracted is no maximum of the row's own scores; where it is infinite "
+                            "or no number, the guard behind it makes the whole row 0");
+      if (role == Role::shift && p_.nan_guard && own) return refuse_mean(t.ref.value.node);
+      for (const Reduced& r : reductions_of(view_, table_, t.ref)) {
+        const Role by = view_.role(r.node);
+        if (!own && by != Role::shift) continue;
+        if (!reads_masked(view_, table_, r_->forms, r, scores, keys_, /*infinite=*/false)) continue;
+        if (by != Role::max) return refuse_mean(t.ref.value.node);
+        return refuse_shift(t.ref.value.node,
+                            "what is subtracted is the maximum of other scores, which may all be masked; the "
+                            "row's own are lost beside it");
+      }
+    }
+    // What stays as it was written is NaN where it is infinite, which masks of probabilities then hide.
+    for (int32_t x : e_.reachable({as_read_})) {
+      const Expr at = e_.at(x);
+      if (at.code != Code::input || at.kind != Kind::real || at.has_product) continue;
+      const Leaf leaf = e_.leaves[static_cast<size_t>(at.index)];
+      if (leaf.what != Leaf::What::value || shift_role(leaf.ref.value) != Role::shift) continue;
+      for (const Reduced& r : reductions_of(view_, table_, leaf.ref))
+        if (reads_masked(view_, table_, r_->forms, r, scores, keys_, /*infinite=*/true))
+          return refuse_mean(leaf.ref.value.node);
+    }
+    return true;
+  }
+  bool refuse_mean(NodeId node) {
+    return refuse_shift(
+        node, "the mean or minimum that is subtracted holds masked scores, beside which others are lost");
+  }
+  bool refuse_shift(NodeId node, std::string sentence) {
+    return refuse(Reason::empty_row, node, std::move(sentence),
+                  "softmax of the scores, or of the scores minus their maximum");
   }
   Role shift_role(Value v) const { return view_.role(unwrapped_shift(v)); }
   Value unwrapped_shift(Value v) const {

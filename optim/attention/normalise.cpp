@@ -2,23 +2,27 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+
+#include "optim/attention/shifts.h"
 
 namespace fovea::match {
 namespace {
 
-// The maximum that is subtracted, behind views and casts.
-Value maximum_behind(const View& view, Value v) {
-  for (Role r = view.role(v); r == Role::stop_gradient || r == Role::same || r == Role::reshape ||
-                              r == Role::broadcast || r == Role::permute || r == Role::cast;
-       r = view.role(v))
-    v = view.node(v).inputs[0];
-  return v;
+// The terms of what is maximised, and the labels over which it is.
+struct Maximum {
+  std::vector<Term> terms;
+  Labels over;
+};
+std::optional<Maximum> maximum_at(const View& view, LabelTable& table, const Ref& ref) {
+  // That of other rows is read from elsewhere.
+  for (const AxisMap& m : ref.layout)
+    if (m.step != 1 || m.start != Dim(0)) return std::nullopt;
+  const Reduced r = reduction_at(view, table, ref);
+  if (r.node < 0 || view.role(r.node) != Role::max) return std::nullopt;
+  return Maximum{exponent_terms(view, table, r.of), r.over};
 }
-// What is maximised, as terms of an exponent.
-std::vector<Term> terms_of_maximum(const View& view, LabelTable& table, Value maximum) {
-  const Value of = view.node(maximum_behind(view, maximum)).inputs[0];
-  return exponent_terms(view, table, {of, fresh_layout(table, view.shape(of))});
-}
+bool same_scale(double a, double b) { return std::fabs(a - b) <= 1e-6 * std::fabs(b); }
 
 class Normaliser {
  public:
@@ -315,12 +319,12 @@ class Normaliser {
   bool reaches_one(const std::vector<Term>& shift, const Product& main) const {
     return std::any_of(shift.begin(), shift.end(), [&](const Term& most) {
       if (!is_row_maximum(most, main)) return false;
-      const std::vector<Term> within = terms_of_maximum(view_, table_, most.ref.value);
+      const auto within = maximum_at(view_, table_, most.ref);
       return std::all_of(shift.begin(), shift.end(), [&](const Term& t) {
         const auto n = view_.number(t.ref.value);
         return &t == &most || (n && *n * t.scale >= 0) ||
-               std::any_of(within.begin(), within.end(), [&](const Term& w) {
-                 return w.scale == t.scale && view_.canonical(w.ref.value) == view_.canonical(t.ref.value);
+               std::any_of(within->terms.begin(), within->terms.end(), [&](const Term& w) {
+                 return same_scale(-most.scale * w.scale, t.scale) && key(w.ref) == key(t.ref);
                });
       });
     });
@@ -387,21 +391,15 @@ Refusal no_factor(NodeId node, const std::string& op) {
 
 bool is_row_maximum(const View& view, LabelTable& table, const Term& term, const std::vector<Term>& main,
                     const Labels& keys) {
-  const Value v = maximum_behind(view, term.ref.value);
-  if (term.scale < 0 || view.role(v) != Role::max) return false;
-  // That of other rows is read from elsewhere.
-  for (const AxisMap& m : term.ref.layout)
-    if (m.step != 1 || m.start != Dim(0)) return false;
+  if (term.scale < 0) return false;
+  const auto most = maximum_at(view, table, term.ref);
   // A maximum over more than the keys may leave a row's own scores far behind.
-  const Shape& of = view.shape(view.node(v).inputs[0]);
-  Dim reduced = 1;
-  for (int64_t axis : view.node(v).attrs.ints("axes")) reduced = reduced * of[static_cast<size_t>(axis)];
-  if (reduced != table.size(table.resolve(keys))) return false;
+  if (!most || table.size(table.resolve(most->over)) != table.size(table.resolve(keys))) return false;
   // What is free of the keys was pulled out of the sum and shifts the maximum by as much.
-  const std::vector<Term> terms = terms_of_maximum(view, table, v);
   return std::all_of(main.begin(), main.end(), [&](const Term& u) {
-    return std::any_of(terms.begin(), terms.end(), [&](const Term& t) {
-      return view.canonical(t.ref.value) == view.canonical(u.ref.value);
+    return std::any_of(most->terms.begin(), most->terms.end(), [&](const Term& t) {
+      return view.canonical(t.ref.value) == view.canonical(u.ref.value) &&
+             same_scale(t.scale * term.scale, u.scale) && covers_row(table, t.ref, most->over, u.ref, keys);
     });
   });
 }

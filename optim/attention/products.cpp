@@ -129,14 +129,15 @@ class Products {
     int32_t e;
     double scale;
   };
-  // The sum e as summands; nodes that are used elsewhere stay whole.
+  // The sum e as summands; nodes that are used elsewhere stay whole. So do sums without a product: large
+  // numbers that cancel in them, as those of (1 - m) * -1e4, would swallow the scores.
   std::vector<Summand> summands(int32_t e, const std::vector<int32_t>& uses) const {
     std::vector<Summand> open{{e, 1}}, out;
     while (!open.empty()) {
       const Summand s = open.back();
       open.pop_back();
       const Expr& x = e_.at(s.e);
-      const bool own = s.e == e || uses[static_cast<size_t>(s.e)] == 1;
+      const bool own = s.e == e || (uses[static_cast<size_t>(s.e)] == 1 && x.has_product);
       if (own && (x.code == Code::add || x.code == Code::sub)) {
         open.push_back({x.b, x.code == Code::add ? s.scale : -s.scale});
         open.push_back({x.a, s.scale});

@@ -299,33 +299,24 @@ void View::number_values() {
 }
 
 void View::find_transposed() {
-  using Operand = std::tuple<NodeId, int32_t, bool>;  // a value, or its last two axes swapped
+  using Operand = std::tuple<NodeId, int32_t, Ints>;  // a value, and which of its axes is read as which
   const auto operand = [&](Value v) {
-    bool swapped = false;
+    Ints axes(shape(v).size());
+    std::iota(axes.begin(), axes.end(), 0);
     for (;;) {
       const Node& n = node(v);
-      if (is_nothing(v.node)) {
-        v = n.inputs[0];
-        continue;
-      }
-      if (role(v) == Role::permute) {
-        const Ints& axes = n.attrs.ints("axes");
-        Ints swap(axes.size());
-        std::iota(swap.begin(), swap.end(), 0);
-        if (swap.size() < 2) break;
-        std::swap(swap[swap.size() - 1], swap[swap.size() - 2]);
-        if (axes != swap) break;
-        swapped = !swapped;
-      } else {
-        break;
+      if (!is_nothing(v.node)) {
+        if (role(v) != Role::permute) break;
+        for (int64_t& axis : axes) axis = n.attrs.ints("axes")[static_cast<size_t>(axis)];
       }
       v = n.inputs[0];
     }
     const Value c = canonical(v);
-    return Operand{c.node, c.index, swapped};
+    return Operand{c.node, c.index, std::move(axes)};
   };
   const auto turned = [](Operand x) {
-    std::get<bool>(x) = !std::get<bool>(x);
+    Ints& axes = std::get<Ints>(x);
+    std::swap(axes[axes.size() - 1], axes[axes.size() - 2]);
     return x;
   };
   std::map<std::pair<Operand, Operand>, NodeId> seen;

@@ -199,6 +199,61 @@ const Form kForms[] = {
                         0.1 * softmax(matmul(x[4], k), -1);
        return Ts{sum(unsqueeze(p, -1) * unsqueeze(x[2], 2), {3})};
      }},
+    // The maxima of the columns: empty rows and columns divide 0 by 1e-12.
+    {"AMaximumOfTransposedScoresUnderAnEpsilon", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor s = where(keep(x), scores_of(x), -65504.0), e = exp(s.transpose(-1, -2) - top(s));
+       return Ts{matmul(e / (total(e) + 1e-12), x[2])};
+     },
+     true, true, lengths},
+    // A mean spelled as a sum, beside a fill that leaves no digits of the scores.
+    {"AMeanAsASumOfFilledScores", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor s = where(keep(x), scores_of(x), -1e30);
+       return Ts{matmul(softmax(s - total(s) * (1.0 / 7), -1), x[2])};
+     },
+     false, false, lengths},
+    // K Q^T whose Q is transposed by the same permutation that moves its heads.
+    {"AMaximumOfOneProductSpelledTwice", 1,
+     [](const Sizes& s) {
+       return Specs{{DType::f64, {s.b, s.q, s.h, s.d}},
+                    {DType::f64, {s.b, s.h, s.k, s.d}},
+                    {DType::f64, {s.b, s.h, s.k, s.e}}};
+     },
+     [](const Ts& x) {
+       const Tensor s = matmul(permute(x[0], {0, 2, 1, 3}), x[1].transpose(-1, -2));
+       const Tensor e = exp(s - top(matmul(x[1], permute(x[0], {0, 2, 3, 1})).transpose(-1, -2)));
+       return Ts{matmul(e / clip(total(e), 1e-9, kInf), x[2])};
+     }},
+    // A mean taken before the mask is none of filled scores.
+    {"AMeanBeforeTheMask", 1, kLengths,
+     [](const Ts& x) {
+       const Tensor s = scores_of(x);
+       return Ts{matmul(softmax((s - mean(s, {-1}, true)) + where(keep(x), 0.0, -1e4), -1), x[2])};
+     },
+     true, false, lengths},
+    // The mean is minus infinity, the scores NaN, and the mask behind them 0.
+    {"AMaskLessItsMeanUnderTheMask", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor drop = log(cast(keep(x), DType::f64));
+       const Tensor p = softmax(scores_of(x) + (drop - mean(drop, {-1}, true)), -1);
+       return Ts{matmul(where(keep(x), p, 0.0), x[2])};
+     },
+     true, false, lengths},
+    {"AChosenMaskLessItsMeanUnderTheMask", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor drop = where(keep(x), 0.0, -kInf);
+       const Tensor p = softmax(scores_of(x) + (drop - mean(drop, {-1}, true)), -1);
+       return Ts{matmul(where(keep(x), p, 0.0), x[2])};
+     },
+     true, false, lengths},
+    // Of a maximum over other rows that are all masked, too.
+    {"AMaximumTurnedRound", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor s = where(keep(x), scores_of(x), -1e30), e = exp(s - flip(top(s), {0}));
+       return Ts{matmul(e / total(e), x[2])};
+     },
+     true, false, lengths},
 };
 
 TEST_P(Forms, MeansTheSame) { check(GetParam()); }
@@ -233,6 +288,40 @@ TEST(AttentionFuzz, FillsBeyondTheRangeOfTheTypeAreToldApart) {
     expect_close(run_reference(module, in), run_f32(module, in, kept == 0), 1e-5,
                  "kept " + std::to_string(kept));
   }
+}
+
+// (1 - m) * -1e4 for whole numbers m is 0 where m is 1; -1e4 + 1e4 m would leave the scores three digits.
+TEST(AttentionFuzz, SumsOfLargeNumbersStayTogetherBesideTwoProducts) {
+  const auto module = trace(
+      [](const Ts& x) {
+        const Tensor q = matmul(x[0], x[5]);
+        const auto with = [&](const Tensor& k) { return sum(unsqueeze(k, 2) * unsqueeze(q, 3), {4}); };
+        const Tensor drop = (1.0 - cast(x[3], DType::f64)) * -10000.0;
+        return Ts{matmul(softmax(drop + (with(x[1]) + with(x[4]) * 0.5) * 0.5, -1), x[2])};
+      },
+      qkv_and([](const Sizes& s) {
+        return Specs{
+            {DType::i64, {s.b, 1, s.q, s.k}}, {DType::f64, {s.b, s.h, s.k, s.d}}, {DType::f64, {s.d, s.d}}};
+      })(Sizes{}));
+  std::vector<Array> in = random_inputs(*module, {}, 3);
+  in = cast_all(cast_all(in, DType::f64, DType::f32), DType::f32, DType::f64);
+  for (int64_t i = 0; i < in[3].size(); ++i) in[3].set_flat(i, i % 3 != 0);
+  expect_close(run_reference(module, in), run_f32(module, in, 1), 1e-6, "two products");
+}
+
+// Probabilities less themselves are 0, without any rounding.
+TEST(AttentionFuzz, ProbabilitiesLessTheirMeanOverOneSequenceAreNothing) {
+  Sizes sizes;
+  sizes.b = 1;
+  const auto module = trace(
+      [](const Ts& x) {
+        const Tensor p = softmax(scores_of(x), -1) / 0.75;
+        return Ts{matmul(p - mean(p, {0}, true), x[2])};
+      },
+      qkv(sizes));
+  std::vector<Array> in = random_inputs(*module, {}, 3);
+  const std::vector<Array> out = run_f32(module, in, 0);
+  for (int64_t i = 0; i < out[0].size(); ++i) EXPECT_EQ(out[0].get_flat(i), 0) << i;
 }
 
 // A softmax in f64 among f32: the node computes in f64, and the gradients of its f32 leaves are f32.
