@@ -218,6 +218,14 @@ class Matcher {
     return masks;
   }
 
+  // True where a factor divides by what may be 0.
+  bool may_be_infinite() const {
+    return std::any_of(p_.factors.begin(), p_.factors.end(), [this](const Factor& f) {
+      const auto n = view_.number(f.ref.value);
+      return f.what == Factor::What::plain && f.sign < 0 && (!n || *n == 0);
+    });
+  }
+
   // The expression of a factor; -1 where it is 1 for every key that counts.
   std::optional<int32_t> read_factor(Reader& reader, const Factor& f, const std::vector<int32_t>& masks) {
     if (f.what == Factor::What::dropout) {
@@ -235,10 +243,10 @@ class Matcher {
       return f.sign > 0 ? x : e_.unary(Code::reciprocal, x);
     }
     if (f.what == Factor::What::drop) x = e_.unary(Code::logical_not, x);
-    // The same mask as before the softmax: only rows without keys change.
+    // The same mask as before the softmax: only rows without keys change, and what is infinite.
     if (std::find(masks.begin(), masks.end(), x) != masks.end()) {
       if (r_->guard == "none") r_->guard = "empty";
-      return -1;
+      if (!may_be_infinite()) return -1;
     }
     return e_.select(x, e_.constant(1), e_.constant(0));
   }

@@ -24,6 +24,23 @@ std::optional<Maximum> maximum_at(const View& view, LabelTable& table, const Ref
 }
 bool same_scale(double a, double b) { return std::fabs(a - b) <= 1e-6 * std::fabs(b); }
 
+// Equal but for the rounding of 1 / c in x * (1 / c) beside x / c, or of a change of base.
+bool same_scale(const View& view, const Ref& ref, double a, double b) {
+  const auto rounding = [&] {
+    switch (view.dtype(ref.value)) {
+      case DType::f64:
+        return 1e-12;
+      case DType::bf16:
+        return 2e-3;
+      case DType::f16:
+        return 5e-4;
+      default:
+        return 2e-7;
+    }
+  };
+  return a == b || std::fabs(a - b) <= rounding() * std::fabs(a);
+}
+
 class Normaliser {
  public:
   Normaliser(const View& view, LabelTable& table, Product& p, const Labels& keys, Refusal& why)
@@ -241,8 +258,9 @@ class Normaliser {
       }
   }
   void cancel(Product& p) {
-    cancel(p.terms,
-           [this](const Term& a, const Term& b) { return a.scale == -b.scale && key(a.ref) == key(b.ref); });
+    cancel(p.terms, [this](const Term& a, const Term& b) {
+      return same_scale(view_, a.ref, a.scale, -b.scale) && key(a.ref) == key(b.ref);
+    });
     cancel(p.factors, [this](const Factor& a, const Factor& b) {
       return a.sign == -b.sign && a.what == b.what && key(a.ref) == key(b.ref);
     });
@@ -289,7 +307,7 @@ class Normaliser {
   }
   bool take(std::vector<Term>& list, const Term& t) {
     for (size_t i = 0; i < list.size(); ++i)
-      if (list[i].scale == t.scale && key(list[i].ref) == key(t.ref)) {
+      if (same_scale(view_, t.ref, list[i].scale, t.scale) && key(list[i].ref) == key(t.ref)) {
         list.erase(list.begin() + static_cast<std::ptrdiff_t>(i));
         return true;
       }

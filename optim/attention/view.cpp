@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "graph/ir/op.h"
+#include "optim/attention/values.h"
 
 namespace fovea::match {
 namespace {
@@ -134,10 +135,6 @@ bool makes_shift(Role r) {
          r == Role::log_softmax || r == Role::log || r == Role::concat;
 }
 
-constexpr int64_t kMostCompared = 1024;  // elements of constants that are compared
-
-uint64_t mix(uint64_t h, uint64_t x) { return (h ^ x) * 0x9E3779B97F4A7C15u + (h >> 31); }
-
 }  // namespace
 
 View::View(const Graph& g, const Module& m) : graph(g), module(m) {
@@ -163,7 +160,7 @@ View::View(const Graph& g, const Module& m) : graph(g), module(m) {
 }
 
 void View::prepare() {
-  number_values();
+  canonical_ = equal_values(*this);
   find_transposed();
   tainted_.assign(graph.nodes.size(), false);
   weighted_.assign(graph.nodes.size(), false);
@@ -195,7 +192,6 @@ void View::prepare() {
   }
 }
 
-// True for views that move nothing.
 bool View::is_nothing(NodeId id) const {
   const Node& n = graph.nodes[id];
   if (n.inputs.empty() || n.inputs[0].index != 0) return false;
@@ -211,90 +207,6 @@ bool View::is_nothing(NodeId id) const {
       return shape(n.inputs[0]) == n.outputs[0].shape;
     default:
       return false;
-  }
-}
-
-// The bytes of a small constant; of booleans whose first is false, turned round.
-std::string View::content(NodeId id, bool& turned) const {
-  turned = false;
-  if (roles_[id] != Role::constant) return "";
-  const Array& a = module.constants[static_cast<size_t>(graph.nodes[id].attrs.integer("index"))];
-  if (a.size() == 0 || a.size() > kMostCompared) return "";
-  turned = a.dtype() == DType::boolean && a.get_flat(0) == 0;
-  std::string text =
-      std::to_string(static_cast<int>(a.dtype())) + to_string(graph.nodes[id].outputs[0].shape);
-  for (int64_t i = 0; i < a.size(); ++i) {
-    const double x = turned ? 1 - a.get_flat(i) : a.get_flat(i);
-    text.append(reinterpret_cast<const char*>(&x), sizeof(x));
-  }
-  return text;
-}
-
-// One text for x - y and x + (-y), and for operands in either order; empty for other ops.
-std::string View::arithmetic(NodeId id) const {
-  const Node& n = graph.nodes[id];
-  const bool adds = roles_[id] == Role::add, subtracts = roles_[id] == Role::sub;
-  if (!adds && !subtracts && roles_[id] != Role::mul) return "";
-  Value a = canonical(n.inputs[0]), b = canonical(n.inputs[1]);
-  const char* name = adds ? "+" : subtracts ? "-" : "*";
-  if (adds && role(a) == Role::neg) std::swap(a, b);
-  if (adds && role(b) == Role::neg) {
-    b = canonical(node(b).inputs[0]);
-    name = "-";
-  } else if (!subtracts && b < a) {
-    std::swap(a, b);
-  }
-  return name + std::to_string(a.node) + ":" + std::to_string(a.index) + "," + std::to_string(b.node) + ":" +
-         std::to_string(b.index);
-}
-
-// Local value numbering: nodes of equal op, attributes and operands are one; so are equal constants, and
-// choices by a constant and by its opposite.
-void View::number_values() {
-  canonical_.resize(graph.nodes.size());
-  std::unordered_map<std::string, NodeId> contents;
-  std::unordered_multimap<uint64_t, NodeId> seen;
-  for (size_t id = 0; id < graph.nodes.size(); ++id) {
-    const auto self = static_cast<NodeId>(id);
-    canonical_[id] = self;
-    const Node& n = graph.nodes[id];
-    if (n.op->is_random() || n.op->has_side_effect() || roles_[id] == Role::input) continue;
-    if (is_nothing(self)) {
-      canonical_[id] = canonical_[n.inputs[0].node];
-      continue;
-    }
-    const bool chooses = roles_[id] == Role::where;
-    bool turned = false;
-    std::string key = content(chooses ? canonical_[n.inputs[0].node] : self, turned);
-    if (key.empty()) {
-      key = arithmetic(self);
-      if (!key.empty()) {
-        canonical_[id] = contents.emplace(std::move(key), self).first->second;
-        continue;
-      }
-    } else {
-      key += chooses ? 'w' : turned ? '-' : '+';
-      for (size_t i = 1; chooses && i < 3; ++i) {
-        const Value v = canonical(n.inputs[turned ? 3 - i : i]);
-        key += std::to_string(v.node) + ":" + std::to_string(v.index) + ",";
-      }
-      canonical_[id] = contents.emplace(std::move(key), self).first->second;
-      continue;
-    }
-    uint64_t h = mix(reinterpret_cast<uintptr_t>(n.op), n.attrs.size());
-    for (const Value& v : n.inputs) h = mix(mix(h, canonical_[v.node]), v.index);
-    const auto [first, end] = seen.equal_range(h);
-    const auto equal = std::find_if(first, end, [&](const auto& entry) {
-      const Node& m = graph.nodes[entry.second];
-      if (m.op != n.op || m.inputs.size() != n.inputs.size() || !(m.attrs == n.attrs)) return false;
-      for (size_t i = 0; i < n.inputs.size(); ++i)
-        if (canonical(m.inputs[i]) != canonical(n.inputs[i])) return false;
-      return true;
-    });
-    if (equal != end)
-      canonical_[id] = equal->second;
-    else
-      seen.emplace(h, self);
   }
 }
 
@@ -336,15 +248,15 @@ void View::find_transposed() {
 std::optional<double> View::number(Value v) const {
   Value at = v;
   std::optional<double> found;
-  std::vector<DType> casts;
+  std::vector<std::pair<Role, DType>> changes;  // last first
   for (int steps = 0; steps < 64; ++steps) {
     const Role r = role(at);
     const Node& n = node(at);
     if (r == Role::reshape || r == Role::broadcast || r == Role::permute || r == Role::slice ||
         r == Role::same || r == Role::stop_gradient) {
       at = n.inputs[0];
-    } else if (r == Role::cast) {
-      casts.push_back(dtype(at));
+    } else if (r == Role::cast || r == Role::reciprocal || r == Role::neg) {
+      changes.emplace_back(r, dtype(at));
       at = n.inputs[0];
     } else {
       break;
@@ -352,7 +264,7 @@ std::optional<double> View::number(Value v) const {
   }
   if (role(at) == Role::full) {
     found = node(at).attrs.number("value");
-    casts.push_back(dtype(at));
+    changes.emplace_back(Role::cast, dtype(at));
   } else if (role(at) == Role::constant) {
     const int64_t index = node(at).attrs.integer("index");
     auto [entry, fresh] = numbers_.try_emplace(index);
@@ -368,7 +280,11 @@ std::optional<double> View::number(Value v) const {
     found = entry->second;
   }
   if (!found) return found;
-  for (size_t i = casts.size(); i-- > 0;) found = Array::full(DType::f64, {}, *found).cast(casts[i]).item();
+  for (size_t i = changes.size(); i-- > 0;) {
+    const auto& [change, type] = changes[i];
+    const double x = change == Role::reciprocal ? 1 / *found : change == Role::neg ? -*found : *found;
+    found = Array::full(DType::f64, {}, x).cast(type).item();
+  }
   return found;
 }
 

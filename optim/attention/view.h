@@ -75,6 +75,8 @@ class View {
   const Node& node(Value v) const { return graph.nodes[v.node]; }
   const Shape& shape(Value v) const { return graph.type(v).shape; }
   DType dtype(Value v) const { return graph.type(v).dtype; }
+  /// True for views that move nothing.
+  bool is_nothing(NodeId id) const;
   /// One value for all that are computed in the same way.
   Value canonical(Value v) const { return {canonical_[v.node], v.index}; }
   /// The first product that is this one with its last two axes swapped: B^T A^T for a product A B.
@@ -91,16 +93,12 @@ class View {
   bool shifted(Value v) const { return shifted_[v.node]; }
   /// Nodes that read any output of `id`.
   const std::vector<NodeId>& uses(NodeId id) const { return uses_[id]; }
-  /// The value of a constant whose elements are all equal (through views and casts).
+  /// The value of a constant whose elements are all equal (through views, casts, neg and reciprocal).
   std::optional<double> number(Value v) const;
   /// True where `node` can influence `v`.
   bool depends(const std::vector<Value>& on, NodeId node) const;
 
  private:
-  bool is_nothing(NodeId id) const;
-  std::string arithmetic(NodeId id) const;
-  std::string content(NodeId id, bool& turned) const;
-  void number_values();
   void find_transposed();
 
   std::vector<Role> roles_;

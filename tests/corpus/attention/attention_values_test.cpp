@@ -1,0 +1,114 @@
+// Scores that are written twice, in other words: what is equal must be found equal, and nothing else.
+#include "tests/corpus/attention/forms.h"
+
+namespace fovea::corpus {
+namespace {
+
+using Ts = std::vector<Tensor>;
+
+Tensor top(const Tensor& s) { return max(s, {-1}, true); }
+Tensor total(const Tensor& e) { return sum(e, {-1}, true); }
+Ts of_weights(const Ts& x, const Tensor& p) { return Ts{matmul(p, x[2])}; }
+Ts of_exponent(const Ts& x, const Tensor& s, const Tensor& again) {
+  return of_weights(x, exp(s - logsumexp(again, {-1}, true)));
+}
+Tensor reciprocal_of(const Ts& x, double n) { return reciprocal(full({}, n, x[0].dtype())); }
+
+// Every third key is masked by a finite number.
+Tensor penalty(const Ts& x, double fill) {
+  Array m(x[0].dtype(), {1, 1, 1, x[1].dim(2).value()});
+  for (int64_t j = 0; j < m.size(); ++j) m.set_flat(j, j % 3 == 1 ? fill : 0);
+  return Tensor(m);
+}
+
+const Form kForms[] = {
+    {"AQuotientBesideAProductWithTheReciprocal", 1, qkv,
+     [](const Ts& x) {
+       const Tensor s = scores_of(x);
+       return of_exponent(x, s * reciprocal_of(x, std::sqrt(3)), s / std::sqrt(3));
+     }},
+    {"AQuotientBesideAProductWithTheRoundedReciprocal", 1, qkv,
+     [](const Ts& x) {
+       const Tensor s = scores_of(x);
+       return of_exponent(x, s / std::sqrt(3), s * (1 / std::sqrt(3)));
+     }},
+    {"ScaledBehindTheMaximumInTwoWays", 1, qkv,
+     [](const Ts& x) {
+       const Tensor s = scores_of(x), s0 = s - top(s);
+       return of_weights(x, exp(s0 / std::sqrt(3)) / total(exp(s0 * reciprocal_of(x, std::sqrt(3)))));
+     }},
+    {"NumbersThatMultiplyInTwoOrders", 1, qkv,
+     [](const Ts& x) {
+       const Tensor s = scores_of(x);
+       return of_exponent(x, s * 0.5 * 3.0, neg(neg(s) * 1.5));
+     }},
+    {"AMaskSubtractedAndItsOppositeAdded", 1, qkv,
+     [](const Ts& x) {
+       const Tensor s = scores_of(x), e = exp((s - penalty(x, 65504)) - top(penalty(x, -65504) + s));
+       return of_weights(x, e / (total(e) + 1e-16));
+     },
+     false},
+    {"ADifferenceAndTheOppositeOfItsOpposite", 1, qkv_and([](const Sizes& s) {
+       return std::vector<Spec>{{DType::f64, {s.b, 1, 1, s.k}}};
+     }),
+     [](const Ts& x) {
+       const Tensor s = scores_of(x);
+       return of_exponent(x, s - x[3], neg(x[3] - s));
+     }},
+    // Other numbers are other scores.
+    {"TwoScales", 0, qkv,
+     [](const Ts& x) {
+       const Tensor s = scores_of(x);
+       return of_exponent(x, s / std::sqrt(3), s / std::sqrt(3.001));
+     }},
+    {"TwoSigns", 0, qkv,
+     [](const Ts& x) {
+       const Tensor s = scores_of(x);
+       return of_exponent(x, s - penalty(x, 1.5), s - penalty(x, -1.5));
+     },
+     false},
+    {"TwoPenalties", 0, qkv,
+     [](const Ts& x) {
+       const Tensor s = scores_of(x);
+       return of_exponent(x, s - penalty(x, 1.5), s - penalty(x, 1.6));
+     },
+     false},
+};
+
+TEST_P(Forms, Verdict) { check(GetParam()); }
+INSTANTIATE_TEST_SUITE_P(Values, Forms, testing::ValuesIn(kForms), name_of);
+
+// Where the mask that hid a division by 0 is the scores' own, it does so in the gradients, too.
+TEST(AttentionValues, AMaskHidesADivisionByZero) {
+  const Sizes sizes;
+  const auto arguments = qkv_and([](const Sizes& s) {
+    return std::vector<Spec>{
+        {DType::boolean, {s.b, 1, 1, s.k}}, {DType::f64, {s.b, 1, 1, 1}}, {DType::f64, {s.b, s.h, s.q, 1}}};
+  });
+  const auto before = trace(
+      [](const Ts& x) {
+        const Tensor e = exp(where(x[3], scores_of(x), -kInf));
+        return of_weights(x, where(x[3], e / (total(e) * x[4]), 0.0) * sigmoid(x[5]));
+      },
+      arguments(sizes));
+  const auto after = recognised(before);
+  EXPECT_EQ(count_of(after->function("main"), "attention"), 1);
+  const auto wide = with_gradients(before);
+  std::vector<Array> in = random_inputs(*wide, {}, 3);
+  // The first sequence has no key, and is divided by 0.
+  for (int64_t i = 0; i < in[3].size(); ++i) in[3].set_flat(i, i >= in[3].size() / 2);
+  for (int64_t i = 0; i < in[4].size(); ++i) in[4].set_flat(i, static_cast<double>(i));
+  const std::vector<Array> exact = run_reference(wide, in), got = run_reference(with_gradients(after), in);
+  for (size_t i = 0; i < exact.size(); ++i) {
+    int64_t finite = 0;
+    for (int64_t j = 0; j < exact[i].size(); ++j) {
+      if (!std::isfinite(exact[i].get_flat(j))) continue;
+      ++finite;
+      EXPECT_NEAR(exact[i].get_flat(j), got[i].get_flat(j), 1e-9) << "result " << i << ", element " << j;
+    }
+    EXPECT_GT(finite, 0) << "result " << i;
+  }
+}
+
+}  // namespace
+}  // namespace fovea::corpus
