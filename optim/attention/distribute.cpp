@@ -95,8 +95,12 @@ Multiple multiple_of(const View& view, Value v) {
       case Role::mul:
       case Role::div: {
         const auto by = view.number(n.inputs[1]);
-        if (!by) return m;
-        m.by = view.role(m.of) == Role::mul ? m.by * *by : m.by / *by;
+        if (by)
+          m.by = view.role(m.of) == Role::mul ? m.by * *by : m.by / *by;
+        else if (view.node(n.inputs[1]).op->name() == "extent")  // of a mean over a symbol's tokens
+          m.reduced = true;
+        else
+          return m;
         break;
       }
       case Role::same:

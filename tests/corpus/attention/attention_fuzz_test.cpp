@@ -324,6 +324,40 @@ TEST(AttentionFuzz, ProbabilitiesLessTheirMeanOverOneSequenceAreNothing) {
   for (int64_t i = 0; i < out[0].size(); ++i) EXPECT_EQ(out[0].get_flat(i), 0) << i;
 }
 
+// The same where the number of sequences is a symbol, by which the mean divides.
+TEST(AttentionFuzz, ProbabilitiesLessTheirMeanStayAsWritten) {
+  Sizes sizes;
+  sizes.b = sym("B");
+  const auto module = trace(
+      [](const Ts& x) {
+        const Tensor p = softmax(scores_of(x), -1);
+        return Ts{matmul(p - mean(p, {0}, true), x[2])};
+      },
+      qkv(sizes));
+  EXPECT_EQ(count_of(recognised(module)->function("main"), "attention"), 0);
+}
+
+// Exponentials turned, so that the mask drops whole rows: 0 beside exp(sink).
+TEST(AttentionFuzz, AMaskOfRowsBesideASink) {
+  Sizes sizes;
+  sizes.q = sizes.k;
+  const auto module = trace(
+      [](const Ts& x) {
+        const Tensor s = scores_of(x) + log(cast(x[3], DType::f64));
+        const Tensor e = transpose(exp(s), -1, -2);
+        return Ts{matmul(e / (total(e) + exp(x[4])), x[2])};
+      },
+      [&] {
+        std::vector<Spec> all = qkv(sizes);
+        all.push_back({DType::boolean, {1, 1, 1, sizes.k}});
+        all.push_back({DType::f64, {1, sizes.h, 1, 1}});
+        return all;
+      }());
+  std::vector<Array> in = random_inputs(*module, {}, 5);
+  for (int64_t i = 0; i < in[3].size(); ++i) in[3].set_flat(i, i % 2 == 0 ? 1 : 0);
+  expect_close(run_reference(module, in), run_reference(recognised(module), in), 1e-12, "rows masked");
+}
+
 // A softmax in f64 among f32: the node computes in f64, and the gradients of its f32 leaves are f32.
 TEST(AttentionFuzz, LeavesOfAWiderSoftmaxGetTheirGradients) {
   const auto arguments = [](DType type) {
