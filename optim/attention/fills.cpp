@@ -47,6 +47,13 @@ bool may_fall_low(const Expressions& e, const LabelTable& table, int32_t score, 
   });
 }
 
+bool holds_no_number(const Expressions& e, const std::vector<int32_t>& results) {
+  const std::vector<int32_t> all = e.reachable(results);
+  return std::any_of(all.begin(), all.end(), [&](int32_t x) {
+    return e.is_constant(x) && e.at(x).kind == Kind::real && std::isnan(e.at(x).number);
+  });
+}
+
 bool fills_stay_equal(const Expressions& e, int32_t score) {
   std::unordered_map<float, double> known;
   for (int32_t x : e.reachable({score})) {

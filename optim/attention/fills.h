@@ -9,6 +9,9 @@ namespace fovea::match {
 /// may do so, too.
 bool may_fall_low(const Expressions& e, const LabelTable& table, int32_t score, const Labels& keys);
 
+/// True where a constant is NaN.
+bool holds_no_number(const Expressions& e, const std::vector<int32_t>& results);
+
 /// False where numbers that are one in f32 are several in f64.
 bool fills_stay_equal(const Expressions& e, int32_t score);
 

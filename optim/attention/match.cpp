@@ -358,6 +358,11 @@ class Matcher {
   bool may_fall_low() const { return match::may_fall_low(e_, table_, r_->score, keys_); }
   // Masks that would become equal in the computing type, or unequal in one that is wider than the user's.
   bool tells_fills_apart() {
+    if (holds_no_number(e_, r_->results()))
+      return refuse(Reason::dtype, p_.node,
+                    "a constant among the scores is no number (NaN): a mask that is infinite in its type was "
+                    "multiplied by 0",
+                    "the lowest finite number of the type for masked scores, or where(mask, scores, -inf)");
     const bool wider = r_->dtype == DType::f64 && view_.dtype({p_.node, 0}) != DType::f64;
     if (r_->dtype == DType::f64 ? !wider || fills_stay_equal(e_, r_->score)
                                 : fills_stay_apart(e_, r_->score, !p_.shift.empty()))

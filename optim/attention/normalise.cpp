@@ -301,7 +301,7 @@ class Normaliser {
     out.may_underflow = !out.weights.empty() || (!d.reaches_one && made_by != Role::softmax &&
                                                  made_by != Role::log_softmax && made_by != Role::logsumexp);
     for (size_t a = 1; a < d.addends.size(); ++a)
-      if (!addend(d.addends[a], m, out)) return false;
+      if (!addend(d.addends[a], d, m, out)) return false;
     if (d.floor > 0 && !floor(d, out)) return false;
     return true;
   }
@@ -351,7 +351,19 @@ class Normaliser {
     return match::is_row_maximum(view_, table_, {t.ref, -t.scale}, main.terms, keys_);
   }
 
-  bool addend(const Addend& a, const Product& main, Probability& out) {
+  bool is_row_maximum(const std::vector<Term>& terms, const Product& main) const {
+    return terms.size() == 1 && match::is_row_maximum(view_, table_, terms[0], main.terms, keys_);
+  }
+  // True for terms that only take back what was pulled out of a sum that is at least 1.
+  bool undoes(const std::vector<Term>& terms, const Denominator& d) {
+    std::vector<Term> shift = d.shift;
+    return d.reaches_one && terms.size() == shift.size() &&
+           std::all_of(terms.begin(), terms.end(), [&](const Term& t) {
+             return take(shift, {t.ref, -t.scale});
+           });
+  }
+
+  bool addend(const Addend& a, const Denominator& d, const Product& main, Probability& out) {
     const Product& t = a.product;
     if (t.blocked >= 0 || t.contraction.node >= 0) return refuse_sum(a.node);
     const auto n = number(t);
@@ -373,8 +385,7 @@ class Normaliser {
     // A guard against division by 0 that is lost beside the sum, which is at least 1.
     if (n && *n == 0) return true;
     const double lost = is_wide(a.node) ? 1e-14 : 1e-7;
-    if (n && t.terms.size() == 1 && *n > 0 && *n <= lost &&
-        match::is_row_maximum(view_, table_, t.terms[0], main.terms, keys_)) {
+    if (n && *n > 0 && *n <= lost && (undoes(t.terms, d) || is_row_maximum(t.terms, main))) {
       out.zero_guard = true;
       return true;
     }

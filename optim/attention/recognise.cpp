@@ -65,7 +65,9 @@ class Search {
     }
     if (!best.candidate && !best.region) return;
     // The sum that divides is itself a sum of products where the exponentials are weighted.
-    if (!best.region && view_.role(id) == Role::sum && best.why.reason == Reason::denominator) return;
+    if (!best.region && view_.role(id) == Role::sum && best.why.reason == Reason::denominator &&
+        best.softmax == id)
+      return;
     if (best.region) {
       if (fused_.count(best.region->root.value.node)) return;
       fused_.insert(best.region->root.value.node);

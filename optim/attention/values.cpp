@@ -68,11 +68,11 @@ class Numbering {
     if (role == Role::constant) {
       if (const Content c = content(id); !c.text.empty()) return constant(id, c);
     } else if (role == Role::where) {
-      const Content c = content(first(n.inputs[0]).node);
-      if (!c.text.empty()) {
-        const size_t yes = c.turned ? 2 : 1;
-        return known(c.text + "w" + text(first(n.inputs[yes])) + text(first(n.inputs[3 - yes])), id);
-      }
+      const Condition c = condition(n.inputs[0]);
+      const size_t yes = c.turned ? 2 : 1;
+      return known(c.name + "w" + text(first(n.inputs[yes])) + text(first(n.inputs[3 - yes])), id);
+    } else if (n.outputs.size() == 1 && n.outputs[0].dtype == DType::boolean) {
+      return truth(id);
     } else if (role == Role::add || role == Role::sub) {
       return sum(id);
     } else if (const auto m = scaled(id)) {
@@ -134,6 +134,68 @@ class Numbering {
     const bool negative = a.by < 0;
     if (negative) a.by = -a.by, b.by = -b.by;
     return signed_value(id, "+" + text(a) + text(b), negative);
+  }
+
+  // ---- conditions
+
+  // A condition that may be turned round, by a name that it has in all spellings.
+  struct Condition {
+    std::string name;
+    bool turned = false;
+    Value of{-1, 0};  // what it is, or the opposite of; node -1: a comparison or a constant
+  };
+  Condition condition(Value v) const {
+    bool turned = false;
+    for (;;) {
+      v = first(v);
+      const Node& n = node(v.node);
+      const std::string& op = n.op->name();
+      if (op == "logical_not") {
+        turned = !turned;
+        v = n.inputs[0];
+      } else if (const auto tested = tested_number(n)) {
+        turned = turned != (op == "equal");
+        v = *tested;
+      } else {
+        Condition c = comparison(v);
+        c.turned = c.turned != turned;
+        return c;
+      }
+    }
+  }
+  // The condition c of cast(c) == 0 and cast(c) != 0.
+  std::optional<Value> tested_number(const Node& n) const {
+    if (n.op->name() != "equal" && n.op->name() != "not_equal") return std::nullopt;
+    for (const size_t side : {size_t{0}, size_t{1}}) {
+      const Value x = first(n.inputs[side]);
+      if (view_.role(x) != Role::cast || view_.dtype(view_.node(x).inputs[0]) != DType::boolean) continue;
+      const auto bound = view_.number(n.inputs[1 - side]);
+      if (bound && *bound == 0 && view_.shape(x) == n.outputs[0].shape) return view_.node(x).inputs[0];
+    }
+    return std::nullopt;
+  }
+  // a < b, b > a, and where nothing is NaN the opposites of b <= a and a >= b.
+  Condition comparison(Value v) const {
+    if (const Content c = content(v.node); !c.text.empty()) return {c.text, c.turned, {-1, 0}};
+    const Node& n = node(v.node);
+    const std::string& op = n.op->name();
+    const bool less = op == "less", greater = op == "greater", at_most = op == "less_equal",
+               at_least = op == "greater_equal";
+    if (!less && !greater && !at_most && !at_least) return {"b" + text(v), false, v};
+    const std::string a = text(first(n.inputs[0])), b = text(first(n.inputs[1]));
+    if ((at_most || at_least) && is_floating(view_.dtype(n.inputs[0])))
+      return {at_most ? "<=" + a + b : "<=" + b + a, false, {-1, 0}};
+    return {less || at_least ? "<" + a + b : "<" + b + a, at_most || at_least, {-1, 0}};
+  }
+  NodeId truth(NodeId id) {
+    const Node& n = node(id);
+    const Condition c = condition({id, 0});
+    if (c.of.node < 0 || c.turned) return known(c.name + (c.turned ? '-' : '+'), id);
+    if (c.of.node != id && c.of.index == 0) return c.of.node;
+    if (!n.op->is_commutative() || n.inputs.size() != 2) return same_op(id);
+    Value a = first(n.inputs[0]), b = first(n.inputs[1]);
+    if (b < a) std::swap(a, b);
+    return known(n.op->name() + text(a) + text(b), id);
   }
 
   Content content(NodeId id) const {

@@ -1,5 +1,6 @@
 #include "frontends/tools/fuzz/attention_masks.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -7,6 +8,7 @@ namespace fovea::tools {
 namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kLowestBf16 = -3.3895313892515355e38;
 
 }  // namespace
 
@@ -150,6 +152,8 @@ Tensor AttentionMasks::masked(const Tensor& s) {
   if (r_.one_in(8)) return added(s);
   fill = r_.of({-kInf, -kInf, -1e9, -1e4, -1e30, -65504.0, -3.4028234663852886e38});
   if (s.dtype() == DType::f16 && fill < -65504) fill = -kInf;
+  // As torch.finfo(dtype).min: rounded to minus infinity, 0 times the fill would be no number.
+  if (s.dtype() == DType::bf16 && std::isfinite(fill)) fill = std::max(fill, kLowestBf16);
   mask = another();
   switch (r_.below(6)) {
     case 0:
