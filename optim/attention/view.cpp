@@ -1,6 +1,7 @@
 #include "optim/attention/view.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <numeric>
 #include <tuple>
@@ -214,38 +215,68 @@ bool View::is_nothing(NodeId id) const {
   }
 }
 
-// The bytes of a small constant; of booleans whose first is false, turned round.
+// The bytes of a small constant, turned round where its first number is negative, or its first boolean false.
 std::string View::content(NodeId id, bool& turned) const {
   turned = false;
   if (roles_[id] != Role::constant) return "";
   const Array& a = module.constants[static_cast<size_t>(graph.nodes[id].attrs.integer("index"))];
   if (a.size() == 0 || a.size() > kMostCompared) return "";
-  turned = a.dtype() == DType::boolean && a.get_flat(0) == 0;
+  const bool choice = a.dtype() == DType::boolean;
+  int64_t first = 0;
+  while (!choice && first + 1 < a.size() && a.get_flat(first) == 0) ++first;
+  turned = choice ? a.get_flat(0) == 0 : is_floating(a.dtype()) && a.get_flat(first) < 0;
   std::string text =
       std::to_string(static_cast<int>(a.dtype())) + to_string(graph.nodes[id].outputs[0].shape);
   for (int64_t i = 0; i < a.size(); ++i) {
-    const double x = turned ? 1 - a.get_flat(i) : a.get_flat(i);
+    const double x = !turned ? a.get_flat(i) : choice ? 1 - a.get_flat(i) : 0 - a.get_flat(i);
     text.append(reinterpret_cast<const char*>(&x), sizeof(x));
   }
   return text;
 }
 
+// One text for a value and its opposite: of y and -y, of y c and y (-c), of two constants.
+std::string View::without_sign(Value v, bool& minus) const {
+  std::string times;
+  for (int steps = 0; steps < 16; ++steps) {
+    v = canonical(v);
+    const Node& n = node(v);
+    size_t kept = 0;
+    if (role(v) == Role::neg) {
+      minus = !minus;
+    } else if (role(v) == Role::mul && times.empty()) {
+      if (number(n.inputs[0])) kept = 1;
+      const double by = number(n.inputs[1 - kept]).value_or(0);
+      if (by == 0 || shape(n.inputs[kept]) != shape(v)) break;
+      minus = minus != (by < 0);
+      const double size = std::fabs(by);
+      times.append(reinterpret_cast<const char*>(&size), sizeof(size));
+    } else {
+      break;
+    }
+    v = n.inputs[kept];
+  }
+  bool turned = false;
+  const std::string constant = content(v.node, turned);
+  minus = minus != turned;
+  return times + "*" + (constant.empty() ? std::to_string(v.node) + ":" + std::to_string(v.index) : constant);
+}
+
 // One text for x - y and x + (-y), and for operands in either order; empty for other ops.
 std::string View::arithmetic(NodeId id) const {
   const Node& n = graph.nodes[id];
-  const bool adds = roles_[id] == Role::add, subtracts = roles_[id] == Role::sub;
-  if (!adds && !subtracts && roles_[id] != Role::mul) return "";
-  Value a = canonical(n.inputs[0]), b = canonical(n.inputs[1]);
-  const char* name = adds ? "+" : subtracts ? "-" : "*";
-  if (adds && role(a) == Role::neg) std::swap(a, b);
-  if (adds && role(b) == Role::neg) {
-    b = canonical(node(b).inputs[0]);
-    name = "-";
-  } else if (!subtracts && b < a) {
-    std::swap(a, b);
+  const bool subtracts = roles_[id] == Role::sub;
+  if (roles_[id] == Role::mul) {
+    const Value a = std::min(canonical(n.inputs[0]), canonical(n.inputs[1])),
+                b = std::max(canonical(n.inputs[0]), canonical(n.inputs[1]));
+    return "*" + std::to_string(a.node) + ":" + std::to_string(a.index) + "," + std::to_string(b.node) + ":" +
+           std::to_string(b.index);
   }
-  return name + std::to_string(a.node) + ":" + std::to_string(a.index) + "," + std::to_string(b.node) + ":" +
-         std::to_string(b.index);
+  if (roles_[id] != Role::add && !subtracts) return "";
+  bool first = false, second = subtracts;
+  std::string a = without_sign(n.inputs[0], first), b = without_sign(n.inputs[1], second);
+  a += first ? '-' : '+';
+  b += second ? '-' : '+';
+  return "+" + std::min(a, b) + ";" + std::max(a, b);
 }
 
 // Local value numbering: nodes of equal op, attributes and operands are one; so are equal constants, and

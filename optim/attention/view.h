@@ -99,6 +99,7 @@ class View {
  private:
   bool is_nothing(NodeId id) const;
   std::string arithmetic(NodeId id) const;
+  std::string without_sign(Value v, bool& minus) const;
   std::string content(NodeId id, bool& turned) const;
   void number_values();
   void find_transposed();
