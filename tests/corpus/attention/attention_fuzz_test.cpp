@@ -225,6 +225,19 @@ const Form kForms[] = {
        const Tensor e = exp(s - top(matmul(x[1], permute(x[0], {0, 2, 3, 1})).transpose(-1, -2)));
        return Ts{matmul(e / clip(total(e), 1e-9, kInf), x[2])};
      }},
+    // x - a and x + (-a) for a constant a, y - m c and y + m (-c).
+    {"ConstantsTakenAwayAndTheirOppositesAdded", 1, kLengths,
+     [](const Ts& x) {
+       Array drop(DType::f64, {1, 1, 1, x[1].dim(2).value()}), opposite = drop.copy();
+       for (int64_t j = 0; j < drop.size(); ++j) {
+         drop.set_flat(j, j % 3 == 1 ? 65504 : 0);
+         opposite.set_flat(j, j % 3 == 1 ? -65504 : 0);
+       }
+       const Tensor padded = cast(logical_not(keep(x)), DType::f64), s = scores_of(x);
+       const Tensor one = (s - padded * 1e4) - Tensor(drop), two = (padded * -1e4 + s) + Tensor(opposite);
+       return Ts{matmul(exp(one - logsumexp(two, {-1}, true)), x[2])};
+     },
+     false, false, lengths},
     // A mean taken before the mask is none of filled scores.
     {"AMeanBeforeTheMask", 1, kLengths,
      [](const Ts& x) {
