@@ -57,7 +57,7 @@ class Words {
     if (r_.factor >= 0) out += ", factor " + value(r_.factor);
     if (r_.guard == "nan") out += ", NaN gives zero";
     if (r_.guard == "empty") out += ", empty rows give zero";
-    if (!r_.row_masks.empty()) out += ", rows masked afterwards";
+    if (!r_.row_factors.empty()) out += ", rows masked afterwards";
     for (const std::string& note : r_.notes) out += "; " + note;
     return out;
   }

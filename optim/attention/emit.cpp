@@ -219,7 +219,7 @@ class Emitter {
     std::vector<Labels> axes = operand_axes(r_, r_.query, r_.channels);
     Layout layout;
     for (int64_t a : order) layout.push_back({axes[static_cast<size_t>(a)], 0, 1});
-    for (const Factor& mask : r_.row_masks) y = masked(y, mask, order);
+    for (const Factor& f : r_.row_factors) y = times(y, f, order);
     const DType wanted = r_.view.dtype(r_.root.value);
     if (type_(y).dtype != wanted) y = add_("cast", {y}, {{"dtype", wanted}});
     std::vector<Labels> result;
@@ -375,14 +375,16 @@ class Emitter {
     return add_("slice", {v}, {{"starts", starts}, {"stops", stops}, {"steps", steps}});
   }
 
-  // where(mask, y, 0) over whole rows, or channels of them.
-  Value masked(Value y, const Factor& mask, const Ints& order) {
-    Value c = arranged(moved_(mask.ref.value), mask.ref.layout, operand_axes(r_, r_.query, r_.channels));
+  // where(f, y, 0), y f or y / f over whole rows, or channels of them.
+  Value times(Value y, const Factor& f, const Ints& order) {
+    Value c = arranged(moved_(f.ref.value), f.ref.layout, operand_axes(r_, r_.query, r_.channels));
     if (!std::is_sorted(order.begin(), order.end())) c = add_("permute", {c}, {{"axes", order}});
-    if (type_(c).dtype != DType::boolean) c = add_("cast", {c}, {{"dtype", DType::boolean}});
+    const bool masks = f.what != Factor::What::plain;
+    const DType wanted = masks ? DType::boolean : type_(y).dtype;
+    if (type_(c).dtype != wanted) c = add_("cast", {c}, {{"dtype", wanted}});
+    if (!masks) return add_(f.sign > 0 ? "mul" : "div", {y, c}, {});
     const Value zero = number(0, type_(y).dtype);
-    return mask.what == Factor::What::keep ? add_("where", {c, y, zero}, {})
-                                           : add_("where", {c, zero, y}, {});
+    return f.what == Factor::What::keep ? add_("where", {c, y, zero}, {}) : add_("where", {c, zero, y}, {});
   }
 
   // The node's axes as they should lie in memory.
@@ -424,7 +426,7 @@ Programs programs_of(Region& r) {
 std::vector<Value> values_read(const Region& r) {
   std::vector<Value> out{r.v.value};
   for (const Pair& p : r.pairs) out.insert(out.end(), {p.q.value, p.k.value});
-  for (const Factor& f : r.row_masks) out.push_back(f.ref.value);
+  for (const Factor& f : r.row_factors) out.push_back(f.ref.value);
   for (int32_t e : r.e.reachable(r.results())) {
     const Expr& x = r.e.at(e);
     const auto leaf = [&](int64_t i) {

@@ -56,6 +56,7 @@ class Matcher {
   }
   Labels resolved(const Layout& layout) const { return table_.resolve(flat(layout)); }
   Labels read_by(const Ref& ref) const { return resolved(ref.layout); }
+  std::string name_of(const Ref& ref) const { return key_of(table_, view_.canonical(ref.value), ref.layout); }
 
   NodeId softmax_of(const Product& product) const {
     for (const auto& [sum, sign] : product.sums)
@@ -155,16 +156,24 @@ class Matcher {
   bool read_factors(Reader& reader) {
     int32_t g = -1;
     const std::vector<int32_t> masks = score_masks();
+    std::vector<Factor> rest;
     for (const Factor& f : p_.factors) {
-      const Labels labels = read_by(f.ref);
-      const bool row = !contains_any(labels, table_.resolve(keys_));
-      if (row && (f.what == Factor::What::keep || f.what == Factor::What::drop)) {
-        if (asks_for_empty_rows(view_, table_, e_, reader, as_read_, keys_, f.ref,
-                                f.what == Factor::What::drop)) {
-          if (r_->guard == "none") r_->guard = "empty";
-        } else {
-          r_->row_masks.push_back(f);
-        }
+      if (!is_of_rows(f) || (f.what != Factor::What::keep && f.what != Factor::What::drop)) {
+        rest.push_back(f);
+      } else if (asks_for_empty_rows(view_, table_, e_, reader, as_read_, keys_, f.ref,
+                                     f.what == Factor::What::drop)) {
+        if (r_->guard == "none") r_->guard = "empty";
+      } else {
+        r_->row_factors.push_back(f);
+      }
+    }
+    const bool masks_rows = !r_->row_factors.empty();
+    for (const Factor& f : rest) {
+      // Behind a mask of rows that may be no numbers: so that its gradient is none, either.
+      if (masks_rows && is_of_rows(f) && f.what == Factor::What::plain &&
+          is_floating(view_.dtype(f.ref.value)) && !view_.number(f.ref.value) &&
+          !depends_on_scores(f.ref.value)) {
+        r_->row_factors.push_back(f);
         continue;
       }
       const auto x = read_factor(reader, f, masks);
@@ -186,6 +195,8 @@ class Matcher {
     if (p_.nan_guard) r_->guard = "nan";
     return true;
   }
+
+  bool is_of_rows(const Factor& f) const { return !contains_any(read_by(f.ref), table_.resolve(keys_)); }
 
   // The product of two factors; what selects 0 does so even where the other is infinite.
   int32_t times(int32_t a, int32_t b) {
@@ -243,6 +254,11 @@ class Matcher {
       return f.sign > 0 ? x : e_.unary(Code::reciprocal, x);
     }
     if (f.what == Factor::What::drop) x = e_.unary(Code::logical_not, x);
+    if (e_.is_constant(x) && e_.at(x).index == 0) {
+      refuse(Reason::cost, f.ref.value.node, "behind the softmax all weights are replaced by 0",
+             "a mask that keeps some weights");
+      return std::nullopt;
+    }
     // The same mask as before the softmax: only rows without keys change, and what is infinite.
     if (std::find(masks.begin(), masks.end(), x) != masks.end()) {
       if (r_->guard == "none") r_->guard = "empty";
@@ -253,7 +269,7 @@ class Matcher {
 
   bool read_sink(Reader& reader) {
     // Terms free of the keys cancel; with a sink, or where they are masks of rows, they count.
-    std::vector<int32_t> kept;
+    std::vector<Term> kept;
     bool all_kept = !p_.divided;
     for (const Term& t : p_.shift) {
       const auto n = view_.number(t.ref.value);
@@ -264,15 +280,26 @@ class Matcher {
         all_kept = false;
         continue;
       }
-      kept.push_back(e_.binary(Code::mul, x, e_.constant(t.scale)));
+      kept.push_back(t);
     }
-    for (int32_t x : kept) r_->score = e_.binary(Code::add, r_->score, x);
+    const auto read = [&](const Term& t) {
+      return e_.binary(Code::mul, reader.read(t.ref), e_.constant(t.scale));
+    };
+    for (const Term& t : kept) r_->score = e_.binary(Code::add, r_->score, read(t));
     for (const Product& s : p_.sinks) {
       int32_t a = -1;
       const auto plus = [&](int32_t x) { a = a < 0 ? x : e_.binary(Code::add, a, x); };
+      std::vector<Term> again = kept;
       for (const Term& t : s.terms) {
         if (depends_on_scores(t.ref.value)) return refuse_sink(t.ref.value.node);
-        plus(e_.binary(Code::mul, reader.read(t.ref), e_.constant(t.scale)));
+        // What was taken out of the sum and is put back: it may be infinite.
+        const auto opposite = std::find_if(again.begin(), again.end(), [&](const Term& k) {
+          return k.scale == -t.scale && name_of(k.ref) == name_of(t.ref);
+        });
+        if (opposite == again.end())
+          plus(read(t));
+        else
+          again.erase(opposite);
       }
       for (const Factor& f : s.factors) {
         if (f.what != Factor::What::plain || depends_on_scores(f.ref.value))
@@ -280,7 +307,7 @@ class Matcher {
         const int32_t x = e_.unary(Code::log, reader.read(f.ref));
         plus(f.sign > 0 ? x : e_.unary(Code::neg, x));
       }
-      for (int32_t x : kept) plus(x);
+      for (const Term& t : again) plus(read(t));
       if (a < 0) a = e_.constant(0);
       if (e_.at(a).has_product || e_.at(a).kind != Kind::real) return refuse_sink(p_.node);
       r_->sink = r_->sink < 0 ? a

@@ -46,7 +46,8 @@ struct Region {
   int64_t scores = -1;       ///< the leaf that stands for the products
   int32_t score = -1, factor = -1, sink = -1;
   std::string guard = "none";
-  std::vector<Factor> row_masks;  ///< conditions on whole rows, applied to the result
+  std::vector<Factor>
+      row_factors;  ///< of whole rows, applied to the result: masks, then what lies behind them
   Labels batch, query, keys, channels;
   Labels result_order;             ///< labels of the result as they should lie in memory
   std::vector<std::string> notes;  ///< what explain should say besides

@@ -21,6 +21,19 @@ Tensor penalty(const Ts& x, double fill) {
   return Tensor(m);
 }
 
+// Results that are numbers where the untouched operations give numbers.
+void expect_close_where_finite(const std::vector<Array>& exact, const std::vector<Array>& got) {
+  for (size_t i = 0; i < exact.size(); ++i) {
+    int64_t finite = 0;
+    for (int64_t j = 0; j < exact[i].size(); ++j) {
+      if (!std::isfinite(exact[i].get_flat(j))) continue;
+      ++finite;
+      EXPECT_NEAR(exact[i].get_flat(j), got[i].get_flat(j), 1e-9) << "result " << i << ", element " << j;
+    }
+    EXPECT_GT(finite, 0) << "result " << i;
+  }
+}
+
 const Form kForms[] = {
     {"AQuotientBesideAProductWithTheReciprocal", 1, qkv,
      [](const Ts& x) {
@@ -78,6 +91,23 @@ const Form kForms[] = {
 TEST_P(Forms, Verdict) { check(GetParam()); }
 INSTANTIATE_TEST_SUITE_P(Values, Forms, testing::ValuesIn(kForms), name_of);
 
+std::vector<Spec> row_specs(const Sizes& s) {
+  return {{DType::boolean, {s.b, 1, s.q, 1}}, {DType::f64, {1, s.h, 1, 1}}};
+}
+void first_row_masked(std::vector<Array>& in) {
+  for (int64_t i = 0; i < in[3].size(); ++i) in[3].set_flat(i, i > 0);
+}
+const Form kRows[] = {
+    // log(0) leaves the sum and comes back: it is no part of the sink.
+    {"RowsMaskedByALogarithmBesideASink", 1, qkv_and(row_specs),
+     [](const Ts& x) {
+       const Tensor e = exp(scores_of(x) + log(cast(x[3], DType::f64)));
+       return of_weights(x, e / (exp(x[4]) + total(e)));
+     },
+     true, false, first_row_masked},
+};
+INSTANTIATE_TEST_SUITE_P(Rows, Forms, testing::ValuesIn(kRows), name_of);
+
 // Where the mask that hid a division by 0 is the scores' own, it does so in the gradients, too.
 TEST(AttentionValues, AMaskHidesADivisionByZero) {
   const Sizes sizes;
@@ -98,16 +128,47 @@ TEST(AttentionValues, AMaskHidesADivisionByZero) {
   // The first sequence has no key, and is divided by 0.
   for (int64_t i = 0; i < in[3].size(); ++i) in[3].set_flat(i, i >= in[3].size() / 2);
   for (int64_t i = 0; i < in[4].size(); ++i) in[4].set_flat(i, static_cast<double>(i));
+  expect_close_where_finite(run_reference(wide, in), run_reference(with_gradients(after), in));
+}
+
+// A gate behind a mask of whole heads: rows without keys are no numbers there, and their gates have
+// gradients.
+TEST(AttentionValues, AMaskOfHeadsHidesRowsWithoutKeysFromGates) {
+  const Sizes sizes;
+  const auto arguments = qkv_and([](const Sizes& s) {
+    return std::vector<Spec>{{DType::boolean, {s.b, 1, 1, s.k}}, {DType::f64, {s.b, s.h, s.q, 1}}};
+  });
+  const auto before = trace(
+      [](const Ts& x) {
+        const Tensor p = softmax(where(x[3], scores_of(x), -kInf), -1);
+        return of_weights(x, where(iota({1, p.dim(1), 1, 1}, 1) >= 1, p, 0.0) * sigmoid(x[4]));
+      },
+      arguments(sizes));
+  const auto after = recognised(before);
+  EXPECT_EQ(count_of(after->function("main"), "attention"), 1);
+  const auto wide = with_gradients(before);
+  std::vector<Array> in = random_inputs(*wide, {}, 3);
+  for (int64_t i = 0; i < in[3].size(); ++i) in[3].set_flat(i, i >= in[3].size() / 2);
   const std::vector<Array> exact = run_reference(wide, in), got = run_reference(with_gradients(after), in);
-  for (size_t i = 0; i < exact.size(); ++i) {
-    int64_t finite = 0;
-    for (int64_t j = 0; j < exact[i].size(); ++j) {
-      if (!std::isfinite(exact[i].get_flat(j))) continue;
-      ++finite;
-      EXPECT_NEAR(exact[i].get_flat(j), got[i].get_flat(j), 1e-9) << "result " << i << ", element " << j;
-    }
-    EXPECT_GT(finite, 0) << "result " << i;
-  }
+  // The result and the gate's gradient.
+  expect_close_where_finite({exact.front(), exact.back()}, {got.front(), got.back()});
+}
+
+// Weights that are no numbers are hidden, which factors of 0 would not do.
+TEST(AttentionValues, WeightsThatAreAllReplacedAreRefused) {
+  Sizes sizes;
+  sizes.b = 1;
+  const auto before = trace(
+      [](const Ts& x) {
+        const Tensor p = softmax(scores_of(x), -1);
+        return of_weights(x, where(iota(p.shape(), 0) >= 1, p, 0.0));
+      },
+      qkv(sizes));
+  std::vector<FusionRecord> records;
+  EXPECT_EQ(count_of(recognised(before, &records)->function("main"), "attention"), 0);
+  ASSERT_EQ(records.size(), 1U);
+  EXPECT_EQ(code_of(records[0]), "COST");
+  EXPECT_EQ(records[0].sentence, "behind the softmax all weights are replaced by 0");
 }
 
 }  // namespace
