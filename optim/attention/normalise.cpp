@@ -378,10 +378,6 @@ class Normaliser {
       return true;
     }
     if (!t.sums.empty()) return refuse_sum(a.node);
-    // A row's mask that was pulled out of the sum makes what else is added infinite.
-    if (std::any_of(t.terms.begin(), t.terms.end(),
-                    [this](const Term& u) { return u.scale < 0 && hides_row(u.ref.value); }))
-      return refuse_sum(a.node);
     // A guard against division by 0 that is lost beside the sum, which is at least 1.
     if (n && *n == 0) return true;
     const double lost = is_wide(a.node) ? 1e-14 : 1e-7;
@@ -391,39 +387,6 @@ class Normaliser {
     }
     out.sinks.push_back(t);
     return true;
-  }
-  // True for a logarithm or a choice of minus infinity, behind views and sums: 0 as an exponential.
-  bool hides_row(Value of) const {
-    std::vector<Value> open{of};
-    for (size_t steps = 0; !open.empty() && steps < 32; ++steps) {
-      const Value v = open.back();
-      open.pop_back();
-      const Node& n = view_.node(v);
-      if (const auto number = view_.number(v)) {
-        if (std::isinf(*number)) return true;
-        continue;
-      }
-      switch (view_.role(v)) {
-        case Role::same:
-        case Role::stop_gradient:
-        case Role::cast:
-        case Role::reshape:
-        case Role::permute:
-        case Role::broadcast:
-        case Role::slice:
-        case Role::neg:
-        case Role::add:
-        case Role::sub:
-          open.insert(open.end(), n.inputs.begin(), n.inputs.end());
-          break;
-        case Role::where:
-          open.insert(open.end(), n.inputs.begin() + 1, n.inputs.end());
-          break;
-        default:
-          if (n.op->name() == "log") return true;
-      }
-    }
-    return false;
   }
   bool is_wide(NodeId addend) const { return view_.dtype({addend, 0}) == DType::f64; }
 
