@@ -321,8 +321,13 @@ class Matcher {
   // for such a row. A sink as small as the least exponential does the same and is lost beside other sums.
   bool keep_underflow(bool all_kept) {
     if (!keeps_shifts()) return false;
-    if (!p_.may_underflow || r_->sink >= 0 || !(p_.nan_guard || p_.zero_guard)) return true;
-    if (all_kept)
+    // Something else that is added keeps the sum from being 0, but where it is 0 itself.
+    const bool added = std::any_of(p_.sinks.begin(), p_.sinks.end(), [this](const Product& s) {
+      return std::all_of(s.factors.begin(), s.factors.end(),
+                         [this](const Factor& f) { return view_.number(f.ref.value).value_or(0) > 0; });
+    });
+    if (!p_.may_underflow || added || !(p_.nan_guard || p_.zero_guard)) return true;
+    if (all_kept && r_->sink < 0)
       r_->sink = e_.constant(least_exponent());
     else if (may_fall_low())
       return refuse(Reason::empty_row, p_.node,

@@ -350,6 +350,26 @@ TEST(AttentionFuzz, ProbabilitiesLessTheirMeanStayAsWritten) {
   EXPECT_EQ(count_of(recognised(module)->function("main"), "attention"), 0);
 }
 
+// What is added to the sum may be 0, and then a row of low scores is 0 / 0, which the guard makes 0.
+TEST(AttentionFuzz, AGuardBesideAnAddendThatMayBeZero) {
+  const Sizes sizes;
+  const auto module = trace(
+      [](const Ts& x) {
+        const Tensor e = exp(scores_of(x) + (1.0 - x[3]) * -1e4);
+        return Ts{matmul(guarded(e / (total(e) + exp(x[4]) * x[5])), x[2])};
+      },
+      [&] {
+        std::vector<Spec> all = qkv(sizes);
+        all.push_back({DType::f64, {sizes.b, 1, 1, sizes.k}});
+        for (int i = 0; i < 2; ++i) all.push_back({DType::f64, {1, sizes.h, 1, 1}});
+        return all;
+      }());
+  std::vector<Array> in = random_inputs(*module, {}, 5);
+  for (int64_t i = 0; i < in[3].size(); ++i) in[3].set_flat(i, 0);
+  for (int64_t i = 0; i < in[5].size(); ++i) in[5].set_flat(i, i);
+  expect_close(run_reference(module, in), run_reference(recognised(module), in), 1e-12, "rows of low scores");
+}
+
 // Exponentials turned, so that the mask drops whole rows: 0 beside exp(sink).
 TEST(AttentionFuzz, AMaskOfRowsBesideASink) {
   Sizes sizes;
