@@ -38,6 +38,13 @@ const Form kForms[] = {
        return Ts{matmul(divided(exp(own - top(other))), x[2])};
      },
      false},
+    {"AMaximumOfASumWithAMaskThatDropsNothing", 1, kLengths,
+     [](const Ts& x) {
+       const Tensor s = where(keep(x), scores_of(x), -1e9);
+       const Tensor own = s - Tensor(dropped(x[1], 0.0)), other = s + Tensor(dropped(x[1], -0.0));
+       return Ts{matmul(divided(exp(own - top(other))), x[2])};
+     },
+     false, false, lengths},
     {"AMaximumOfAProductWithTheOppositeNumber", 1, kLengths,
      [](const Ts& x) {
        const Tensor drop = cast(logical_not(keep(x)), x[0].dtype()), s = scores_of(x);
