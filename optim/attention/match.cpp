@@ -310,11 +310,14 @@ class Matcher {
       for (const Term& t : again) plus(read(t));
       if (a < 0) a = e_.constant(0);
       if (e_.at(a).has_product || e_.at(a).kind != Kind::real) return refuse_sink(p_.node);
-      r_->sink = r_->sink < 0 ? a
-                              : e_.unary(Code::log, e_.binary(Code::add, e_.unary(Code::exp, r_->sink),
-                                                              e_.unary(Code::exp, a)));
+      add_sink(a);
     }
     return keep_underflow(all_kept);
+  }
+  void add_sink(int32_t a) {
+    r_->sink = r_->sink < 0 ? a
+                            : e_.unary(Code::log, e_.binary(Code::add, e_.unary(Code::exp, r_->sink),
+                                                            e_.unary(Code::exp, a)));
   }
 
   // exp(scores) without a maximum is 0 for a row of low scores (a large negative fill), and a guard gives 0
@@ -327,8 +330,8 @@ class Matcher {
                          [this](const Factor& f) { return view_.number(f.ref.value).value_or(0) > 0; });
     });
     if (!p_.may_underflow || added || !(p_.nan_guard || p_.zero_guard)) return true;
-    if (all_kept && r_->sink < 0)
-      r_->sink = e_.constant(least_exponent());
+    if (all_kept)
+      add_sink(e_.constant(least_exponent()));
     else if (may_fall_low())
       return refuse(Reason::empty_row, p_.node,
                     "a row whose scores are all masked sums to 0, which a guard behind it makes 0",
@@ -382,7 +385,8 @@ class Matcher {
   Value unwrapped_shift(Value v) const {
     for (Role r = view_.role(v);
          r == Role::stop_gradient || r == Role::same || r == Role::reshape || r == Role::broadcast ||
-         r == Role::permute || r == Role::slice || r == Role::cast;
+         r == Role::permute || r == Role::slice || r == Role::cast || r == Role::concat ||
+         view_.node(v).op->name() == "flip" || view_.node(v).op->name() == "gather";
          r = view_.role(v))
       v = view_.node(v).inputs[0];
     return v;

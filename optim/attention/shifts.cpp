@@ -30,6 +30,17 @@ std::optional<Ref> behind(const View& view, LabelTable& table, const Ref& ref) {
   return behind_view(view, table, ref);
 }
 
+// Numbers that are moved along an axis: those of several rows may come to one.
+std::vector<Ref> moved_from(const View& view, LabelTable& table, const Ref& ref) {
+  const Node& n = view.node(ref.value);
+  const std::string& op = n.op->name();
+  std::vector<Ref> out;
+  if (view.role(ref.value) == Role::concat || op == "flip" || op == "gather")
+    for (const Value& v : n.inputs)
+      if (is_floating(view.dtype(v))) out.push_back({v, fresh_layout(table, view.shape(v))});
+  return out;
+}
+
 bool is_product(const View& view, Value v) {
   for (;;) {
     const Role r = view.role(v);
@@ -69,6 +80,8 @@ std::vector<Reduced> reductions_of(const View& view, LabelTable& table, const Re
       if (!is_sum_of_products(view, table, at)) found.push_back(reduced_at(view, table, at));
     } else if (auto next = behind(view, table, at)) {
       open.push_back(std::move(*next));
+    } else if (auto parts = moved_from(view, table, at); !parts.empty()) {
+      open.insert(open.end(), parts.begin(), parts.end());
     } else if (view.node(at.value).op->is_pointwise()) {
       for (size_t i = 0; i < view.node(at.value).inputs.size(); ++i) open.push_back(operand(view, at, i));
     }

@@ -125,6 +125,12 @@ class Numbering {
 
   NodeId sum(NodeId id) {
     const Node& n = node(id);
+    for (const size_t k : {size_t{0}, size_t{1}}) {  // x + 0, x - 0
+      const Value x = first(n.inputs[k]);
+      if ((k == 0 || view_.role(id) == Role::add) && view_.number(n.inputs[1 - k]) == 0.0 && x.index == 0 &&
+          view_.shape(x) == n.outputs[0].shape && view_.dtype(x) == n.outputs[0].dtype)
+        return x.node;
+    }
     const auto addend = [&](size_t k, double sign) {
       Multiple m = multiple(n.inputs[k]);
       return Multiple{m.of, sign * held(m.by, n.outputs[0].dtype)};

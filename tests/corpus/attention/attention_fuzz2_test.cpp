@@ -9,6 +9,7 @@ using Specs = std::vector<Spec>;
 
 Tensor top(const Tensor& s) { return max(s, {-1}, true); }
 Tensor total(const Tensor& e) { return sum(e, {-1}, true); }
+Tensor guarded(const Tensor& p) { return where(is_nan(p), 0.0, p); }
 // Exponentials over their sum, 0 / 0 made 0: fused only where the sum is known to be at least 1.
 Tensor divided(const Tensor& e) {
   const Tensor d = total(e);
@@ -37,6 +38,13 @@ const Form kForms[] = {
        return Ts{matmul(divided(exp(own - top(other))), x[2])};
      },
      false},
+    {"AMaximumOfASumWithAMaskThatDropsNothing", 1, kLengths,
+     [](const Ts& x) {
+       const Tensor s = where(keep(x), scores_of(x), -1e9);
+       const Tensor own = s - Tensor(dropped(x[1], 0.0)), other = s + Tensor(dropped(x[1], -0.0));
+       return Ts{matmul(divided(exp(own - top(other))), x[2])};
+     },
+     false, false, lengths},
     {"AMaximumOfAProductWithTheOppositeNumber", 1, kLengths,
      [](const Ts& x) {
        const Tensor drop = cast(logical_not(keep(x)), x[0].dtype()), s = scores_of(x);
@@ -110,6 +118,20 @@ const Form kForms[] = {
        return Ts{matmul(slice(softmax(less, -1), -1, 0, x[1].dim(2)), x[2])};
      },
      false, false, lengths},
+    // The maxima of other sequences, whose rows may all be masked.
+    {"MaximaRolledOverSequencesUnderAGuard", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor s = where(keep(x), scores_of(x), -kInf), most = top(s);
+       const Tensor e = exp(s - concat({slice(most, 0, 1, 2), slice(most, 0, 0, 1)}, 0));
+       return Ts{matmul(guarded(e / total(e)), x[2])};
+     },
+     false, false, lengths},
+    {"MaximaTurnedOverSequencesOfMaskedScores", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor s = where(keep(x), scores_of(x), -1e30);
+       return Ts{matmul(softmax(s - 0.5 * flip(top(s), {0}), -1), x[2])};
+     },
+     true, false, lengths},
 };
 
 TEST_P(Forms, MeansTheSame) { check(GetParam()); }
@@ -140,6 +162,28 @@ TEST(AttentionFuzz2, AFillThatItsTypeRoundsToInfinityIsRefused) {
   const auto fused = records_of(form(-3.3895313892515355e38));
   ASSERT_EQ(fused.size(), 1U);
   EXPECT_TRUE(fused[0].fused) << fused[0].sentence;
+}
+
+// A sink that is 0 in the first row does not keep a masked row from 0 / 0, which the guard makes 0. (As
+// written the gradient of such a row is NaN.)
+TEST(AttentionFuzz2, ASinkThatMayBeZeroUnderAGuard) {
+  const auto arguments = qkv_and([](const Sizes& s) {
+    return Specs{{DType::i64, {s.b, 1, 1, 1}}, {DType::f64, {1, s.h, 1, 1}}};
+  });
+  const auto module = trace(
+      [](const Ts& x) {
+        const Tensor e = exp(scores_of(x) + where(keep(x), 0.0, -65504.0));
+        const Tensor sink = exp(x[4]) * cast(iota({x[0].dim(2), 1}, 0), x[0].dtype());
+        return Ts{matmul(guarded(e / (total(e) + sink)), x[2])};
+      },
+      arguments(Sizes{}));
+  std::vector<Array> in = random_inputs(*module, {}, 3);
+  lengths(in);
+  in = cast_all(cast_all(in, DType::f64, DType::f32), DType::f32, DType::f64);
+  Program program(narrowed(module), "main");
+  const std::vector<Array> out = program.run(cast_all(in, DType::f64, DType::f32));
+  expect_launches(program, 1);
+  expect_close(run_reference(module, in), out, 1e-5, "in f32");
 }
 
 // A product with the values that is written as a sum has its record, as a matrix product has.
