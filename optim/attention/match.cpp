@@ -321,6 +321,11 @@ class Matcher {
   // for such a row. A sink as small as the least exponential does the same and is lost beside other sums.
   bool keep_underflow(bool all_kept) {
     if (!keeps_shifts()) return false;
+    if (p_.nan_guard && multiplies_infinity(e_, r_->score))
+      return refuse(Reason::empty_row, p_.node,
+                    "a mask of minus infinity is multiplied by an index, and no number where that is 0; the "
+                    "guard behind it makes the whole row 0",
+                    "scores scaled before they are masked");
     // Something else that is added keeps the sum from being 0, but where it is 0 itself.
     const bool added = std::any_of(p_.sinks.begin(), p_.sinks.end(), [this](const Product& s) {
       return std::all_of(s.factors.begin(), s.factors.end(),

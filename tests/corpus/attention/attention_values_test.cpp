@@ -105,6 +105,14 @@ const Form kRows[] = {
        return of_weights(x, e / (exp(x[4]) + total(e)));
      },
      true, false, first_row_masked},
+    // Minus infinity times 0, the index of the first query, makes the row no number, and the guard 0.
+    {"AMaskTimesAnIndexUnderAGuard", 0, qkv_and(row_specs),
+     [](const Ts& x) {
+       const Tensor drop = iota({x[1].dim(2)}, 0) >= 2, places = iota({x[0].dim(2), 1}, 0);
+       const Tensor p = softmax(where(drop, -kInf, scores_of(x)) * cast(places, DType::f64), -1);
+       return of_weights(x, where(is_nan(p), 0.0, p));
+     },
+     false},
 };
 INSTANTIATE_TEST_SUITE_P(Rows, Forms, testing::ValuesIn(kRows), name_of);
 
