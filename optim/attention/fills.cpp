@@ -78,4 +78,18 @@ bool fills_stay_apart(const Expressions& e, int32_t score, bool shifted) {
   return !beyond || large < 2;
 }
 
+bool multiplies_infinity(const Expressions& e, int32_t score) {
+  std::unordered_map<int32_t, bool> infinite;
+  bool found = false;
+  for (int32_t x : e.reachable({score})) {
+    const Expr& at = e.at(x);
+    const bool a = at.a >= 0 && infinite[at.a], b = at.b >= 0 && infinite[at.b];
+    if (at.code == Code::constant) infinite[x] = at.kind == Kind::real && std::isinf(at.number);
+    if (at.code == Code::select) infinite[x] = b || infinite[at.c];
+    if (at.code == Code::add || at.code == Code::mul) infinite[x] = a || b;
+    found = found || (at.code == Code::mul && ((a && e.at(at.b).has_index) || (b && e.at(at.a).has_index)));
+  }
+  return found;
+}
+
 }  // namespace fovea::match

@@ -20,4 +20,7 @@ bool fills_stay_equal(const Expressions& e, int32_t score);
 /// that may happen. `shifted`: something is subtracted from the scores.
 bool fills_stay_apart(const Expressions& e, int32_t score, bool shifted);
 
+/// True where a mask of minus infinity is multiplied by an index, which may be 0: no number.
+bool multiplies_infinity(const Expressions& e, int32_t score);
+
 }  // namespace fovea::match

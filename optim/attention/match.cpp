@@ -310,28 +310,26 @@ class Matcher {
       for (const Term& t : again) plus(read(t));
       if (a < 0) a = e_.constant(0);
       if (e_.at(a).has_product || e_.at(a).kind != Kind::real) return refuse_sink(p_.node);
-      add_sink(a);
+      r_->sink = r_->sink < 0 ? a
+                              : e_.unary(Code::log, e_.binary(Code::add, e_.unary(Code::exp, r_->sink),
+                                                              e_.unary(Code::exp, a)));
     }
     return keep_underflow(all_kept);
-  }
-  void add_sink(int32_t a) {
-    r_->sink = r_->sink < 0 ? a
-                            : e_.unary(Code::log, e_.binary(Code::add, e_.unary(Code::exp, r_->sink),
-                                                            e_.unary(Code::exp, a)));
   }
 
   // exp(scores) without a maximum is 0 for a row of low scores (a large negative fill), and a guard gives 0
   // for such a row. A sink as small as the least exponential does the same and is lost beside other sums.
   bool keep_underflow(bool all_kept) {
     if (!keeps_shifts()) return false;
-    // Something else that is added keeps the sum from being 0, but where it is 0 itself.
-    const bool added = std::any_of(p_.sinks.begin(), p_.sinks.end(), [this](const Product& s) {
-      return std::all_of(s.factors.begin(), s.factors.end(),
-                         [this](const Factor& f) { return view_.number(f.ref.value).value_or(0) > 0; });
-    });
-    if (!p_.may_underflow || added || !(p_.nan_guard || p_.zero_guard)) return true;
+    if (p_.nan_guard && multiplies_infinity(e_, r_->score))
+      return refuse(Reason::empty_row, p_.node,
+                    "a mask of minus infinity is multiplied by an index, and no number where that is 0; the "
+                    "guard behind it makes the whole row 0",
+                    "scores scaled before they are masked");
+    if (!p_.may_underflow || has_positive_sink() || !(p_.nan_guard || p_.zero_guard)) return true;
+    const int32_t least = e_.constant(least_exponent());
     if (all_kept)
-      add_sink(e_.constant(least_exponent()));
+      r_->sink = r_->sink < 0 ? least : e_.binary(Code::maximum, r_->sink, least);
     else if (may_fall_low())
       return refuse(Reason::empty_row, p_.node,
                     "a row whose scores are all masked sums to 0, which a guard behind it makes 0",
@@ -390,6 +388,15 @@ class Matcher {
          r = view_.role(v))
       v = view_.node(v).inputs[0];
     return v;
+  }
+  // A sink that is multiplied by a tensor may be 0.
+  bool has_positive_sink() const {
+    return std::any_of(p_.sinks.begin(), p_.sinks.end(), [this](const Product& sink) {
+      return std::all_of(sink.factors.begin(), sink.factors.end(), [this](const Factor& f) {
+        const auto n = view_.number(f.ref.value);
+        return n && *n > 0;
+      });
+    });
   }
   bool may_fall_low() const { return match::may_fall_low(e_, table_, r_->score, keys_); }
   // Masks that would become equal in the computing type, or unequal in one that is wider than the user's.

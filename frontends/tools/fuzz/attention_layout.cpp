@@ -282,7 +282,8 @@ Tensor AttentionLayout::turned(const Tensor& x, const Dim& length) const {
 void AttentionLayout::prologue() {
   switch (r_.below(8)) {
     case 0:
-      q = rms_norm(q), k = rms_norm(k);
+      if (channels_ > 1)
+        q = rms_norm(q), k = rms_norm(k);  // one channel would be a sign, and noise behind it
       return;
     case 1:
       if (channels_ % 2 != 0 || form_ == Form::rows || product_ == Product::sequence_first) return;

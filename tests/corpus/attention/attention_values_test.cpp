@@ -105,6 +105,14 @@ const Form kRows[] = {
        return of_weights(x, e / (exp(x[4]) + total(e)));
      },
      true, false, first_row_masked},
+    // Minus infinity times 0, the index of the first query, makes the row no number, and the guard 0.
+    {"AMaskTimesAnIndexUnderAGuard", 0, qkv_and(row_specs),
+     [](const Ts& x) {
+       const Tensor drop = iota({x[1].dim(2)}, 0) >= 2, places = iota({x[0].dim(2), 1}, 0);
+       const Tensor p = softmax(where(drop, -kInf, scores_of(x)) * cast(places, DType::f64), -1);
+       return of_weights(x, where(is_nan(p), 0.0, p));
+     },
+     false},
 };
 INSTANTIATE_TEST_SUITE_P(Rows, Forms, testing::ValuesIn(kRows), name_of);
 
@@ -152,6 +160,23 @@ TEST(AttentionValues, AMaskOfHeadsHidesRowsWithoutKeysFromGates) {
   const std::vector<Array> exact = run_reference(wide, in), got = run_reference(with_gradients(after), in);
   // The result and the gate's gradient.
   expect_close_where_finite({exact.front(), exact.back()}, {got.front(), got.back()});
+}
+
+// A sink of 0 keeps no sum from being 0.
+TEST(AttentionValues, ASinkTimesZeroUnderAGuard) {
+  const auto before = trace(
+      [](const Ts& x) {
+        const Tensor e = exp(scores_of(x) + (1.0 - cast(x[3], DType::f64)) * -1e4);
+        const Tensor places = cast(iota({1, x[0].dim(1), 1, 1}, 1), DType::f64);
+        const Tensor p = e / (exp(x[4]) * places + total(e));
+        return of_weights(x, where(is_nan(p), 0.0, p));
+      },
+      qkv_and(row_specs)(Sizes{}));
+  const auto after = recognised(before);
+  EXPECT_EQ(count_of(after->function("main"), "attention"), 1);
+  std::vector<Array> in = random_inputs(*before, {}, 3);
+  first_row_masked(in);
+  expect_close(run_reference(before, in), run_reference(after, in), 1e-9, "results");
 }
 
 // Weights that are no numbers are hidden, which factors of 0 would not do.
