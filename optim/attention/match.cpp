@@ -341,7 +341,11 @@ class Matcher {
     const Ref& scores = e_.leaves[static_cast<size_t>(r_->scores)].ref;
     for (const Term& t : p_.shift) {
       const Role role = shift_role(t.ref.value);
-      if (role == Role::max && is_row_maximum(view_, table_, {t.ref, -t.scale}, p_.terms, keys_)) continue;
+      if (role == Role::max && is_row_maximum(view_, table_, {t.ref, -t.scale}, p_.terms, keys_)) {
+        const bool guarded = p_.nan_guard || p_.zero_guard;
+        if (!guarded || shifts_alike(view_, table_, t, p_.terms, p_.shift)) continue;
+        return refuse_mean(t.ref.value.node);
+      }
       const bool own = depends_on_scores(t.ref.value);
       // A guard hides the NaN that an infinite mean, or maximum of other numbers, makes of the whole row.
       if (role == Role::max && p_.nan_guard && own)

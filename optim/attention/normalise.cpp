@@ -433,6 +433,20 @@ bool is_row_maximum(const View& view, LabelTable& table, const Term& term, const
   });
 }
 
+bool shifts_alike(const View& view, LabelTable& table, const Term& maximum, const std::vector<Term>& main,
+                  const std::vector<Term>& shift) {
+  const auto most = maximum_at(view, table, maximum.ref);
+  return most && std::all_of(most->terms.begin(), most->terms.end(), [&](const Term& t) {
+           const auto same = [&](const Term& u) {
+             return view.canonical(t.ref.value) == view.canonical(u.ref.value);
+           };
+           return view.number(t.ref.value) || std::any_of(main.begin(), main.end(), same) ||
+                  std::any_of(shift.begin(), shift.end(), [&](const Term& u) {
+                    return same(u) && same_scale(t.scale * -maximum.scale, u.scale);
+                  });
+         });
+}
+
 bool normalise(const View& view, LabelTable& table, Product product, const Labels& keys, Probability& out,
                Refusal& why) {
   return Normaliser(view, table, product, keys, why).run(out);

@@ -87,6 +87,11 @@ struct Probability {
 bool is_row_maximum(const View& view, LabelTable& table, const Term& term, const std::vector<Term>& main,
                     const Labels& keys);
 
+/// True where what else was maximised beside the scores `main` was added to them, too (in `shift`): then
+/// nothing but the row's own maximum is subtracted.
+bool shifts_alike(const View& view, LabelTable& table, const Term& maximum, const std::vector<Term>& main,
+                  const std::vector<Term>& shift);
+
 /// Why a product is no probability.
 struct Refusal {
   Reason reason = Reason::none;

@@ -113,6 +113,14 @@ const Form kRows[] = {
        return of_weights(x, where(is_nan(p), 0.0, p));
      },
      false},
+    // The mean is far below the scores that are kept: 0 / 0, which the guard makes 0.
+    {"AMaximumLessTheMeanUnderAGuard", 0, qkv,
+     [](const Ts& x) {
+       const Tensor s = scores_of(x) - penalty(x, 1e4), e = exp(s - top(s - mean(s, {-1}, true)));
+       const Tensor p = e / total(e);
+       return of_weights(x, where(is_nan(p), 0.0, p));
+     },
+     false},
 };
 INSTANTIATE_TEST_SUITE_P(Rows, Forms, testing::ValuesIn(kRows), name_of);
 
