@@ -20,7 +20,8 @@ bool grows_beyond(const Expressions& e, int32_t score, double most) {
     double n = 0;
     if (at.code == Code::constant && at.kind == Kind::real && std::isfinite(at.number))
       n = std::min(std::fabs(at.number), most);
-    if (at.code == Code::add) n = of(at.a) + of(at.b);
+    if (at.code == Code::add || at.code == Code::sub) n = of(at.a) + of(at.b);
+    if (at.code == Code::neg) n = of(at.a);
     if (at.code == Code::select) n = std::max(of(at.b), of(at.c));
     if (at.code == Code::mul && e.is_constant(at.b)) n = of(at.a) * std::fabs(e.at(at.b).number);
     beyond = beyond || (at.code == Code::mul && n > of(at.a) && n > most * 1.0001);

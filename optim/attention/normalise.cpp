@@ -22,8 +22,6 @@ std::optional<Maximum> maximum_at(const View& view, LabelTable& table, const Ref
   if (r.node < 0 || view.role(r.node) != Role::max) return std::nullopt;
   return Maximum{exponent_terms(view, table, r.of), r.over};
 }
-bool same_scale(double a, double b) { return std::fabs(a - b) <= 1e-6 * std::fabs(b); }
-
 // Equal but for the rounding of 1 / c in x * (1 / c) beside x / c, or of a change of base.
 bool same_scale(const View& view, const Ref& ref, double a, double b) {
   const auto rounding = [&] {
@@ -342,7 +340,7 @@ class Normaliser {
         const auto n = view_.number(t.ref.value);
         return &t == &most || (n && *n * t.scale >= 0) ||
                std::any_of(within->terms.begin(), within->terms.end(), [&](const Term& w) {
-                 return same_scale(-most.scale * w.scale, t.scale) && key(w.ref) == key(t.ref);
+                 return same_scale(view_, t.ref, -most.scale * w.scale, t.scale) && key(w.ref) == key(t.ref);
                });
       });
     });
@@ -428,7 +426,8 @@ bool is_row_maximum(const View& view, LabelTable& table, const Term& term, const
   return std::all_of(main.begin(), main.end(), [&](const Term& u) {
     return std::any_of(most->terms.begin(), most->terms.end(), [&](const Term& t) {
       return view.canonical(t.ref.value) == view.canonical(u.ref.value) &&
-             same_scale(t.scale * term.scale, u.scale) && covers_row(table, t.ref, most->over, u.ref, keys);
+             same_scale(view, u.ref, t.scale * term.scale, u.scale) &&
+             covers_row(table, t.ref, most->over, u.ref, keys);
     });
   });
 }
@@ -442,7 +441,7 @@ bool shifts_alike(const View& view, LabelTable& table, const Term& maximum, cons
            };
            return view.number(t.ref.value) || std::any_of(main.begin(), main.end(), same) ||
                   std::any_of(shift.begin(), shift.end(), [&](const Term& u) {
-                    return same(u) && same_scale(t.scale * -maximum.scale, u.scale);
+                    return same(u) && same_scale(view, u.ref, t.scale * -maximum.scale, u.scale);
                   });
          });
 }
