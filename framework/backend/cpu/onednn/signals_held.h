@@ -5,7 +5,7 @@ namespace fovea::onednn {
 
 /// While it lives, signals to this thread wait. oneDNN's f32 product kernels keep their workspace in the
 /// stack pointer (before 3.11.2, all x86-64 kernels of long sums), so that a signal handler's frame would be
-/// written over whatever the heap holds below it: uxlfoundation/oneDNN issue 4845. May be nested.
+/// written over whatever the heap holds below it: mended by oneDNN pull request 4855. May be nested.
 class SignalsHeld {
  public:
   SignalsHeld();
