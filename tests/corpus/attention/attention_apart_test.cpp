@@ -5,9 +5,6 @@
 namespace fovea::corpus {
 namespace {
 
-using Ts = std::vector<Tensor>;
-using Specs = std::vector<Spec>;
-
 Tensor scaled(const Ts& x) { return scores_of(x) / 2.0; }
 Tensor repeated(const Tensor& x, int64_t axis, const Tensor& like) {
   Shape shape = x.shape();

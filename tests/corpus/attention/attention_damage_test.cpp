@@ -8,7 +8,6 @@
 namespace fovea::corpus {
 namespace {
 
-using Ts = std::vector<Tensor>;
 constexpr int64_t kSize = 3;
 
 class Damaged {

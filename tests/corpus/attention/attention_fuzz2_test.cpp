@@ -1,26 +1,13 @@
 // Spellings on which the fuzzer found results that differ, or attention that was not seen, continued.
-#include "tests/corpus/attention/forms.h"
+#include "tests/corpus/attention/lengths.h"
 
 namespace fovea::corpus {
 namespace {
 
-using Ts = std::vector<Tensor>;
-using Specs = std::vector<Spec>;
-
-Tensor top(const Tensor& s) { return max(s, {-1}, true); }
-Tensor total(const Tensor& e) { return sum(e, {-1}, true); }
-Tensor guarded(const Tensor& p) { return where(is_nan(p), 0.0, p); }
 // Exponentials over their sum, 0 / 0 made 0: fused only where the sum is known to be at least 1.
 Tensor divided(const Tensor& e) {
   const Tensor d = total(e);
   return e / where(equal(d, 0.0), 1.0, d);
-}
-// The last key of every row is masked, in the first sequence all are.
-const auto kLengths = qkv_and([](const Sizes& s) { return Specs{{DType::i64, {s.b, 1, 1, 1}}}; });
-Tensor keep(const Ts& x) { return iota({1, x[1].dim(2)}, 1) < x[3]; }
-void lengths(std::vector<Array>& in) {
-  for (int64_t b = 0; b < in[3].size(); ++b)
-    in[3].set_flat(b, b == 0 ? 0 : static_cast<double>(in[1].shape()[2] - 1));
 }
 
 Array dropped(const Tensor& keys, double fill) {

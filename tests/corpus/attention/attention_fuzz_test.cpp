@@ -1,22 +1,8 @@
 // Spellings on which the fuzzer found results that differ from the untouched operations.
-#include "tests/corpus/attention/forms.h"
+#include "tests/corpus/attention/lengths.h"
 
 namespace fovea::corpus {
 namespace {
-
-using Ts = std::vector<Tensor>;
-using Specs = std::vector<Spec>;
-
-Tensor top(const Tensor& s) { return max(s, {-1}, true); }
-Tensor total(const Tensor& e) { return sum(e, {-1}, true); }
-Tensor guarded(const Tensor& p) { return where(is_nan(p), 0.0, p); }
-// The last key of every row is masked, in the first sequence all are.
-Tensor keep(const Ts& x) { return iota({1, x[1].dim(2)}, 1) < x[3]; }
-const auto kLengths = qkv_and([](const Sizes& s) { return Specs{{DType::i64, {s.b, 1, 1, 1}}}; });
-void lengths(std::vector<Array>& in) {
-  for (int64_t b = 0; b < in[3].size(); ++b)
-    in[3].set_flat(b, b == 0 ? 0 : static_cast<double>(in[1].shape()[2] - 1));
-}
 
 void whole_numbers(Array& x) {  // 0, 1, 2, 0 ...
   for (int64_t i = 0; i < x.size(); ++i) x.set_flat(i, static_cast<double>(i % 3));

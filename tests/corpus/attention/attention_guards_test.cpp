@@ -5,11 +5,7 @@
 namespace fovea::corpus {
 namespace {
 
-using Ts = std::vector<Tensor>;
-using Specs = std::vector<Spec>;
-
 Tensor scaled(const Ts& x) { return scores_of(x) / 2.0; }
-Tensor total(const Tensor& e) { return sum(e, {-1}, true); }
 Tensor rows(const Tensor& s) { return iota({s.dim(-2), 1}, 0); }
 Tensor columns(const Tensor& s) { return iota({1, s.dim(-1)}, 1); }
 auto with(DType type, std::function<Shape(const Sizes&)> shape) {

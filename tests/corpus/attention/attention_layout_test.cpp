@@ -4,8 +4,6 @@
 namespace fovea::corpus {
 namespace {
 
-using Ts = std::vector<Tensor>;
-
 Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v) {
   return matmul(softmax(matmul(q, transpose(k, -1, -2)) / 2.0, -1), v);
 }

@@ -4,9 +4,6 @@
 namespace fovea::corpus {
 namespace {
 
-using Ts = std::vector<Tensor>;
-using Specs = std::vector<Spec>;
-
 Tensor scaled(const Ts& x) { return scores_of(x) / 2.0; }
 Ts result(const Tensor& s, const Ts& x) { return {matmul(softmax(s, -1), x[2])}; }
 Tensor rows(const Tensor& s) { return iota({s.dim(-2), 1}, 0); }

@@ -4,8 +4,6 @@
 namespace fovea::corpus {
 namespace {
 
-using Ts = std::vector<Tensor>;
-
 constexpr int64_t kLength = 4096, kChannels = 64;
 
 // A spelling of the weights, given the scaled scores and further arguments.

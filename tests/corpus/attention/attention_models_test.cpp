@@ -9,8 +9,6 @@
 namespace fovea::corpus {
 namespace {
 
-using Ts = std::vector<Tensor>;
-
 struct Counted {
   int attentions = 0;
   std::string said;

@@ -6,12 +6,7 @@
 namespace fovea::corpus {
 namespace {
 
-using Ts = std::vector<Tensor>;
-using Specs = std::vector<Spec>;
-
 Tensor scaled(const Ts& x) { return scores_of(x) / 2.0; }
-Tensor top(const Tensor& s) { return max(s, {-1}, true); }
-Tensor total(const Tensor& e) { return sum(e, {-1}, true); }
 auto with(DType type, std::function<Shape(const Sizes&)> shape) {
   return qkv_and([type, shape](const Sizes& s) { return Specs{{type, shape(s)}}; });
 }

@@ -4,10 +4,6 @@
 namespace fovea::corpus {
 namespace {
 
-using Ts = std::vector<Tensor>;
-
-Tensor top(const Tensor& s) { return max(s, {-1}, true); }
-Tensor total(const Tensor& e) { return sum(e, {-1}, true); }
 Ts of_weights(const Ts& x, const Tensor& p) { return Ts{matmul(p, x[2])}; }
 Ts of_exponent(const Ts& x, const Tensor& s, const Tensor& again) {
   return of_weights(x, exp(s - logsumexp(again, {-1}, true)));

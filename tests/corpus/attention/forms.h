@@ -25,6 +25,9 @@ namespace fovea::corpus {
 inline constexpr double kInf = std::numeric_limits<double>::infinity();
 
 /// Sizes of a form, numbers or symbols.
+using Ts = std::vector<Tensor>;
+using Specs = std::vector<Spec>;
+
 struct Sizes {
   Dim b = 2, h = 3, q = 5, k = 7, d = 3, e = 4;
 };
@@ -63,6 +66,8 @@ inline auto qkv_and(std::function<std::vector<Spec>(const Sizes&)> more) {
   };
 }
 inline Tensor scores_of(const std::vector<Tensor>& x) { return matmul(x[0], transpose(x[1], -1, -2)); }
+inline Tensor top(const Tensor& s) { return max(s, {-1}, true); }
+inline Tensor total(const Tensor& e) { return sum(e, {-1}, true); }
 
 inline int count_of(const Graph& graph, const std::string& op) {
   int n = 0;
