@@ -8,8 +8,6 @@
 namespace fovea::match {
 namespace {
 
-constexpr double kLowFill = -80;  // exp of lower numbers is 0, or nearly
-
 // True where numbers within the score, sums of fills among them, are multiplied to more than `most`.
 bool grows_beyond(const Expressions& e, int32_t score, double most) {
   std::unordered_map<int32_t, double> size;
@@ -34,7 +32,7 @@ bool grows_beyond(const Expressions& e, int32_t score, double most) {
 
 bool may_fall_low(const Expressions& e, const LabelTable& table, int32_t score, const Labels& keys) {
   const auto low = [&](int32_t x) {  // or high, where it is subtracted
-    return e.is_constant(x) && std::isfinite(e.at(x).number) && std::fabs(e.at(x).number) > -kLowFill;
+    return e.is_constant(x) && std::isfinite(e.at(x).number) && std::fabs(e.at(x).number) > kLowFill;
   };
   const std::vector<int32_t> all = e.reachable({score});
   return std::any_of(all.begin(), all.end(), [&](int32_t x) {
@@ -59,7 +57,7 @@ bool fills_stay_equal(const Expressions& e, int32_t score) {
   std::unordered_map<float, double> known;
   for (int32_t x : e.reachable({score})) {
     const Expr& at = e.at(x);
-    if (at.code != Code::constant || at.kind != Kind::real || !(at.number < kLowFill)) continue;
+    if (at.code != Code::constant || at.kind != Kind::real || !(at.number < -kLowFill)) continue;
     const auto [first, fresh] = known.try_emplace(static_cast<float>(at.number), at.number);
     if (!fresh && first->second != at.number) return false;
   }

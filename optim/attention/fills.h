@@ -5,6 +5,8 @@
 
 namespace fovea::match {
 
+constexpr double kLowFill = 80;  ///< exp of minus as much is 0, or nearly
+
 /// True where masked scores become a finite number that leaves others behind. What reads a tensor of `keys`
 /// may do so, too.
 bool may_fall_low(const Expressions& e, const LabelTable& table, int32_t score, const Labels& keys);

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "optim/attention/fills.h"
 #include "optim/attention/reader.h"
 
 namespace fovea::match {
 namespace {
 
-constexpr double kLowFill = 80;  // exp of minus as much is 0, or nearly
 constexpr size_t kMostRead = 64;
 
 bool reduces(Role r) { return r == Role::max || r == Role::shift || r == Role::sum || r == Role::logsumexp; }

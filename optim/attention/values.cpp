@@ -55,6 +55,7 @@ class Numbering {
   }
   // As the type holds it: x / c and x * (1 / c) are multiples by one number.
   static double held(double x, DType dtype) {
+    if (std::fabs(x) == 1) return x;
     const double y = dtype == DType::f64 ? x : Array::full(DType::f64, {}, x).cast(dtype).item();
     return y != 0 && std::isfinite(y) ? y : x;
   }
