@@ -9,6 +9,7 @@ namespace fovea::match {
 namespace {
 
 // True where numbers within the score, sums of fills among them, are multiplied to more than `most`.
+// A change of base is no growth: log2(e) * ln(2), rounded to two bytes, is 1.002.
 bool grows_beyond(const Expressions& e, int32_t score, double most) {
   std::unordered_map<int32_t, double> size;
   bool beyond = false;
@@ -22,7 +23,7 @@ bool grows_beyond(const Expressions& e, int32_t score, double most) {
     if (at.code == Code::neg) n = of(at.a);
     if (at.code == Code::select) n = std::max(of(at.b), of(at.c));
     if (at.code == Code::mul && e.is_constant(at.b)) n = of(at.a) * std::fabs(e.at(at.b).number);
-    beyond = beyond || (at.code == Code::mul && n > of(at.a) && n > most * 1.0001);
+    beyond = beyond || (at.code == Code::mul && n > of(at.a) * 1.01 && n > most);
     size[x] = n;
   }
   return beyond;

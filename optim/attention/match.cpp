@@ -6,8 +6,8 @@
 
 #include "optim/attention/empty_rows.h"
 #include "optim/attention/fills.h"
+#include "optim/attention/keeps_shifts.h"
 #include "optim/attention/near_misses.h"
-#include "optim/attention/shifts.h"
 
 namespace fovea::match {
 namespace {
@@ -172,7 +172,7 @@ class Matcher {
       // Behind a mask of rows that may be no numbers: so that its gradient is none, either.
       if (masks_rows && is_of_rows(f) && f.what == Factor::What::plain &&
           is_floating(view_.dtype(f.ref.value)) && !view_.number(f.ref.value) &&
-          !depends_on_scores(f.ref.value)) {
+          !r_->depends_on_scores(f.ref.value)) {
         r_->row_factors.push_back(f);
         continue;
       }
@@ -274,7 +274,7 @@ class Matcher {
     for (const Term& t : p_.shift) {
       const auto n = view_.number(t.ref.value);
       if (n && std::isfinite(*n)) continue;
-      const bool own = depends_on_scores(t.ref.value);
+      const bool own = r_->depends_on_scores(t.ref.value);
       const int32_t x = own ? -1 : reader.read(t.ref);
       if (own || e_.at(x).has_product || e_.at(x).kind != Kind::real) {
         all_kept = false;
@@ -291,7 +291,7 @@ class Matcher {
       const auto plus = [&](int32_t x) { a = a < 0 ? x : e_.binary(Code::add, a, x); };
       std::vector<Term> again = kept;
       for (const Term& t : s.terms) {
-        if (depends_on_scores(t.ref.value)) return refuse_sink(t.ref.value.node);
+        if (r_->depends_on_scores(t.ref.value)) return refuse_sink(t.ref.value.node);
         // What was taken out of the sum and is put back: it may be infinite.
         const auto opposite = std::find_if(again.begin(), again.end(), [&](const Term& k) {
           return k.scale == -t.scale && name_of(k.ref) == name_of(t.ref);
@@ -302,7 +302,7 @@ class Matcher {
           again.erase(opposite);
       }
       for (const Factor& f : s.factors) {
-        if (f.what != Factor::What::plain || depends_on_scores(f.ref.value))
+        if (f.what != Factor::What::plain || r_->depends_on_scores(f.ref.value))
           return refuse_sink(f.ref.value.node);
         const int32_t x = e_.unary(Code::log, reader.read(f.ref));
         plus(f.sign > 0 ? x : e_.unary(Code::neg, x));
@@ -320,7 +320,7 @@ class Matcher {
   // exp(scores) without a maximum is 0 for a row of low scores (a large negative fill), and a guard gives 0
   // for such a row. A sink as small as the least exponential does the same and is lost beside other sums.
   bool keep_underflow(bool all_kept) {
-    if (!keeps_shifts()) return false;
+    if (!keeps_shifts(*r_, p_, keys_, as_read_, out_.why)) return false;
     if (p_.nan_guard && multiplies_infinity(e_, r_->score))
       return refuse(Reason::empty_row, p_.node,
                     "a mask of minus infinity is multiplied by an index, and no number where that is 0; the "
@@ -335,63 +335,6 @@ class Matcher {
                     "a row whose scores are all masked sums to 0, which a guard behind it makes 0",
                     "minus infinity for masked scores, or their maximum subtracted");
     return true;
-  }
-  // What is subtracted cancels but where it is so large that the scores are lost beside it.
-  bool keeps_shifts() {
-    const Ref& scores = e_.leaves[static_cast<size_t>(r_->scores)].ref;
-    for (const Term& t : p_.shift) {
-      const Role role = shift_role(t.ref.value);
-      if (role == Role::max && is_row_maximum(view_, table_, {t.ref, -t.scale}, p_.terms, keys_)) {
-        const bool guarded = p_.nan_guard || p_.zero_guard;
-        if (!guarded || shifts_alike(view_, table_, t, p_.terms, p_.shift)) continue;
-        return refuse_mean(t.ref.value.node);
-      }
-      const bool own = depends_on_scores(t.ref.value);
-      // A guard hides the NaN that an infinite mean, or maximum of other numbers, makes of the whole row.
-      if (role == Role::max && p_.nan_guard && own)
-        return refuse_shift(t.ref.value.node,
-                            "what is subtracted is no maximum of the row's own scores; where it is infinite "
-                            "or no number, the guard behind it makes the whole row 0");
-      if (role == Role::shift && p_.nan_guard && own) return refuse_mean(t.ref.value.node);
-      for (const Reduced& r : reductions_of(view_, table_, t.ref)) {
-        const Role by = view_.role(r.node);
-        if (!own && by != Role::shift) continue;
-        if (!reads_masked(view_, table_, r_->forms, r, scores, keys_, /*infinite=*/false)) continue;
-        if (by != Role::max) return refuse_mean(t.ref.value.node);
-        return refuse_shift(t.ref.value.node,
-                            "what is subtracted is the maximum of other scores, which may all be masked; the "
-                            "row's own are lost beside it");
-      }
-    }
-    // What stays as it was written is NaN where it is infinite, which masks of probabilities then hide.
-    for (int32_t x : e_.reachable({as_read_})) {
-      const Expr at = e_.at(x);
-      if (at.code != Code::input || at.kind != Kind::real || at.has_product) continue;
-      const Leaf leaf = e_.leaves[static_cast<size_t>(at.index)];
-      if (leaf.what != Leaf::What::value || shift_role(leaf.ref.value) != Role::shift) continue;
-      for (const Reduced& r : reductions_of(view_, table_, leaf.ref))
-        if (reads_masked(view_, table_, r_->forms, r, scores, keys_, /*infinite=*/true))
-          return refuse_mean(leaf.ref.value.node);
-    }
-    return true;
-  }
-  bool refuse_mean(NodeId node) {
-    return refuse_shift(
-        node, "the mean or minimum that is subtracted holds masked scores, beside which others are lost");
-  }
-  bool refuse_shift(NodeId node, std::string sentence) {
-    return refuse(Reason::empty_row, node, std::move(sentence),
-                  "softmax of the scores, or of the scores minus their maximum");
-  }
-  Role shift_role(Value v) const { return view_.role(unwrapped_shift(v)); }
-  Value unwrapped_shift(Value v) const {
-    for (Role r = view_.role(v);
-         r == Role::stop_gradient || r == Role::same || r == Role::reshape || r == Role::broadcast ||
-         r == Role::permute || r == Role::slice || r == Role::cast || r == Role::concat ||
-         view_.node(v).op->name() == "flip" || view_.node(v).op->name() == "gather";
-         r = view_.role(v))
-      v = view_.node(v).inputs[0];
-    return v;
   }
   // A sink that is multiplied by a tensor may be 0.
   bool has_positive_sink() const {
@@ -429,17 +372,12 @@ class Matcher {
 
   // ---- legality
 
-  bool depends_on_scores(Value v) const {
-    return std::any_of(r_->pairs.begin(), r_->pairs.end(),
-                       [&](const Pair& p) { return view_.depends({v}, p.node); });
-  }
-
   // No leaf may be made of the scores.
   bool independent() {
     for (int32_t x : e_.reachable(r_->results())) {
       if (e_.at(x).code != Code::input) continue;
       const Leaf& leaf = e_.leaves[static_cast<size_t>(e_.at(x).index)];
-      if (leaf.what != Leaf::What::value || !depends_on_scores(leaf.ref.value)) continue;
+      if (leaf.what != Leaf::What::value || !r_->depends_on_scores(leaf.ref.value)) continue;
       const std::string& op = view_.node(leaf.ref.value).op->name();
       const bool along = !contains_any(read_by(leaf.ref), table_.resolve(keys_));
       return refuse(along ? Reason::reduces_j : Reason::non_pointwise, leaf.ref.value.node,
@@ -447,7 +385,7 @@ class Matcher {
                           : "between the scores and the softmax stands " + op + ", which is not elementwise",
                     "elementwise operations between the product of queries and keys and the softmax", op);
     }
-    if (depends_on_scores(r_->v.value))
+    if (r_->depends_on_scores(r_->v.value))
       return refuse(Reason::cost, r_->v.value.node, "the values are made of the scores themselves",
                     "values that do not depend on the scores");
     return true;

@@ -1,6 +1,7 @@
 // One candidate: from a product with values up to the scores.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,6 +33,10 @@ struct Region {
     for (int32_t e : {score, factor, sink})
       if (e >= 0) out.push_back(e);
     return out;
+  }
+  /// True for what is made of the products of queries and keys.
+  bool depends_on_scores(Value v) const {
+    return std::any_of(pairs.begin(), pairs.end(), [&](const Pair& p) { return view.depends({v}, p.node); });
   }
 
   const View& view;

@@ -177,6 +177,17 @@ TEST(TileMachine, TilesOfAnySizeGiveTheSameBits) {
   }
 }
 
+// 3e30 lies half way between two numbers of f32: what is added is lost, and must not choose between them.
+TEST(TileMachine, WhatIsAddedToAFillIsLost) {
+  const Program p = Program::parse(
+      "v0 = input 0; v1 = input 1; v2 = constant -1e30; v3 = mul v1 v2; v4 = add v0 v3; v5 = constant 0.5; "
+      "v6 = mul v4 v5; return v6");
+  const Array x = random_array({4, 37}, 3, DType::f32, -2, 2), many = Array::full(DType::f32, {4, 1}, -3);
+  const Array y = run_tiled(p, DType::f32, {x, many}, 4, 37, 4, 16)[0];
+  const float fill = -1e30F, product = -3.0F * fill;
+  for (int64_t i = 0; i < y.size(); ++i) EXPECT_EQ(y.get_flat(i), 0.5 * product) << i;
+}
+
 TEST(TileMachine, IndicesBeyond32Bits) {
   Program p;
   const int32_t far = p.binary(Code::less, p.integer(int64_t{3} << 31), p.iota(-1));

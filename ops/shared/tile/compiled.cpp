@@ -16,6 +16,7 @@ constexpr int64_t kRegisterBytes = 24
                                    << 10;  // registers, operands and results stay inside a first-level cache
 constexpr int32_t kAnyUses = 1 << 30;
 constexpr int64_t kLeastStrip = 128, kMostStrip = 1024;
+constexpr double kLarge = 0x1p20;  // of fills
 
 struct Range {
   double low = -0x1p63, high = 0x1p63;
@@ -47,8 +48,24 @@ class Compiler {
  private:
   bool is_product(int32_t v) const { return p_.code[v].code == Code::mul && p_.code[v].kind == Kind::real; }
 
+  // Numbers made of fills. A product of them is rounded before something is added: in one step with it, what
+  // is added would decide ties, and equal scores (of masked keys, whose own are lost) would come out apart.
+  void find_large() {
+    large_.assign(p_.code.size(), false);
+    for (size_t v = 0; v < p_.code.size(); ++v) {
+      const Instr& i = p_.code[v];
+      if (i.kind != Kind::real) continue;
+      if (i.code == Code::constant) large_[v] = std::fabs(i.number) >= kLarge;
+      if (i.code == Code::mul || i.code == Code::add || i.code == Code::sub)
+        large_[v] = large_[i.a] || large_[i.b];
+      if (i.code == Code::neg) large_[v] = large_[i.a];
+      if (i.code == Code::select) large_[v] = large_[i.b] || large_[i.c];
+    }
+  }
+
   // A product with one use, that use a real sum or difference, becomes part of it.
   void count_uses() {
+    find_large();
     uses_.assign(p_.code.size(), 0);
     joined_.assign(p_.code.size(), false);
     for (int32_t r : p_.results) ++uses_[r];
@@ -69,7 +86,7 @@ class Compiler {
       const Instr& i = p_.code[v];
       if (uses_[v] == 0 || i.kind != Kind::real || (i.code != Code::add && i.code != Code::sub)) continue;
       const auto free = [&](int32_t x) {
-        return is_product(x) && uses_[x] == 1 && !joined_[x] && !normal_.count(x);
+        return is_product(x) && !large_[x] && uses_[x] == 1 && !joined_[x] && !normal_.count(x);
       };
       if (joined_[v]) continue;
       const int32_t product = free(i.a) ? i.a : free(i.b) ? i.b : -1;
@@ -342,7 +359,7 @@ class Compiler {
   const bool narrow_, small_;
   Compiled out_;
   std::vector<int32_t> uses_, node_of_;
-  std::vector<bool> joined_;
+  std::vector<bool> joined_, large_;
   std::vector<Range> range_;
   std::map<int32_t, int32_t> widened_;
   struct Normal {

@@ -119,6 +119,27 @@ const Form kForms[] = {
        return Ts{matmul(softmax(s - 0.5 * flip(top(s), {0}), -1), x[2])};
      },
      true, false, lengths},
+    // A maximum of the row, but not for all rows, or not of this row alone.
+    {"AMaximumOfSomeHeadsUnderAGuard", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor s = scores_of(x) + (1.0 - cast(keep(x), DType::f64)) * -1e4, most = top(s);
+       const Tensor e = exp(s - where(iota({1, x[0].dim(1), 1, 1}, 1) >= 1, most, 0.0));
+       return Ts{matmul(guarded(e / total(e)), x[2])};
+     },
+     true, false, lengths},
+    {"SumsOfMaximaOverSequencesUnderAGuard", 0, kLengths,
+     [](const Ts& x) {
+       const Tensor s = where(keep(x), scores_of(x), -kInf), e = exp(s - cumsum(top(s), 0));
+       return Ts{matmul(guarded(e / total(e)), x[2])};
+     },
+     false, false, lengths},
+    {"AMaximumThatIsReplacedWhereItIsInfinite", 1, kLengths,
+     [](const Ts& x) {
+       const Tensor s = where(keep(x), scores_of(x), -kInf), most = top(s);
+       const Tensor e = exp(s - where(most <= -1e30, 0.0, most));
+       return Ts{matmul(guarded(e / total(e)), x[2])};
+     },
+     true, false, lengths},
 };
 
 TEST_P(Forms, MeansTheSame) { check(GetParam()); }
