@@ -8,9 +8,39 @@
 namespace fovea::match {
 namespace {
 
+constexpr size_t kMostRead = 64;
+constexpr int64_t kMostElements = 1 << 16;
+
+// What lies behind a tensor that is added, as far as numbers go: the largest one.
+double largest_number(const View& view, Value v) {
+  double largest = 0;
+  std::vector<Value> open{v};
+  for (size_t steps = 0; !open.empty() && steps < kMostRead; ++steps) {
+    const Value at = open.back();
+    open.pop_back();
+    const Node& n = view.node(at);
+    if (const auto number = view.number(at)) {
+      if (std::isfinite(*number)) largest = std::max(largest, std::fabs(*number));
+    } else if (n.op->is_pointwise() || n.inputs.size() == 1) {
+      open.insert(open.end(), n.inputs.begin(), n.inputs.end());
+    } else if (view.role(at) == Role::constant) {
+      const Array& a = view.module.constants[static_cast<size_t>(n.attrs.integer("index"))];
+      for (int64_t i = 0; i < std::min(a.size(), kMostElements); ++i)
+        if (const double x = a.get_flat(i); std::isfinite(x)) largest = std::max(largest, std::fabs(x));
+    }
+  }
+  return largest;
+}
+// For tensors that are added to the scores.
+double size_of_leaf(const View& view, const Expressions& e, const Expr& at) {
+  if (at.code != Code::input || at.kind != Kind::real || at.has_product) return 0;
+  const Leaf& leaf = e.leaves[static_cast<size_t>(at.index)];
+  return leaf.what == Leaf::What::value ? largest_number(view, leaf.ref.value) : 0;
+}
+
 // True where numbers within the score, sums of fills among them, are multiplied to more than `most`.
 // A change of base is no growth: log2(e) * ln(2), rounded to two bytes, is 1.002.
-bool grows_beyond(const Expressions& e, int32_t score, double most) {
+bool grows_beyond(const View& view, const Expressions& e, int32_t score, double most) {
   std::unordered_map<int32_t, double> size;
   bool beyond = false;
   for (int32_t x : e.reachable({score})) {
@@ -19,6 +49,7 @@ bool grows_beyond(const Expressions& e, int32_t score, double most) {
     double n = 0;
     if (at.code == Code::constant && at.kind == Kind::real && std::isfinite(at.number))
       n = std::min(std::fabs(at.number), most);
+    if (at.code == Code::input) n = std::min(size_of_leaf(view, e, at), most);
     if (at.code == Code::add || at.code == Code::sub) n = of(at.a) + of(at.b);
     if (at.code == Code::neg) n = of(at.a);
     if (at.code == Code::select) n = std::max(of(at.b), of(at.c));
@@ -65,15 +96,17 @@ bool fills_stay_equal(const Expressions& e, int32_t score) {
   return true;
 }
 
-bool fills_stay_apart(const Expressions& e, int32_t score, bool shifted) {
+bool fills_stay_apart(const View& view, const Expressions& e, int32_t score, bool shifted) {
   constexpr double kMost = std::numeric_limits<float>::max();
-  if (shifted && grows_beyond(e, score, kMost)) return false;
+  if (shifted && grows_beyond(view, e, score, kMost)) return false;
   bool beyond = false;
   int64_t large = 0;
   for (int32_t x : e.reachable({score})) {
-    if (!e.is_constant(x) || e.at(x).kind != Kind::real || !std::isfinite(e.at(x).number)) continue;
-    beyond = beyond || std::fabs(e.at(x).number) > kMost;
-    large += std::fabs(e.at(x).number) > kMost * 1e-8;
+    const Expr& at = e.at(x);
+    const bool number = e.is_constant(x) && at.kind == Kind::real && std::isfinite(at.number);
+    const double size = number ? std::fabs(at.number) : size_of_leaf(view, e, at);
+    beyond = beyond || size > kMost;
+    large += size > kMost * 1e-8;
   }
   return !beyond || large < 2;
 }

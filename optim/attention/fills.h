@@ -2,6 +2,7 @@
 #pragma once
 
 #include "optim/attention/expression.h"
+#include "optim/attention/view.h"
 
 namespace fovea::match {
 
@@ -20,7 +21,7 @@ bool fills_stay_equal(const Expressions& e, int32_t score);
 /// Fills that were multiplied out may leave the range of f32; beside another one as large they would become
 /// equal, where the user's operations subtract the maximum first or overflow to minus infinity. False where
 /// that may happen. `shifted`: something is subtracted from the scores.
-bool fills_stay_apart(const Expressions& e, int32_t score, bool shifted);
+bool fills_stay_apart(const View& view, const Expressions& e, int32_t score, bool shifted);
 
 /// True where a mask of minus infinity is multiplied by an index, which may be 0: no number.
 bool multiplies_infinity(const Expressions& e, int32_t score);

@@ -355,7 +355,7 @@ class Matcher {
                     "the lowest finite number of the type for masked scores, or where(mask, scores, -inf)");
     const bool wider = r_->dtype == DType::f64 && view_.dtype({p_.node, 0}) != DType::f64;
     if (r_->dtype == DType::f64 ? !wider || fills_stay_equal(e_, r_->score)
-                                : fills_stay_apart(e_, r_->score, !p_.shift.empty()))
+                                : fills_stay_apart(view_, e_, r_->score, !p_.shift.empty()))
       return true;
     return refuse(Reason::empty_row, p_.node,
                   "masks of several sizes leave the range of f32, where they can no longer be told apart",

@@ -207,6 +207,29 @@ TEST(AttentionValues, FillsTakenAwayThenMultiplied) {
   EXPECT_TRUE(record_of(1.0018).fused);
 }
 
+// A fill that a multiple makes infinite, beside another one that stands in a tensor.
+TEST(AttentionValues, AFillMultipliedBesideATensorOfFills) {
+  constexpr double kLowest = std::numeric_limits<float>::lowest();
+  std::vector<Spec> arguments = qkv_and([](const Sizes& s) {
+    return Specs{{DType::boolean, {s.b, 1, s.q, s.k}}, {DType::boolean, {s.b, 1, 1, s.k}}};
+  })(Sizes{});
+  for (Spec& x : arguments)
+    if (x.type.dtype == DType::f64) x.type.dtype = DType::f32;
+  const auto record_of = [&](double fill) {
+    const auto before = trace(
+        [&](const Ts& x) {
+          const Tensor s = where(x[3], scores_of(x), fill) * 2.0;
+          return Ts{matmul(softmax(s - cast(x[4], DType::f32) * -fill, -1), x[2])};
+        },
+        arguments);
+    std::vector<FusionRecord> records;
+    recognised(before, &records);
+    return records.at(0);
+  };
+  EXPECT_EQ(code_of(record_of(kLowest)), "EMPTY_ROW");
+  EXPECT_TRUE(record_of(-1e30).fused);
+}
+
 // Weights that are no numbers are hidden, which factors of 0 would not do.
 TEST(AttentionValues, WeightsThatAreAllReplacedAreRefused) {
   Sizes sizes;
