@@ -219,6 +219,7 @@ class Emitter {
     std::vector<Labels> axes = operand_axes(r_, r_.query, r_.channels);
     Layout layout;
     for (int64_t a : order) layout.push_back({axes[static_cast<size_t>(a)], 0, 1});
+    if (r_.hides_rows) y = without_empty_rows(y, order);
     for (const Factor& f : r_.row_factors) y = times(y, f, order);
     const DType wanted = r_.view.dtype(r_.root.value);
     if (type_(y).dtype != wanted) y = add_("cast", {y}, {{"dtype", wanted}});
@@ -373,6 +374,19 @@ class Emitter {
     }
     if (!any) return v;
     return add_("slice", {v}, {{"starts", starts}, {"stops", stops}, {"steps", steps}});
+  }
+
+  // Rows without keys are no numbers again, where the node gave 0.
+  Value without_empty_rows(Value y, const Ints& order) {
+    const Value lse{y.node, 1};
+    const DType type = type_(lse).dtype;
+    Value empty = add_("equal", {lse, number(-std::numeric_limits<double>::infinity(), type)}, {});
+    Shape shape = type_(lse).shape;
+    shape.emplace_back(1);
+    empty = add_("reshape", {empty}, {{"shape", shape}});
+    if (!std::is_sorted(order.begin(), order.end())) empty = add_("permute", {empty}, {{"axes", order}});
+    const Value nothing = number(std::numeric_limits<double>::quiet_NaN(), type_(y).dtype);
+    return add_("where", {empty, nothing, y}, {});
   }
 
   // where(f, y, 0), y f or y / f over whole rows, or channels of them.

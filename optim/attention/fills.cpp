@@ -78,6 +78,12 @@ bool may_fall_low(const Expressions& e, const LabelTable& table, int32_t score, 
   });
 }
 
+bool has_infinite_fill(const Expressions& e, int32_t score) {
+  const std::vector<int32_t> all = e.reachable({score});
+  return std::any_of(all.begin(), all.end(),
+                     [&](int32_t x) { return e.is_number(x, -std::numeric_limits<double>::infinity()); });
+}
+
 bool holds_no_number(const Expressions& e, const std::vector<int32_t>& results) {
   const std::vector<int32_t> all = e.reachable(results);
   return std::any_of(all.begin(), all.end(), [&](int32_t x) {

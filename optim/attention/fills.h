@@ -12,6 +12,9 @@ constexpr double kLowFill = 80;  ///< exp of minus as much is 0, or nearly
 /// may do so, too.
 bool may_fall_low(const Expressions& e, const LabelTable& table, int32_t score, const Labels& keys);
 
+/// True where a constant is minus infinity.
+bool has_infinite_fill(const Expressions& e, int32_t score);
+
 /// True where a constant is NaN.
 bool holds_no_number(const Expressions& e, const std::vector<int32_t>& results);
 

@@ -193,6 +193,9 @@ class Matcher {
     r_->factor = g;
     if (p_.zero_guard) r_->guard = "empty";
     if (p_.nan_guard) r_->guard = "nan";
+    // In a row without keys probabilities are no numbers: times 0 they would be none in the values' gradient.
+    r_->hides_rows = masks_rows && r_->guard == "none" && has_infinite_fill(e_, r_->score);
+    if (r_->hides_rows) r_->guard = "empty";
     return true;
   }
 

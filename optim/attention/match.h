@@ -51,6 +51,7 @@ struct Region {
   int64_t scores = -1;       ///< the leaf that stands for the products
   int32_t score = -1, factor = -1, sink = -1;
   std::string guard = "none";
+  bool hides_rows = false;  ///< row_factors mask rows that may have no keys, which are no numbers elsewhere
   std::vector<Factor>
       row_factors;  ///< of whole rows, applied to the result: masks, then what lies behind them
   Labels batch, query, keys, channels;

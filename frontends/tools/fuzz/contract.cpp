@@ -14,7 +14,7 @@ namespace fovea::tools {
 namespace {
 
 constexpr size_t kSamples = 24;
-constexpr double kMove = 0.01;
+constexpr double kMove = 0.01, kFar = 0.1;
 constexpr double kNoDigit = 0.1;
 // What may cancel to nothing, in some orders of summing exactly. Gradients of scores are differences of sums
 // of up to four products of cotangents and values, each below 1.5; with what lies behind queries and keys
@@ -64,14 +64,14 @@ bool within(const Errors& mine, const Errors& theirs, double cancelled, double u
   return !mine.lost && mine.most <= 2 * theirs.most + ulps && mine.square <= 2 * theirs.square + ulps;
 }
 
-// Each number moved by at most a hundredth, of itself where it is small: scores that all carry a mask's -1e4
-// stay close together, and so does what rounding to its grid leaves of them.
-Array moved(const Array& x, Random& random) {
+// Each number moved by at most as much, of itself where it is small: scores that all carry a mask's -1e4 stay
+// close together, and so does what rounding to its grid leaves of them.
+Array moved(const Array& x, Random& random, double most) {
   if (!is_floating(x.dtype())) return x;
   Array y = x.copy();
   for (int64_t i = 0; i < y.size(); ++i) {
     const double at = y.get_flat(i);
-    y.set_flat(i, at + std::min(1.0, std::abs(at)) * random.real(-kMove, kMove));
+    y.set_flat(i, at + std::min(1.0, std::abs(at)) * random.real(-most, most));
   }
   return y;
 }
@@ -124,7 +124,9 @@ const Contract::Run& Contract::sample(size_t n) {
     Run r;
     std::vector<Array> in;
     Random random(samples_.size());
-    for (const Array& a : fuzz_.arguments) in.push_back(samples_.empty() ? a : moved(a, random));
+    // Close by such a grid rounds them as it did before; the second half is moved beyond it.
+    const double most = samples_.size() < kSamples / 2 ? kMove : kFar;
+    for (const Array& a : fuzz_.arguments) in.push_back(samples_.empty() ? a : moved(a, random, most));
     // What cancels between the gradients of several results does not for their cotangents' other signs.
     for (size_t a = fuzz_.module->function("main").inputs.size(); a < in.size() && !samples_.empty(); ++a)
       if (random.one_in(2)) in[a] = negated(in[a]);
