@@ -307,6 +307,12 @@ class Matcher {
       for (const Factor& f : s.factors) {
         if (f.what != Factor::What::plain || r_->depends_on_scores(f.ref.value))
           return refuse_sink(f.ref.value.node);
+        if (!is_positive(view_, f.ref.value))
+          return refuse(
+              Reason::denominator, f.ref.value.node,
+              "what is added to the sum of the exponentials is multiplied by a tensor that may be 0 "
+              "or below, where it has no logarithm",
+              "exp(scores) / (sum(exp(scores)) + exp(sink))");
         const int32_t x = e_.unary(Code::log, reader.read(f.ref));
         plus(f.sign > 0 ? x : e_.unary(Code::neg, x));
       }
@@ -329,7 +335,7 @@ class Matcher {
                     "a mask of minus infinity is multiplied by an index, and no number where that is 0; the "
                     "guard behind it makes the whole row 0",
                     "scores scaled before they are masked");
-    if (!p_.may_underflow || has_positive_sink() || !(p_.nan_guard || p_.zero_guard)) return true;
+    if (!p_.may_underflow || !p_.sinks.empty() || !(p_.nan_guard || p_.zero_guard)) return true;
     const int32_t least = e_.constant(least_exponent());
     if (all_kept)
       r_->sink = r_->sink < 0 ? least : e_.binary(Code::maximum, r_->sink, least);
@@ -338,15 +344,6 @@ class Matcher {
                     "a row whose scores are all masked sums to 0, which a guard behind it makes 0",
                     "minus infinity for masked scores, or their maximum subtracted");
     return true;
-  }
-  // A sink that is multiplied by a tensor may be 0.
-  bool has_positive_sink() const {
-    return std::any_of(p_.sinks.begin(), p_.sinks.end(), [this](const Product& sink) {
-      return std::all_of(sink.factors.begin(), sink.factors.end(), [this](const Factor& f) {
-        const auto n = view_.number(f.ref.value);
-        return n && *n > 0;
-      });
-    });
   }
   bool may_fall_low() const { return match::may_fall_low(e_, table_, r_->score, keys_); }
   // Masks that would become equal in the computing type, or unequal in one that is wider than the user's.

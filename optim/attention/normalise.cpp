@@ -194,34 +194,10 @@ class Normaliser {
       const auto n = view_.number(f.ref.value);
       const bool safe = f.what == Factor::What::minus ? !has_others
                         : n && *n < 0                 ? !has_others
-                                                      : is_positive(f.ref.value);
+                                                      : is_positive(view_, f.ref.value);
       return safe || cancels(f);
     });
   }
-  // True for what is above 0 whatever it is made of, but for underflow.
-  bool is_positive(Value v) const {
-    for (;;) {
-      if (const auto n = view_.number(v)) return *n > 0 && std::isfinite(*n);
-      switch (view_.role(v)) {
-        case Role::same:
-        case Role::stop_gradient:
-        case Role::cast:
-        case Role::reshape:
-        case Role::permute:
-        case Role::broadcast:
-        case Role::slice:
-        case Role::reciprocal:
-          v = view_.node(v).inputs[0];
-          break;
-        default: {
-          const std::string& name = view_.node(v).op->name();
-          return view_.role(v) == Role::exp || view_.role(v) == Role::power || name == "sigmoid" ||
-                 name == "softplus" || name == "extent";
-        }
-      }
-    }
-  }
-
   static void multiply(Product& p, const Product& by, int sign) {
     for (const Term& t : by.terms) p.terms.push_back({t.ref, t.scale * sign});
     for (const Factor& f : by.factors) p.factors.push_back({f.what, f.ref, f.sign * sign});
@@ -414,6 +390,29 @@ Refusal no_factor(NodeId node, const std::string& op) {
           "between the softmax and the product with the values stands " + op +
               ", which does not multiply the probabilities",
           "softmax(scores) * factor, then the product with the values"};
+}
+
+bool is_positive(const View& view, Value v) {
+  for (;;) {
+    if (const auto n = view.number(v)) return *n > 0 && std::isfinite(*n);
+    switch (view.role(v)) {
+      case Role::same:
+      case Role::stop_gradient:
+      case Role::cast:
+      case Role::reshape:
+      case Role::permute:
+      case Role::broadcast:
+      case Role::slice:
+      case Role::reciprocal:
+        v = view.node(v).inputs[0];
+        break;
+      default: {
+        const std::string& name = view.node(v).op->name();
+        return view.role(v) == Role::exp || view.role(v) == Role::power || name == "sigmoid" ||
+               name == "softplus" || name == "extent";
+      }
+    }
+  }
 }
 
 bool is_row_maximum(const View& view, LabelTable& table, const Term& term, const std::vector<Term>& main,

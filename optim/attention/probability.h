@@ -83,6 +83,9 @@ struct Probability {
   NodeId node = -1;            ///< the node that makes the probabilities: softmax, exp
 };
 
+/// True for what is above 0 whatever it is made of, but for underflow.
+bool is_positive(const View& view, Value v);
+
 /// True where the term is the largest of a row's own scores, main their terms: exp(scores - term) reaches 1.
 bool is_row_maximum(const View& view, LabelTable& table, const Term& term, const std::vector<Term>& main,
                     const Labels& keys);

@@ -164,23 +164,6 @@ TEST(AttentionValues, AMaskOfHeadsHidesRowsWithoutKeysFromGates) {
   expect_close_where_finite(run_reference(wide, in), run_reference(with_gradients(after), in));
 }
 
-// A sink of 0 keeps no sum from being 0.
-TEST(AttentionValues, ASinkTimesZeroUnderAGuard) {
-  const auto before = trace(
-      [](const Ts& x) {
-        const Tensor e = exp(scores_of(x) + (1.0 - cast(x[3], DType::f64)) * -1e4);
-        const Tensor places = cast(iota({1, x[0].dim(1), 1, 1}, 1), DType::f64);
-        const Tensor p = e / (exp(x[4]) * places + total(e));
-        return of_weights(x, where(is_nan(p), 0.0, p));
-      },
-      qkv_and(row_specs)(Sizes{}));
-  const auto after = recognised(before);
-  EXPECT_EQ(count_of(after->function("main"), "attention"), 1);
-  std::vector<Array> in = random_inputs(*before, {}, 3);
-  first_row_masked(in);
-  expect_close(run_reference(before, in), run_reference(after, in), 1e-9, "results");
-}
-
 // Two fills, one of them taken away, that a multiple would make infinite before the maximum is subtracted. A
 // change of base in a narrow type is no such multiple.
 TEST(AttentionValues, FillsTakenAwayThenMultiplied) {
