@@ -30,11 +30,6 @@ class Axes {
   }
 
  private:
-  bool refuse(Reason reason, NodeId node, std::string sentence, std::string nearest,
-              std::string detail = "") {
-    why_ = {reason, node, std::move(detail), std::move(sentence), std::move(nearest)};
-    return false;
-  }
   Labels resolved(const Layout& layout) const { return table_.resolve(flat(layout)); }
   Labels read_by(const Ref& ref) const { return resolved(ref.layout); }
 
@@ -76,8 +71,8 @@ class Axes {
       if (contains(used, l) && !contains(keys, l)) rows.push_back(l);
     for (LabelId l : used)
       if (!contains(rows, l) && !contains(keys, l))
-        return refuse(Reason::axis, pair.node, "the scores have an axis that the probabilities lack",
-                      "scores and probabilities over the same axes");
+        return why_.because(Reason::axis, pair.node, "the scores have an axis that the probabilities lack",
+                            "scores and probabilities over the same axes");
     // The query axis: the longest that neither keys nor values have, the last of several.
     LabelId query = -1;
     int64_t longest = -1;
@@ -94,15 +89,15 @@ class Axes {
       most = std::max(most, std::max(r_.query.size(), r_.keys.size()) + table_.resolve(p.inner).size());
     most = std::max(most, r_.query.size() + r_.keys.size());
     if (r_.batch.size() + 2 > kMostAxes)
-      return refuse(Reason::backend, pair.node,
-                    std::to_string(r_.batch.size()) + " batch axes are more than the " +
-                        std::to_string(kMostAxes - 2) + " that attention takes",
-                    "fewer batch axes", "too many batch axes");
+      return why_.because(Reason::backend, pair.node,
+                          std::to_string(r_.batch.size()) + " batch axes are more than the " +
+                              std::to_string(kMostAxes - 2) + " that attention takes",
+                          "fewer batch axes", "too many batch axes");
     if (r_.batch.size() + most > kMostLabels)
-      return refuse(Reason::backend, pair.node,
-                    "reshapes cut batch and tokens into " + std::to_string(r_.batch.size() + most) +
-                        " axes, more than the " + std::to_string(kMostLabels) + " that attention takes",
-                    "a mask and biases whose axes are not cut into parts", "too many axes");
+      return why_.because(Reason::backend, pair.node,
+                          "reshapes cut batch and tokens into " + std::to_string(r_.batch.size() + most) +
+                              " axes, more than the " + std::to_string(kMostLabels) + " that attention takes",
+                          "a mask and biases whose axes are not cut into parts", "too many axes");
     return true;
   }
 

@@ -118,9 +118,8 @@ class Shifts {
                   "the mean or minimum that is subtracted holds masked scores, beside which others are lost");
   }
   bool refuse(NodeId node, std::string sentence) {
-    why_ = {Reason::empty_row, node, "", std::move(sentence),
-            "softmax of the scores, or of the scores minus their maximum"};
-    return false;
+    return why_.because(Reason::empty_row, node, std::move(sentence),
+                        "softmax of the scores, or of the scores minus their maximum");
   }
 
   Region& r_;

@@ -49,11 +49,6 @@ class Matcher {
   }
 
  private:
-  bool refuse(Reason reason, NodeId node, std::string sentence, std::string nearest,
-              std::string detail = "") {
-    out_.why = {reason, node, std::move(detail), std::move(sentence), std::move(nearest)};
-    return false;
-  }
   Labels resolved(const Layout& layout) const { return table_.resolve(flat(layout)); }
   Labels read_by(const Ref& ref) const { return resolved(ref.layout); }
   std::string name_of(const Ref& ref) const { return key_of(table_, view_.canonical(ref.value), ref.layout); }
@@ -109,8 +104,9 @@ class Matcher {
       weight_ = weight_ < 0 ? *w : e_.binary(Code::mul, weight_, *w);
     }
     if (weight_ < 0 && p_.epsilon > 0)
-      return refuse(Reason::denominator, p_.node, "the sum that divides counts the exponentials twice",
-                    "exp(scores) / sum(exp(scores)) over the keys");
+      return out_.why.because(Reason::denominator, p_.node,
+                              "the sum that divides counts the exponentials twice",
+                              "exp(scores) / sum(exp(scores)) over the keys");
     // exp(f) w = exp(f + log w); a weight of 0 masks.
     if (weight_ >= 0) f = weighted(f, e_.binary(Code::add, weight_, e_.constant(p_.epsilon)));
     r_->score = as_read_ = f;
@@ -139,16 +135,17 @@ class Matcher {
     // Any other weight may be 0, where its logarithm has no gradient.
     if (w.what == Factor::What::dropout || w.what == Factor::What::minus || w.sign < 0 || at.has_product ||
         (!choice && p_.epsilon == 0)) {
-      refuse(Reason::denominator, w.ref.value.node,
-             "the exponentials are weighted by numbers that are no mask before they are summed",
-             "where(mask, scores, -inf) before the softmax");
+      out_.why.because(Reason::denominator, w.ref.value.node,
+                       "the exponentials are weighted by numbers that are no mask before they are summed",
+                       "where(mask, scores, -inf) before the softmax");
       return std::nullopt;
     }
     return x;
   }
 
   bool refuse_type(NodeId node) {
-    return refuse(Reason::dtype, node, "the scores are not floating-point numbers", "scores in f32");
+    return out_.why.because(Reason::dtype, node, "the scores are not floating-point numbers",
+                            "scores in f32");
   }
 
   // ---- factors and sinks
@@ -188,8 +185,9 @@ class Matcher {
       g = g < 0 ? share : times(g, share);
     }
     if (g >= 0 && e_.at(g).has_product)
-      return refuse(Reason::non_pointwise, p_.node, "a factor of the probabilities depends on the scores",
-                    "factors free of the scores: dropout, gates, masks", "mul");
+      return out_.why.because(Reason::non_pointwise, p_.node,
+                              "a factor of the probabilities depends on the scores",
+                              "factors free of the scores: dropout, gates, masks", "mul");
     r_->factor = g;
     if (p_.zero_guard) r_->guard = "empty";
     if (p_.nan_guard) r_->guard = "nan";
@@ -258,8 +256,8 @@ class Matcher {
     }
     if (f.what == Factor::What::drop) x = e_.unary(Code::logical_not, x);
     if (e_.is_constant(x) && e_.at(x).index == 0) {
-      refuse(Reason::cost, f.ref.value.node, "behind the softmax all weights are replaced by 0",
-             "a mask that keeps some weights");
+      out_.why.because(Reason::cost, f.ref.value.node, "behind the softmax all weights are replaced by 0",
+                       "a mask that keeps some weights");
       return std::nullopt;
     }
     // The same mask as before the softmax: only rows without keys change, and what is infinite.
@@ -308,7 +306,7 @@ class Matcher {
         if (f.what != Factor::What::plain || r_->depends_on_scores(f.ref.value))
           return refuse_sink(f.ref.value.node);
         if (!is_positive(view_, f.ref.value))
-          return refuse(
+          return out_.why.because(
               Reason::denominator, f.ref.value.node,
               "what is added to the sum of the exponentials is multiplied by a tensor that may be 0 "
               "or below, where it has no logarithm",
@@ -331,43 +329,46 @@ class Matcher {
   bool keep_underflow(bool all_kept) {
     if (!keeps_shifts(*r_, p_, keys_, as_read_, out_.why)) return false;
     if (p_.nan_guard && multiplies_infinity(e_, r_->score))
-      return refuse(Reason::empty_row, p_.node,
-                    "a mask of minus infinity is multiplied by an index, and no number where that is 0; the "
-                    "guard behind it makes the whole row 0",
-                    "scores scaled before they are masked");
+      return out_.why.because(
+          Reason::empty_row, p_.node,
+          "a mask of minus infinity is multiplied by an index, and no number where that is 0; the "
+          "guard behind it makes the whole row 0",
+          "scores scaled before they are masked");
     if (!p_.may_underflow || !p_.sinks.empty() || !(p_.nan_guard || p_.zero_guard)) return true;
     const int32_t least = e_.constant(least_exponent());
     if (all_kept)
       r_->sink = r_->sink < 0 ? least : e_.binary(Code::maximum, r_->sink, least);
     else if (may_fall_low())
-      return refuse(Reason::empty_row, p_.node,
-                    "a row whose scores are all masked sums to 0, which a guard behind it makes 0",
-                    "minus infinity for masked scores, or their maximum subtracted");
+      return out_.why.because(Reason::empty_row, p_.node,
+                              "a row whose scores are all masked sums to 0, which a guard behind it makes 0",
+                              "minus infinity for masked scores, or their maximum subtracted");
     return true;
   }
   bool may_fall_low() const { return match::may_fall_low(e_, table_, r_->score, keys_); }
   // Masks that would become equal in the computing type, or unequal in one that is wider than the user's.
   bool tells_fills_apart() {
     if (holds_no_number(e_, r_->results()))
-      return refuse(Reason::dtype, p_.node,
-                    "a constant among the scores is no number (NaN): a mask that is infinite in its type was "
-                    "multiplied by 0",
-                    "the lowest finite number of the type for masked scores, or where(mask, scores, -inf)");
+      return out_.why.because(
+          Reason::dtype, p_.node,
+          "a constant among the scores is no number (NaN): a mask that is infinite in its type was "
+          "multiplied by 0",
+          "the lowest finite number of the type for masked scores, or where(mask, scores, -inf)");
     const bool wider = r_->dtype == DType::f64 && view_.dtype({p_.node, 0}) != DType::f64;
     if (r_->dtype == DType::f64 ? !wider || fills_stay_equal(e_, r_->score)
                                 : fills_stay_apart(view_, e_, r_->score, !p_.shift.empty()))
       return true;
-    return refuse(Reason::empty_row, p_.node,
-                  "masks of several sizes leave the range of f32, where they can no longer be told apart",
-                  "minus infinity, or one number, for masked scores");
+    return out_.why.because(
+        Reason::empty_row, p_.node,
+        "masks of several sizes leave the range of f32, where they can no longer be told apart",
+        "minus infinity, or one number, for masked scores");
   }
   double least_exponent() const {
     return view_.graph.nodes[static_cast<size_t>(p_.node)].outputs[0].dtype == DType::f64 ? -744 : -103;
   }
   bool refuse_sink(NodeId node) {
-    return refuse(Reason::denominator, node,
-                  "what is added to the sum of the exponentials depends on the scores",
-                  "exp(scores) / (sum(exp(scores)) + exp(sink)), the sink free of the scores");
+    return out_.why.because(Reason::denominator, node,
+                            "what is added to the sum of the exponentials depends on the scores",
+                            "exp(scores) / (sum(exp(scores)) + exp(sink)), the sink free of the scores");
   }
 
   // ---- legality
@@ -380,14 +381,15 @@ class Matcher {
       if (leaf.what != Leaf::What::value || !r_->depends_on_scores(leaf.ref.value)) continue;
       const std::string& op = view_.node(leaf.ref.value).op->name();
       const bool along = !contains_any(read_by(leaf.ref), table_.resolve(keys_));
-      return refuse(along ? Reason::reduces_j : Reason::non_pointwise, leaf.ref.value.node,
-                    along ? "the score of a key depends on the scores of other keys, through " + op
-                          : "between the scores and the softmax stands " + op + ", which is not elementwise",
-                    "elementwise operations between the product of queries and keys and the softmax", op);
+      return out_.why.because(
+          along ? Reason::reduces_j : Reason::non_pointwise, leaf.ref.value.node,
+          along ? "the score of a key depends on the scores of other keys, through " + op
+                : "between the scores and the softmax stands " + op + ", which is not elementwise",
+          "elementwise operations between the product of queries and keys and the softmax", op);
     }
     if (r_->depends_on_scores(r_->v.value))
-      return refuse(Reason::cost, r_->v.value.node, "the values are made of the scores themselves",
-                    "values that do not depend on the scores");
+      return out_.why.because(Reason::cost, r_->v.value.node, "the values are made of the scores themselves",
+                              "values that do not depend on the scores");
     return true;
   }
 

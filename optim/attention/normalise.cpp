@@ -52,11 +52,6 @@ class Normaliser {
   }
 
  private:
-  bool refuse(Reason reason, NodeId node, std::string sentence, std::string nearest,
-              std::string detail = "") {
-    why_ = {reason, node, std::move(detail), std::move(sentence), std::move(nearest)};
-    return false;
-  }
   bool blocked() {
     const std::string& op = view_.graph.nodes[static_cast<size_t>(p_.blocked)].op->name();
     why_ = no_factor(p_.blocked, op);
@@ -105,16 +100,17 @@ class Normaliser {
       }
     if (!elsewhere) return refuse_sum(main.node);
     if (within)
-      return refuse(Reason::head_mix, p_.contraction.node,
-                    "the product with the values sums over another axis beside the keys, such as heads",
-                    "the values summed over the keys alone, then the sum over heads");
+      return why_.because(Reason::head_mix, p_.contraction.node,
+                          "the product with the values sums over another axis beside the keys, such as heads",
+                          "the values summed over the keys alone, then the sum over heads");
     if (is_weight(p_.values.value))
-      return refuse(Reason::head_mix, p_.contraction.node,
-                    "the product behind the softmax mixes heads: it sums over another axis than the softmax",
-                    "the values summed over the keys before heads are mixed");
-    return refuse(Reason::axis, main.node,
-                  "the softmax runs over other tokens than the product with the values",
-                  "softmax over the keys, and the values summed over the same keys");
+      return why_.because(
+          Reason::head_mix, p_.contraction.node,
+          "the product behind the softmax mixes heads: it sums over another axis than the softmax",
+          "the values summed over the keys before heads are mixed");
+    return why_.because(Reason::axis, main.node,
+                        "the softmax runs over other tokens than the product with the values",
+                        "softmax over the keys, and the values summed over the same keys");
   }
   // True for a matrix that the function is given.
   bool is_weight(Value v) const {
@@ -123,8 +119,9 @@ class Normaliser {
     return (view_.role(v) == Role::input || view_.role(v) == Role::constant) && view_.shape(v).size() <= 2;
   }
   bool refuse_sum(NodeId node) {
-    return refuse(Reason::denominator, node, "what divides is not the sum of the exponentials over the keys",
-                  "exp(scores) / sum(exp(scores)) over the keys");
+    return why_.because(Reason::denominator, node,
+                        "what divides is not the sum of the exponentials over the keys",
+                        "exp(scores) / sum(exp(scores)) over the keys");
   }
 
   // A multiple of a sum is the sum of multiples: where no other addend is a sum, that one is.
@@ -368,7 +365,7 @@ class Normaliser {
   bool floor(const Denominator& d, Probability& out) {
     if (d.floor > 1 || d.addends.size() != 1) return refuse_sum(d.node);
     if (!d.reaches_one)
-      return refuse(
+      return why_.because(
           Reason::denominator, d.node,
           "the sum of the exponentials is kept from being small, which it is where all scores are low",
           "exp(scores - max(scores)): its sum over the keys is at least 1");

@@ -100,6 +100,12 @@ struct Refusal {
   Reason reason = Reason::none;
   NodeId node = -1;
   std::string detail, sentence, nearest;
+
+  /// Says why; false, for callers to return.
+  bool because(Reason why, NodeId at, std::string what, std::string instead, std::string op = "") {
+    *this = {why, at, std::move(op), std::move(what), std::move(instead)};
+    return false;
+  }
 };
 
 /// An operation between the softmax and the values that does not multiply the probabilities.

@@ -49,11 +49,6 @@ class Products {
   }
 
  private:
-  bool refuse(Reason reason, NodeId node, std::string sentence, std::string nearest,
-              std::string detail = "") {
-    why_ = {reason, node, std::move(detail), std::move(sentence), std::move(nearest)};
-    return false;
-  }
   Labels resolved(const Layout& layout) const { return table_.resolve(flat(layout)); }
   Labels read_by(const Ref& ref) const { return resolved(ref.layout); }
 
@@ -99,25 +94,25 @@ class Products {
     const Labels keys = table_.resolve(keys_);
     const bool batched = !without(without(k, keys), q).empty();
     if (choice.queries.empty() && !only.empty() && !batched) {
-      refuse(Reason::cost, c.node,
-             "every query has values of its own, which would be read anew for every head or batch",
-             "values that all queries share");
+      why_.because(Reason::cost, c.node,
+                   "every query has values of its own, which would be read anew for every head or batch",
+                   "values that all queries share");
       return std::nullopt;
     }
     if (choice.queries.empty() && !only.empty()) {
-      refuse(Reason::head_mix, c.node,
-             "a contraction between the scores and the softmax mixes heads, or makes a bias: it has no "
-             "queries of its own",
-             "scores of every head from its own queries and keys");
+      why_.because(Reason::head_mix, c.node,
+                   "a contraction between the scores and the softmax mixes heads, or makes a bias: it has no "
+                   "queries of its own",
+                   "scores of every head from its own queries and keys");
       return std::nullopt;
     }
     // One learned query for all keys of a sequence pools it.
     const bool pools = q.empty() && without(without(k, keys), v).empty();
     if (is_parameter(choice.pair.q) && batched && !pools &&
         (c.swapped || !without(only, choice.queries).empty())) {
-      refuse(Reason::cost, c.node,
-             "the softmax runs over a projection by a weight: rows are channels, not queries",
-             "scores from queries and keys");
+      why_.because(Reason::cost, c.node,
+                   "the softmax runs over a projection by a weight: rows are channels, not queries",
+                   "scores from queries and keys");
       return std::nullopt;
     }
     return choice;
@@ -245,29 +240,32 @@ class Products {
       const bool moved = made != leaf.ref.value;
       const std::string& op = view_.node(moved ? leaf.ref.value : made).op->name();
       if (moved && is_projection(made))
-        return refuse(Reason::cost, leaf.ref.value.node,
-                      "the softmax runs over a projection, not over products of queries and keys",
-                      "scores from queries and keys");
+        return why_.because(Reason::cost, leaf.ref.value.node,
+                            "the softmax runs over a projection, not over products of queries and keys",
+                            "scores from queries and keys");
       if (moved)
-        return refuse(Reason::non_pointwise, leaf.ref.value.node,
-                      "between the scores and the softmax stands " + op + ", which cuts across their axes",
-                      "reshapes that keep the axes of queries and keys apart", op);
+        return why_.because(
+            Reason::non_pointwise, leaf.ref.value.node,
+            "between the scores and the softmax stands " + op + ", which cuts across their axes",
+            "reshapes that keep the axes of queries and keys apart", op);
       if (maker == Role::linear && view_.node(made).inputs.size() == 3)
-        return refuse(Reason::non_pointwise, leaf.ref.value.node,
-                      "the scores are made by linear with a bias, which is read as one operation",
-                      "the product of queries and keys, then the bias added to it", op);
+        return why_.because(Reason::non_pointwise, leaf.ref.value.node,
+                            "the scores are made by linear with a bias, which is read as one operation",
+                            "the product of queries and keys, then the bias added to it", op);
       if (maker == Role::sum || maker == Role::shift)
-        return refuse(
+        return why_.because(
             Reason::non_pointwise, leaf.ref.value.node,
             "the scores are a " + op + " over pairs of queries and keys that is no product of two tensors",
             "matmul(queries, keys^T); of |q - k|^2 = q q - 2 q k + k k the first cancels", op);
       if (maker == Role::matmul || maker == Role::linear || maker == Role::einsum)
-        return refuse(Reason::axis, leaf.ref.value.node,
-                      "the tokens that the softmax sums over are in both or in none of the factors of " + op,
-                      "scores from queries and keys, the keys on one side only");
-      return refuse(Reason::non_pointwise, leaf.ref.value.node,
-                    "between the scores and the softmax stands " + op + ", which is not elementwise",
-                    "elementwise operations between the product of queries and keys and the softmax", op);
+        return why_.because(
+            Reason::axis, leaf.ref.value.node,
+            "the tokens that the softmax sums over are in both or in none of the factors of " + op,
+            "scores from queries and keys, the keys on one side only");
+      return why_.because(Reason::non_pointwise, leaf.ref.value.node,
+                          "between the scores and the softmax stands " + op + ", which is not elementwise",
+                          "elementwise operations between the product of queries and keys and the softmax",
+                          op);
     }
     return false;
   }

@@ -42,6 +42,7 @@ class Contract {
   };
   const Run& sample(size_t n);
   bool lost_noise(const Array& got, size_t i);
+  bool mends_results(const std::vector<Array>& got);
   bool overflows();
 
   const FuzzCase& fuzz_;
