@@ -204,7 +204,9 @@ class Matcher {
     for (const auto& [choice, other] : {std::pair(b, a), std::pair(a, b)}) {
       const Expr x = e_.at(choice);
       if (x.code != Code::select || (!e_.is_number(x.b, 0) && !e_.is_number(x.c, 0))) continue;
-      const auto branch = [&](int32_t c) { return e_.is_number(c, 0) ? c : times(other, c); };
+      const auto branch = [&, factor = other](int32_t c) {
+        return e_.is_number(c, 0) ? c : times(factor, c);
+      };
       const int32_t yes = branch(x.b), no = branch(x.c);
       return e_.select(x.a, yes, no);
     }
