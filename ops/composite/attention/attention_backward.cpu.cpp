@@ -104,11 +104,11 @@ class Backward final : public PreparedKernel {
       vt = arena.take<T>(keys * f.p_.e);
       k = arena.take<T>(f.keys_ * f.padded_d_);
       v = arena.take<T>(f.keys_ * f.padded_e_);
-      dk = arena.take<T>(f.keys_ * f.padded_d_);
-      dv = arena.take<T>(f.keys_ * f.padded_e_);
+      dk = arena.take<T>(f.dk_in_place_ ? 0 : f.keys_ * f.padded_d_);
+      dv = arena.take<T>(f.dv_in_place_ ? 0 : f.keys_ * f.padded_e_);
       q = arena.take<T>(f.q_in_place_ ? 0 : rows * f.padded_d_);
       dy = arena.take<T>(f.dy_in_place_ ? 0 : rows * f.padded_e_);
-      dq = arena.take<T>(f.dq_in_parts_ ? 0 : rows * f.padded_d_);
+      dq = arena.take<T>(f.dq_in_parts_ || f.dq_in_place_ ? 0 : rows * f.padded_d_);
       lse = arena.take<T>(rows);
       rest = arena.take<T>(rows);
       term = arena.take<T>(rows);
@@ -126,7 +126,7 @@ class Backward final : public PreparedKernel {
   struct Work {
     GradientsOut::Piece piece;
     simd::Rows<const T> q, dy, k;
-    T* dq;
+    simd::Rows<T> dq, dk, dv;  // in the results themselves where these lie so
     bool k_finite = true;
     bool dq_fresh = true;  // dq holds nothing yet
     bool dk_fresh = true, dv_fresh = true;
@@ -145,6 +145,9 @@ class Backward final : public PreparedKernel {
     blocks_of_part_ = block_count(key_blocks_, parts_);
     parts_ = block_count(key_blocks_, blocks_of_part_);
     dq_in_parts_ = out_.wants(0) && (parts_ > 1 || out_.shared(0));
+    dq_in_place_ = !dq_in_parts_ && out_.template in_place<T>(0, padded_d_);
+    dk_in_place_ = out_.template in_place<T>(1, padded_d_);
+    dv_in_place_ = out_.template in_place<T>(2, padded_e_);
     const double work = 2.5 * static_cast<double>(queries) * static_cast<double>(keys) *
                         static_cast<double>(p_.d + p_.e) * static_cast<double>(out_.inner()) /
                         static_cast<double>(parts_);
@@ -176,7 +179,9 @@ class Backward final : public PreparedKernel {
       for (int64_t inner = 0; inner < out_.inner(); ++inner) {
         Work w;
         w.piece = out_.piece(i / parts_, inner, i % parts_);
-        w.dq = dq_in_parts_ ? l.dq + (w.piece.batch * parts_ + w.piece.part) * p_.queries * padded_d_ : m.dq;
+        w.dq = {m.dq, padded_d_};
+        if (dq_in_parts_) w.dq.data = l.dq + (w.piece.batch * parts_ + w.piece.part) * p_.queries * padded_d_;
+        if (dq_in_place_) w.dq = out_.template rows<T>(l.site, 0, w.piece.at, 0);
         run_position(l, w, m);
       }
   }
@@ -197,8 +202,12 @@ class Backward final : public PreparedKernel {
     // Behind the keys, which may have a share in D.
     if (w.piece.part == 0 && !tiles_.sink_leaves().empty()) sink_gradients(l, w, m);
     if (!out_.wants(0)) return;
-    if (w.dq_fresh) std::fill(w.dq, w.dq + p_.queries * padded_d_, T(0));
-    if (!dq_in_parts_) out_.put(l.site, 0, w.piece.at, 0, p_.queries, w.dq, padded_d_, tiles_.scale(false));
+    if (w.dq_fresh) clear(w.dq, 0, p_.queries, padded_d_);
+    if (!dq_in_parts_ && !dq_in_place_) out_.put(l.site, 0, w.piece.at, 0, p_.queries, w.dq.data, padded_d_);
+  }
+
+  static void clear(const simd::Rows<T>& x, int64_t first, int64_t rows, int64_t columns) {
+    for (int64_t r = first; r < first + rows; ++r) std::fill_n(x.data + r * x.row, columns, T(0));
   }
 
   simd::Rows<const T> rows_at(const View& view, const void* base, bool in_place, int64_t padded,
@@ -295,20 +304,19 @@ class Backward final : public PreparedKernel {
 
   void run_keys(const Launch& l, Work& w, Memory& m, int64_t key, int64_t keys) const {
     w.k_finite = load_keys(l, w, m, key, keys);
+    w.dk = dk_in_place_ ? out_.template rows<T>(l.site, 1, w.piece.at, key) : simd::Rows<T>{m.dk, padded_d_};
+    w.dv = dv_in_place_ ? out_.template rows<T>(l.site, 2, w.piece.at, key) : simd::Rows<T>{m.dv, padded_e_};
     w.dk_fresh = w.dv_fresh = true;
     // The first block of keys sets dq, so that no block of rows may be passed over.
     const bool sets_dq = w.dq_fresh;
     for (int64_t first = 0; first < p_.queries; first += rows_)
-      if (!visit(l, w, m, first, key, keys) && sets_dq && out_.wants(0)) {
-        const int64_t rows = std::min(rows_, p_.queries - first);
-        std::fill(w.dq + first * padded_d_, w.dq + (first + rows) * padded_d_, T(0));
-      }
+      if (!visit(l, w, m, first, key, keys) && sets_dq && out_.wants(0))
+        clear(w.dq, first, std::min(rows_, p_.queries - first), padded_d_);
     w.dq_fresh = false;
-    if (w.dk_fresh) std::fill(m.dk, m.dk + keys * padded_d_, T(0));
-    if (w.dv_fresh) std::fill(m.dv, m.dv + keys * padded_e_, T(0));
-    // dS lacks the scale of linear scores until here.
-    if (out_.wants(1)) out_.put(l.site, 1, w.piece.at, key, keys, m.dk, padded_d_, tiles_.scale(false));
-    if (out_.wants(2)) out_.put(l.site, 2, w.piece.at, key, keys, m.dv, padded_e_, T(1));
+    if (out_.wants(1) && w.dk_fresh) clear(w.dk, 0, keys, padded_d_);
+    if (out_.wants(2) && w.dv_fresh) clear(w.dv, 0, keys, padded_e_);
+    if (out_.wants(1) && !dk_in_place_) out_.put(l.site, 1, w.piece.at, key, keys, m.dk, padded_d_);
+    if (out_.wants(2) && !dv_in_place_) out_.put(l.site, 2, w.piece.at, key, keys, m.dv, padded_e_);
   }
 
   bool load_keys(const Launch& l, Work& w, Memory& m, int64_t key, int64_t keys) const {
@@ -370,15 +378,15 @@ class Backward final : public PreparedKernel {
     state.all_keys = all_keys();
     if (all_keys() && tiles_.has_sink()) state.others = share_of_sink(m, b);
     state.certain = m.dlse + first;
+    if (direct && tiles_.score_leaves().empty()) state.scale = tiles_.scale(false);
     simd_.gradient(plan.ranges, b.rows, keys, tiles_.scale(exact), tiles_.bias(b, key, exact), {p, m.s_row},
                    {m.dp, m.s_row}, state);
     if (only_key_) clear_scores(m, b);
     if (out_.wants(2))
-      simd_.transposed(plan.ranges, b.rows, keys, {p, m.s_row}, dy, padded_e_, w.dv_fresh, {m.dv, padded_e_});
+      simd_.transposed(plan.ranges, b.rows, keys, {p, m.s_row}, dy, padded_e_, w.dv_fresh, w.dv);
     leaf_gradients(l, w, m, b, key, keys, exact);
     if (out_.wants(1))
-      simd_.transposed(plan.ranges, b.rows, keys, {m.dp, m.s_row}, q, padded_d_, w.dk_fresh,
-                       {m.dk, padded_d_});
+      simd_.transposed(plan.ranges, b.rows, keys, {m.dp, m.s_row}, q, padded_d_, w.dk_fresh, w.dk);
     w.dk_fresh = w.dv_fresh = false;
     if (out_.wants(0)) add_dq(plan.ranges, w, m, b, keys);
     return true;
@@ -412,6 +420,8 @@ class Backward final : public PreparedKernel {
         }
         add_leaf(l, w, b, leaf, key, keys, gradient, m.s_row);
       }
+      if (!leaves.empty())  // which take the gradient of the scaled scores
+        simd_.scale(b.rows, keys, {m.dp, m.s_row}, tiles_.scale(false), nullptr, false, {m.dp, m.s_row});
       return;
     }
     // Where a key holds NaN, a score without gradient must not pass it on.
@@ -423,8 +433,6 @@ class Backward final : public PreparedKernel {
     if (!w.k_finite) clear_absent(m, b, keys, leaves.size());
     for (size_t i = 0; i < leaves.size(); ++i)
       add_leaf(l, w, b, leaves[i], key, keys, m.results[i + 1], m.s_row);
-    const T unscale = 1 / tiles_.scale(false);
-    if (unscale != 1) simd_.scale(b.rows, keys, {m.dp, m.s_row}, unscale, nullptr, false, {m.dp, m.s_row});
   }
 
   void clear_absent(Memory& m, const RowBlock& b, int64_t keys, size_t leaves) const {
@@ -438,15 +446,15 @@ class Backward final : public PreparedKernel {
   }
 
   void add_dq(simd::KeyRanges ranges, const Work& w, Memory& m, const RowBlock& b, int64_t keys) const {
-    T* dq = w.dq + b.first * padded_d_;
+    const simd::Rows<T> dq{w.dq.data + b.first * w.dq.row, w.dq.row};
     if (w.k_finite)
-      return simd_.values(ranges, b.rows, keys, {m.dp, m.s_row}, w.k, padded_d_, w.dq_fresh, nullptr,
-                          {dq, padded_d_});
-    if (w.dq_fresh) std::fill(dq, dq + b.rows * padded_d_, T(0));
+      return simd_.values(ranges, b.rows, keys, {m.dp, m.s_row}, w.k, padded_d_, w.dq_fresh, nullptr, dq);
+    if (w.dq_fresh) clear(dq, 0, b.rows, padded_d_);
     for (int64_t r = 0; r < b.rows; ++r)
       for (int64_t j = 0; j < keys; ++j) {
         const T ds = m.dp[r * m.s_row + j];
-        for (int64_t c = 0; ds != 0 && c < p_.d; ++c) dq[r * padded_d_ + c] += ds * w.k.data[j * w.k.row + c];
+        for (int64_t c = 0; ds != 0 && c < p_.d; ++c)
+          dq.data[r * dq.row + c] += ds * w.k.data[j * w.k.row + c];
       }
   }
 
@@ -464,8 +472,7 @@ class Backward final : public PreparedKernel {
           simd_.scale(1, rows * padded_d_, {x, 0}, 1, nullptr, true, {total, 0});
         }
       });
-      out_.put(l.site, 0, out_.head_position(0, i / chunks), first, rows, total, padded_d_,
-               tiles_.scale(false));
+      out_.put(l.site, 0, out_.head_position(0, i / chunks), first, rows, total, padded_d_);
     };
     l.args.pool.parallel_for(heads * chunks, std::ref(sum));
   }
@@ -484,6 +491,7 @@ class Backward final : public PreparedKernel {
   int64_t rows_ = 1, keys_ = 1, row_blocks_ = 1, key_blocks_ = 1, parts_ = 1, blocks_of_part_ = 1;
   int64_t items_of_task_ = 1, tasks_ = 1, scratch_bytes_ = 0, leaf_tiles_ = 0;
   bool q_in_place_ = false, dy_in_place_ = false, dq_in_parts_ = false;
+  bool dq_in_place_ = false, dk_in_place_ = false, dv_in_place_ = false;
 };
 
 }  // namespace

@@ -150,16 +150,15 @@ void GradientsOut::clear_results(const Site& site) const {
 
 template <class T>
 void GradientsOut::put(const Site& site, size_t operand, const Position& p, int64_t first, int64_t rows,
-                       T* from, int64_t from_row, T by) const {
+                       const T* from, int64_t from_row) const {
   const Out& out = at(operand);
   const View& to = out.target;
   const auto& simd = simd::attention_kernels<T>();
   const bool add = out.shared && operand != 0;
   void* base = to.at(target(site, out), offset(to, p));
   if (readable<T>(to))
-    return simd.scale(rows, to.columns, {from, from_row}, by, nullptr, add,
+    return simd.scale(rows, to.columns, {from, from_row}, 1, nullptr, add,
                       {static_cast<T*>(base) + first * to.row, to.row});
-  if (by != 1) simd.scale(rows, to.columns, {from, from_row}, by, nullptr, false, {from, from_row});
   store_rows(to, base, first, rows, from, from_row, add);
 }
 
@@ -267,11 +266,11 @@ void GradientsOut::finish(const Site& site) const {
   }
 }
 
-#define FOVEA_ATTENTION_GRADIENTS(T)                                                                      \
-  template void GradientsOut::put(const Site&, size_t, const Position&, int64_t, int64_t, T*, int64_t, T) \
-      const;                                                                                              \
-  template void GradientsOut::add_leaf(const Site&, const Piece&, int64_t, const Box&, const T*, int64_t) \
-      const;                                                                                              \
+#define FOVEA_ATTENTION_GRADIENTS(T)                                                                         \
+  template void GradientsOut::put(const Site&, size_t, const Position&, int64_t, int64_t, const T*, int64_t) \
+      const;                                                                                                 \
+  template void GradientsOut::add_leaf(const Site&, const Piece&, int64_t, const Box&, const T*, int64_t)    \
+      const;                                                                                                 \
   template void GradientsOut::finish<T>(const Site&) const;
 FOVEA_ATTENTION_GRADIENTS(float)
 FOVEA_ATTENTION_GRADIENTS(double)

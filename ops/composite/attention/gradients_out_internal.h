@@ -53,10 +53,23 @@ class GradientsOut {
   void clear(const Site& site) const;
   /// Sets all results to 0: there is no work.
   void clear_results(const Site& site) const;
-  /// Rows [first, first + rows) of the gradient of q, k or v at a position, times `by`; `from` may change.
+  /// The gradient of q, k or v can be made where it belongs: one task writes each element, and rows of
+  /// `channels` elements lie there as they come.
   template <class T>
-  void put(const Site& site, size_t operand, const Position& at, int64_t first, int64_t rows, T* from,
-           int64_t from_row, T by) const;
+  bool in_place(size_t operand, int64_t channels) const {
+    return wants(operand) && !shared(operand) && readable<T>(at(operand).view) &&
+           at(operand).view.columns == channels;
+  }
+  /// Its rows at a position, from `first` on.
+  template <class T>
+  simd::Rows<T> rows(const Site& site, size_t operand, const Position& p, int64_t first) const {
+    const View& to = at(operand).view;
+    return {static_cast<T*>(to.at(site.out[at(operand).output], offset(to, p))) + first * to.row, to.row};
+  }
+  /// Rows [first, first + rows) of the gradient of q, k or v at a position.
+  template <class T>
+  void put(const Site& site, size_t operand, const Position& at, int64_t first, int64_t rows, const T* from,
+           int64_t from_row) const;
   /// Adds a tile of the gradient of a leaf.
   template <class T>
   void add_leaf(const Site& site, const Piece& piece, int64_t leaf, const Box& box, const T* tile,
@@ -108,11 +121,11 @@ class GradientsOut {
   int64_t outer_ = 1, inner_ = 1, parts_ = 1, bytes_ = 0;
 };
 
-#define FOVEA_ATTENTION_GRADIENTS(T)                                                                    \
-  extern template void GradientsOut::put(const Site&, size_t, const Position&, int64_t, int64_t, T*,    \
-                                         int64_t, T) const;                                             \
-  extern template void GradientsOut::add_leaf(const Site&, const Piece&, int64_t, const Box&, const T*, \
-                                              int64_t) const;                                           \
+#define FOVEA_ATTENTION_GRADIENTS(T)                                                                       \
+  extern template void GradientsOut::put(const Site&, size_t, const Position&, int64_t, int64_t, const T*, \
+                                         int64_t) const;                                                   \
+  extern template void GradientsOut::add_leaf(const Site&, const Piece&, int64_t, const Box&, const T*,    \
+                                              int64_t) const;                                              \
   extern template void GradientsOut::finish<T>(const Site&) const;
 FOVEA_ATTENTION_GRADIENTS(float)
 FOVEA_ATTENTION_GRADIENTS(double)

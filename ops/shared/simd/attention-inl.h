@@ -203,7 +203,7 @@ struct GradientRow {
   const T* factor = nullptr;          // or null
   T* product = nullptr;               // p dp, or null
   T rest = 0, term = 0, certain = 0;  // of GradientRows
-  T others = 0;
+  T others = 0, scale = 1;
   bool nan_is_zero = false;
 };
 
@@ -218,7 +218,8 @@ HWY_INLINE void gradient_vector(D d, hn::Vec<D> x, hn::Vec<D> rest, hn::Vec<D> t
     const auto alone = hn::Ge(p, hn::Set(d, T(1)));
     const auto off = hn::Sub(dp, hn::IfThenElse(alone, dp, term));  // NaN stays
     hn::StoreU(p, d, row.p + i);
-    hn::StoreU(hn::IfThenZeroElse(hn::Eq(p, zero), hn::Mul(p, off)), d, row.ds + i);
+    const auto ds = hn::Mul(hn::Mul(p, off), hn::Set(d, row.scale));
+    hn::StoreU(hn::IfThenZeroElse(hn::Eq(p, zero), ds), d, row.ds + i);
     return;
   }
   if (row.nan_is_zero) p = hn::IfThenZeroElse(is_nan(p), p);
@@ -236,7 +237,8 @@ HWY_INLINE void gradient_vector(D d, hn::Vec<D> x, hn::Vec<D> rest, hn::Vec<D> t
   const auto off = hn::Add(hn::Sub(dp, hn::IfThenElse(alone, dp, term)),
                            hn::IfThenElseZero(alone, hn::Set(d, row.certain)));
   hn::StoreU(weighted, d, row.p + i);
-  hn::StoreU(hn::IfThenZeroElse(absent, hn::Mul(p, off)), d, row.ds + i);
+  const auto ds = hn::Mul(hn::Mul(p, off), hn::Set(d, row.scale));
+  hn::StoreU(hn::IfThenZeroElse(absent, ds), d, row.ds + i);
 }
 
 // One row of which all keys are there: D comes of its own p and dp. Returns D.
@@ -264,11 +266,11 @@ HWY_INLINE T gradient_of_whole_row(D d, const Row& x, const GradientRow<T>& row)
   const double total = static_cast<double>(sum_lanes(d, sum)) + static_cast<double>(row.others);
   const T own = static_cast<T>(total == 0 ? 0 : static_cast<double>(sum_lanes(d, sum_product)) / total);
   const T term = own + row.term;
-  const auto mean = hn::Set(d, term);
+  const auto mean = hn::Set(d, term), scale = hn::Set(d, row.scale);
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t i = x.begin / lanes * lanes; i < x.end; i += lanes) {
     const auto p = hn::LoadU(d, row.p + i);
-    const auto ds = hn::Mul(p, hn::Sub(hn::LoadU(d, row.ds + i), mean));
+    const auto ds = hn::Mul(hn::Mul(p, hn::Sub(hn::LoadU(d, row.ds + i), mean)), scale);
     hn::StoreU(hn::IfThenZeroElse(hn::Eq(p, zero), ds), d, row.ds + i);
     if constexpr (!kPlain) {
       if (row.factor == nullptr) continue;
@@ -296,6 +298,7 @@ void gradient_rows(KeyRanges ranges, int64_t rows, int64_t keys, T scale, const 
     g.rest = state.rest[r];
     g.term = state.row_term[r];
     g.nan_is_zero = state.nan_is_zero;
+    g.scale = state.scale;
     if (state.others != nullptr) g.others = state.others[r];
     g.certain = state.certain == nullptr ? T(0) : state.certain[r];
     const auto rest = hn::Set(d, g.rest), term = hn::Set(d, g.term);
@@ -303,7 +306,8 @@ void gradient_rows(KeyRanges ranges, int64_t rows, int64_t keys, T scale, const 
       state.row_term[r] =
           factors ? gradient_of_whole_row<false>(d, x, g) : gradient_of_whole_row<true>(d, x, g);
     } else if (!factors && !state.nan_is_zero && g.certain == 0) {
-      const GradientRow<T> row{g.p, g.ds};
+      GradientRow<T> row{g.p, g.ds};
+      row.scale = g.scale;
       x.each(d, [d, rest, term, row](int64_t i, auto v)
                     HWY_ATTR { gradient_vector<true>(d, v, rest, term, row, i); });
     } else {

@@ -61,6 +61,7 @@ struct GradientRows {
   /// one product then, summed in another order and rounded at other places: it leaves nothing but noise.
   /// Null: 0.
   const T* certain = nullptr;
+  T scale = 1;  ///< of the scores: the gradient is that of what was scaled
 };
 
 /// The loops for one type. Sizes that run along vectors (keys of scores, channels of values) are padded by
@@ -90,8 +91,8 @@ struct AttentionKernels {
   /// o[j] += sum_r p[r][j] x[r]; fresh: o[j] is that sum.
   void (*transposed)(KeyRanges ranges, int64_t rows, int64_t keys, Rows<const T> p, Rows<const T> x,
                      int64_t channels, bool fresh, Rows<T> o);
-  /// s becomes factor p with p = exp(scale s + bias - top - rest); dp becomes p (factor dp - row_term) scale.
-  /// Both are 0 outside of the ranges and where p is 0.
+  /// s becomes factor p with p = exp(scale s + bias - top - rest); dp becomes p (factor dp - row_term) times
+  /// the state's scale. Both are 0 outside of the ranges and where p is 0.
   void (*gradient)(KeyRanges ranges, int64_t rows, int64_t keys, T scale, ScoreBias<T> bias, Rows<T> s,
                    Rows<T> dp, const GradientRows<T>& state);
   /// to[r] = sum_d x[r][d] y[r][d], summed in the order in which `scores` does it, so that equal operands
