@@ -73,7 +73,7 @@ struct ScoreRow {
       b = end - i >= lanes ? hn::LoadU(d, bias + i) : load_tail(d, bias + i, static_cast<size_t>(end - i));
     if constexpr (kBias == Bias::number) b = hn::Set(d, *bias);
     if constexpr (kBias == Bias::line) b = on_line(d, b);
-    const auto at = hn::Iota(d, 0);
+    const auto at = iota(d);
     const auto inside = hn::And(hn::Ge(at, hn::Set(d, static_cast<T>(begin - i))),
                                 hn::Lt(at, hn::Set(d, static_cast<T>(end - i))));
     return hn::IfThenElse(inside, finish(d, hn::LoadU(d, s + i), b),

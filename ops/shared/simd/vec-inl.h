@@ -80,6 +80,27 @@ HWY_INLINE void store(hn::Vec<D> v, D d, T* p) {
   }
 }
 
+/// 0, 1, 2, ... Loaded: where Highway 1.0.3 has no wider way it stores the lanes one by one and reads them back
+/// as a vector, which waits for every store.
+template <class D>
+HWY_INLINE hn::Vec<D> iota(D d) {
+  using T = hn::TFromD<D>;
+  static_assert(sizeof(T) >= 4 && hn::MaxLanes(d) <= 16);
+  alignas(64) static constexpr T kNumbers[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return hn::LoadU(d, kNumbers);
+}
+
+/// The first n lanes.
+template <class D>
+HWY_INLINE hn::Mask<D> first_n(D d, size_t n) {
+#if HWY_TARGET == HWY_AVX3
+  return hn::FirstN(d, n);
+#else
+  const hn::RebindToSigned<D> di;
+  return hn::RebindMask(d, hn::Lt(iota(di), hn::Set(di, static_cast<hn::TFromD<decltype(di)>>(n))));
+#endif
+}
+
 // Masked memory operations that never touch bytes outside the mask exist only for wide lanes on AVX2 and
 // later.
 template <class D, class T>
@@ -90,7 +111,7 @@ inline constexpr bool kMaskable = (HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_A
 template <class D, class T>
 HWY_INLINE hn::Vec<D> load_tail(D d, const T* p, size_t n) {
   if constexpr (kMaskable<D, T>) {
-    return hn::MaskedLoad(hn::FirstN(d, n), d, p);
+    return hn::MaskedLoad(first_n(d, n), d, p);
   } else {
     T buffer[hn::MaxLanes(d)] = {};
     std::memcpy(buffer, p, n % hn::MaxLanes(d) * sizeof(T));
@@ -101,14 +122,14 @@ HWY_INLINE hn::Vec<D> load_tail(D d, const T* p, size_t n) {
 /// Like load_tail, with `fill` in the lanes behind.
 template <class D, class T>
 HWY_INLINE hn::Vec<D> load_tail_or(D d, const T* p, size_t n, hn::TFromD<D> fill) {
-  return hn::IfThenElse(hn::FirstN(d, n), load_tail(d, p, n), hn::Set(d, fill));
+  return hn::IfThenElse(first_n(d, n), load_tail(d, p, n), hn::Set(d, fill));
 }
 
 /// Stores the first n (< lanes) values and touches nothing behind them.
 template <class D, class T>
 HWY_INLINE void store_tail(hn::Vec<D> v, D d, T* p, size_t n) {
   if constexpr (kMaskable<D, T>) {
-    hn::BlendedStore(v, hn::FirstN(d, n), d, p);
+    hn::BlendedStore(v, first_n(d, n), d, p);
   } else {
     T buffer[hn::MaxLanes(d)];
     store(v, d, buffer);
