@@ -14,11 +14,12 @@
 HWY_BEFORE_NAMESPACE();
 namespace fovea::simd::HWY_NAMESPACE {
 
-// e^x where x is seldom positive: the range above is left to the last multiplication.
+// e^x where x is seldom positive: the range above is left to the last multiplication on AVX-512, elsewhere to
+// exp(), whose bits this gives.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V exp_of_score(D d, V x) {
-#if HWY_TARGET == HWY_AVX3
   if constexpr (kIsFloat<D>) {
+#if HWY_TARGET == HWY_AVX3
     x = hn::Max(hn::Set(d, -104.0f), x);  // a NaN in x passes
     const V magic = hn::Set(d, 12582912.0f);
     const V n = hn::Sub(hn::MulAdd(x, hn::Set(d, 1.44269504f), magic), magic);
@@ -29,8 +30,19 @@ HWY_INLINE V exp_of_score(D d, V x) {
                            {1.0f, 1.0f, 0.5000000098932138772f, 0.1666651880127453423f,
                             0.04166619319041462893f, 0.008368913002304386558f, 0.001395129954146243713f});
     return scale_by_pow2(d, p, n);
-  }
+#else
+    if (HWY_LIKELY(hn::AllTrue(d, hn::Le(x, hn::Set(d, 64.0f))))) {  // no NaN either
+      // n + 32 goes into the exponent, which keeps it normal; the product with 2^-32 rounds once. Below the
+      // range the lanes hold anything and are cleared: a product that underflows takes many cycles.
+      const hn::RebindToUnsigned<D> du;
+      const auto parts = exp_parts<D, 32>(d, x);
+      const auto p = hn::BitCast(du, hn::Add(parts.expm1_r, hn::Set(d, 1.0f)));
+      const auto scaled = hn::BitCast(d, hn::Add(p, hn::ShiftLeft<23>(hn::BitCast(du, parts.shifted))));
+      const auto counts = hn::Ge(x, hn::Set(d, -104.0f));
+      return hn::Mul(hn::IfThenElseZero(counts, scaled), hn::Set(d, 2.3283064365386963e-10f));
+    }
 #endif
+  }
   return exp(d, x);
 }
 
@@ -393,16 +405,19 @@ bool finite(int64_t rows, int64_t columns, Rows<const T> x) {
   const hn::ScalableTag<T> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto zero = hn::Zero(d);
-  auto a = zero, b = zero;
+  auto a = zero, b = zero, c = zero, e = zero;  // chains for the latency of one
   for (int64_t r = 0; r < rows; ++r) {
     const T* row = x.data + r * x.row;
     int64_t i = 0;
-    for (; i + 2 * lanes <= columns; i += 2 * lanes) {
+    for (; i + 4 * lanes <= columns; i += 4 * lanes) {
       a = hn::MulAdd(hn::LoadU(d, row + i), zero, a);
       b = hn::MulAdd(hn::LoadU(d, row + i + lanes), zero, b);
+      c = hn::MulAdd(hn::LoadU(d, row + i + 2 * lanes), zero, c);
+      e = hn::MulAdd(hn::LoadU(d, row + i + 3 * lanes), zero, e);
     }
-    if (i < columns) a = hn::MulAdd(hn::LoadU(d, row + i), zero, a);
+    for (; i < columns; i += lanes) a = hn::MulAdd(hn::LoadU(d, row + i), zero, a);
   }
+  a = hn::Add(a, c), b = hn::Add(b, e);
   return hn::AllTrue(d, hn::Eq(hn::Add(a, b), zero));
 }
 

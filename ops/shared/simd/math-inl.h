@@ -53,16 +53,17 @@ HWY_INLINE V inf_of(D d) {
   return hn::Set(d, std::numeric_limits<hn::TFromD<D>>::infinity());
 }
 
-/// x = n ln 2 + r with |r| <= ln 2 / 2; also exp(r) - 1. `shifted` holds n in the low bits of its mantissa.
+/// x = n ln 2 + r with |r| <= ln 2 / 2; also exp(r) - 1. `shifted` holds n + kMore in the low bits of its
+/// mantissa; kMore is even, or halves would be rounded the other way.
 template <class D>
 struct ExpParts {
   hn::Vec<D> n, shifted, expm1_r;
 };
 
-template <class D, class V = hn::Vec<D>>
+template <class D, int kMore = 0, class V = hn::Vec<D>>
 HWY_INLINE ExpParts<D> exp_parts(D d, V x) {
   // Adding 1.5 * 2^(mantissa bits) rounds to an integer and leaves it in the low bits.
-  const V magic = constant(d, 12582912.0f, 6755399441055744.0);
+  const V magic = constant(d, 12582912.0f + kMore, 6755399441055744.0 + kMore);
   const V shifted = hn::MulAdd(x, constant(d, 1.44269504f, 1.4426950408889634), magic);
   const V n = hn::Sub(shifted, magic);
   V r = hn::NegMulAdd(n, constant(d, 0.693145751953125f, 6.93147180369123816490e-01), x);

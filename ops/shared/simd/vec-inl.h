@@ -80,8 +80,8 @@ HWY_INLINE void store(hn::Vec<D> v, D d, T* p) {
   }
 }
 
-/// 0, 1, 2, ... Loaded: where Highway 1.0.3 has no wider way it stores the lanes one by one and reads them back
-/// as a vector, which waits for every store.
+/// 0, 1, 2, ... Loaded: where Highway 1.0.3 has no wider way it stores the lanes one by one and reads them
+/// back as a vector, which waits for every store.
 template <class D>
 HWY_INLINE hn::Vec<D> iota(D d) {
   using T = hn::TFromD<D>;
