@@ -64,24 +64,6 @@ void infer_pointwise(InferContext& c, const DType* result) {
   c.output(result ? *result : dtype, std::move(shape));
 }
 
-bool matches(Types types, DType t) {
-  switch (types) {
-    case Types::any:
-      return true;
-    case Types::floating:
-      return is_floating(t);
-    case Types::integer:
-      return is_integer(t);
-    case Types::index:
-      return t == DType::i32 || t == DType::i64;
-    case Types::boolean:
-      return t == DType::boolean;
-    case Types::numeric:
-      return t != DType::boolean;
-  }
-  return false;
-}
-
 const char* describe(Types types) {
   switch (types) {
     case Types::any:
@@ -101,6 +83,24 @@ const char* describe(Types types) {
 }
 
 }  // namespace
+
+bool matches(Types types, DType t) {
+  switch (types) {
+    case Types::any:
+      return true;
+    case Types::floating:
+      return is_floating(t);
+    case Types::integer:
+      return is_integer(t);
+    case Types::index:
+      return t == DType::i32 || t == DType::i64;
+    case Types::boolean:
+      return t == DType::boolean;
+    case Types::numeric:
+      return t != DType::boolean;
+  }
+  return false;
+}
 
 OpDecl& OpDecl::pointwise() {
   pointwise_ = true;

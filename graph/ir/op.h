@@ -26,6 +26,8 @@ enum class Types {
   boolean,
   numeric
 };  // index: i32 or i64; numeric: all but bool
+/// True where the type is one of them.
+bool matches(Types types, DType t);
 
 /// Shape inference of one node: reads operand types and attributes, appends output types, throws on bad
 /// input.

@@ -72,24 +72,6 @@ struct Call {
   bool refused = false;
 };
 
-bool takes(Types types, DType t) {
-  switch (types) {
-    case Types::any:
-      return true;
-    case Types::floating:
-      return is_floating(t);
-    case Types::integer:
-      return is_integer(t);
-    case Types::index:
-      return t == DType::i32 || t == DType::i64;
-    case Types::boolean:
-      return t == DType::boolean;
-    case Types::numeric:
-      return t != DType::boolean;
-  }
-  return false;
-}
-
 void bad_operands(const OpCase& good, std::vector<Call>& calls) {
   const auto& declared = good.op->inputs();
   const auto add = [&](const std::string& what, const auto& change, bool refused = false) {
@@ -121,7 +103,7 @@ void bad_operands(const OpCase& good, std::vector<Call>& calls) {
             c.in[i].type = static_cast<DType>(t);
             if (!is_floating(c.in[i].type)) c.in[i] = c.in[i].range(0, 2);
           },
-          !takes(types, static_cast<DType>(t)));
+          !matches(types, static_cast<DType>(t)));
     add(
         name + " of rank 9", [&](OpCase& c) { c.in[i].shape = Dims(9, 1); }, true);
     add(name + " of rank 8", [&](OpCase& c) { c.in[i].shape = Dims(8, 1); });
