@@ -147,6 +147,14 @@ bool Expressions::constant_branches(int32_t e) const {
   return at(e).code == Code::select && is_constant(at(e).b) && is_constant(at(e).c);
 }
 
+// True where the product is rounded, and must be as it was written.
+bool Expressions::rounds_fill(int32_t fill, int32_t by) const {
+  int exponent = 0;
+  return keeps_fills && is_constant(fill) && is_constant(by) && at(fill).kind == Kind::real &&
+         std::fabs(at(fill).number) > kLowFill && std::isfinite(at(fill).number) &&
+         std::fabs(std::frexp(at(by).number, &exponent)) != 0.5;
+}
+
 // True where the opposite of a condition is as simple as the condition.
 bool Expressions::inverts(int32_t condition) const {
   std::vector<int32_t> open{condition};
@@ -232,6 +240,8 @@ std::optional<int32_t> Expressions::fold(Code code, int32_t a, int32_t b) {
 std::optional<int32_t> Expressions::branchwise(Code code, int32_t a, int32_t b) {
   if (is_logical(code)) return std::nullopt;
   const Expr x = at(a), y = at(b);
+  if (code == Code::mul && x.code == Code::select && (rounds_fill(x.b, b) || rounds_fill(x.c, b)))
+    return std::nullopt;
   if (constant_branches(a) && is_constant(b)) return select(x.a, binary(code, x.b, b), binary(code, x.c, b));
   if (constant_branches(b) && is_constant(a)) return select(y.a, binary(code, a, y.b), binary(code, a, y.c));
   if (constant_branches(a) && constant_branches(b) && x.a == y.a)
@@ -268,6 +278,7 @@ std::optional<int32_t> Expressions::simplify(Code code, int32_t a, int32_t b) {
   if (code == Code::div && is_real && number && std::isfinite(1 / n))
     return binary(Code::mul, a, constant(1 / n));
   if (!number) return std::nullopt;
+  if (code == Code::mul && x.code == code && is_constant(x.b) && rounds_fill(x.b, b)) return std::nullopt;
   // Constants gather: (x + 1) + 2, (x * 2) * 3.
   if ((code == Code::add || code == Code::mul) && x.code == code && is_constant(x.b))
     return binary(code, x.a, binary(code, x.b, b));

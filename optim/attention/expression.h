@@ -12,6 +12,8 @@
 
 namespace fovea::match {
 
+constexpr double kLowFill = 80;  ///< exp of minus as much is 0, or nearly
+
 using tiles::Code;
 using tiles::Kind;
 
@@ -78,6 +80,10 @@ class Expressions {
   /// Values that e reads, in order of their making.
   std::vector<int32_t> reachable(const std::vector<int32_t>& from) const;
 
+  /// Fills are multiplied where they were: not in another type, or with other numbers first, beside tensors
+  /// of fills, to which they have to stay equal.
+  bool keeps_fills = false;
+
   std::vector<Leaf> leaves;
   std::vector<AxisMap> places;
   std::vector<Stream> streams;
@@ -89,6 +95,7 @@ class Expressions {
   std::optional<int32_t> branchwise(Code code, int32_t a, int32_t b);
   bool constant_branches(int32_t e) const;
   bool inverts(int32_t e) const;
+  bool rounds_fill(int32_t fill, int32_t by) const;
   int32_t keep_if(int32_t condition, int32_t yes, int32_t no);
 
   LabelTable& table_;

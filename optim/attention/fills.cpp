@@ -31,6 +31,11 @@ double largest_number(const View& view, Value v) {
   }
   return largest;
 }
+bool is_fill(const Expressions& e, int32_t x) {
+  const Expr& at = e.at(x);
+  return e.is_constant(x) && at.kind == Kind::real && std::isfinite(at.number) &&
+         std::fabs(at.number) > kLowFill;
+}
 // For tensors that are added to the scores.
 double size_of_leaf(const View& view, const Expressions& e, const Expr& at) {
   if (at.code != Code::input || at.kind != Kind::real || at.has_product) return 0;
@@ -76,6 +81,24 @@ bool may_fall_low(const Expressions& e, const LabelTable& table, int32_t score, 
     return leaf.what == Leaf::What::value &&
            contains_any(table.resolve(flat(leaf.ref.layout)), table.resolve(keys));
   });
+}
+
+bool holds_fill(const View& view, const Expressions& e, int32_t x) {
+  const std::vector<int32_t> all = e.reachable({x});
+  return std::any_of(all.begin(), all.end(),
+                     [&](int32_t y) { return is_fill(e, y) || size_of_leaf(view, e, e.at(y)) > kLowFill; });
+}
+
+bool mixes_fills(const View& view, const Expressions& e, int32_t score) {
+  bool chosen = false, added = false;
+  for (int32_t x : e.reachable({score})) {
+    const Expr& at = e.at(x);
+    added = added || size_of_leaf(view, e, at) > kLowFill;
+    if (at.code == Code::mul && is_fill(e, at.b) && !e.at(at.a).has_product) added = true;
+    if (at.code == Code::select && (is_fill(e, at.b) || is_fill(e, at.c)))
+      (at.has_product ? chosen : added) = true;
+  }
+  return chosen && added;
 }
 
 bool has_infinite_fill(const Expressions& e, int32_t score) {

@@ -6,11 +6,15 @@
 
 namespace fovea::match {
 
-constexpr double kLowFill = 80;  ///< exp of minus as much is 0, or nearly
-
 /// True where masked scores become a finite number that leaves others behind. What reads a tensor of `keys`
 /// may do so, too.
 bool may_fall_low(const Expressions& e, const LabelTable& table, int32_t score, const Labels& keys);
+
+/// True where something in x is as large as a fill.
+bool holds_fill(const View& view, const Expressions& e, int32_t x);
+
+/// True where some fills stand in the place of scores and others are added to them.
+bool mixes_fills(const View& view, const Expressions& e, int32_t score);
 
 /// True where a constant is minus infinity.
 bool has_infinite_fill(const Expressions& e, int32_t score);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "optim/attention/empty_rows.h"
 #include "optim/attention/fills.h"
@@ -74,16 +75,20 @@ class Matcher {
 
   // The sum of the terms; -1 where one is no floating-point number.
   int32_t read_terms(Reader& reader) {
-    int32_t f = -1;
-    // Terms were listed last first.
+    std::vector<int32_t> terms;
+    // They were listed last first.
     for (size_t k = p_.terms.size(); k-- > 0;) {
       const Term& t = p_.terms[k];
-      int32_t x = reader.read(t.ref);
+      const int32_t x = reader.read(t.ref);
       if (e_.at(x).kind != Kind::real) return -1;
-      x = e_.binary(Code::mul, x, e_.constant(t.scale));
-      f = f < 0 ? x : e_.binary(Code::add, f, x);
+      terms.push_back(e_.binary(Code::mul, x, e_.constant(t.scale)));
     }
-    return f;
+    if (terms.empty()) return -1;
+    // Fills last: what is added to them is rounded as they are.
+    std::stable_partition(terms.begin(), terms.end(),
+                          [this](int32_t x) { return e_.at(x).has_product || !holds_fill(view_, e_, x); });
+    return std::accumulate(terms.begin() + 1, terms.end(), terms.front(),
+                           [this](int32_t sum, int32_t x) { return e_.binary(Code::add, sum, x); });
   }
 
   bool read_score(Reader& reader) {
@@ -93,7 +98,8 @@ class Matcher {
       const int64_t before = table_.changes();
       f = read_terms(reader);
       if (f < 0) return refuse_type(p_.terms.empty() ? p_.node : p_.terms[0].ref.value.node);
-      if (table_.changes() == before) break;
+      if (table_.changes() == before && (e_.keeps_fills || !mixes_fills(view_, e_, f))) break;
+      e_.keeps_fills = e_.keeps_fills || mixes_fills(view_, e_, f);
       reader.forget();
     }
     // Weights are read to the end: a mask must be seen as one.

@@ -120,16 +120,18 @@ const Form kForms[] = {
      },
      true, false, lengths},
     // A maximum of the row, but not for all rows, or not of this row alone.
-    {"AMaximumOfSomeHeadsUnderAGuard", 0, kLengths,
+    {"AMaximumOfSomeHeadsUnderAGuard", 0, qkv_and([](const Sizes& s) {
+       return Specs{{DType::i64, {s.b, 1, 1, s.k}}};
+     }),
      [](const Ts& x) {
-       const Tensor s = scores_of(x) + (1.0 - cast(keep(x), DType::f64)) * -1e4, most = top(s);
-       const Tensor e = exp(s - where(iota({1, x[0].dim(1), 1, 1}, 1) >= 1, most, 0.0));
+       const Tensor s = scores_of(x) + (1.0 - cast(x[3], DType::f64)) * -1e4, most = top(s);
+       const Tensor e = exp(s - where(iota(most.shape(), 1) >= 1, most, 0.0));
        return Ts{matmul(guarded(e / total(e)), x[2])};
      },
-     true, false, lengths},
+     true, false, [](std::vector<Array>& in) { in[3] = Array::full(DType::i64, in[3].shape(), 0); }},
     {"SumsOfMaximaOverSequencesUnderAGuard", 0, kLengths,
      [](const Ts& x) {
-       const Tensor s = where(keep(x), scores_of(x), -kInf), e = exp(s - cumsum(top(s), 0));
+       const Tensor s = scores_of(x) + log(cast(keep(x), DType::f64)), e = exp(s - cumsum(top(s), 0));
        return Ts{matmul(guarded(e / total(e)), x[2])};
      },
      false, false, lengths},
@@ -191,6 +193,31 @@ TEST(AttentionFuzz2, ASinkThatMayBeZeroIsRefused) {
   EXPECT_EQ(code_of(refused[0]), "DENOMINATOR");
   EXPECT_NE(refused[0].sentence.find("may be 0"), std::string::npos) << refused[0].sentence;
   EXPECT_TRUE(records_of(form(true)).at(0).fused);
+}
+
+// Fills that were chosen and fills that were added are one number, whatever multiplies them: a row that holds
+// nothing else weighs its keys alike.
+TEST(AttentionFuzz2, FillsOfBothKindsStayEqual) {
+  for (const double scale : {0.3, 0.7, 1.1, 1.4426950408889634})
+    for (const bool as_tensor : {false, true}) {
+      const auto module = trace(
+          [&](const Ts& x) {
+            const Tensor drop = (1.0 - cast(x[3], x[0].dtype())) * -1e30;
+            const Tensor added = as_tensor ? reshape(softmax(drop, 1) * drop, drop.shape()) : drop;
+            const Tensor s = where(x[3], -1e30, scores_of(x) + added);
+            const Tensor e = pow(full({}, 2.0, s.dtype()), (s - top(s)) * scale);
+            return Ts{matmul(e / total(e), x[2])};
+          },
+          qkv_and([](const Sizes& s) {
+            return Specs{{DType::boolean, {1, 1, 1, s.k}}};
+          })(Sizes{}));
+      const std::vector<Array> in =
+          cast_all(cast_all(random_inputs(*module, {}, 3), DType::f64, DType::f32), DType::f32, DType::f64);
+      Program program(narrowed(module), "main");
+      const std::vector<Array> out = program.run(cast_all(in, DType::f64, DType::f32));
+      expect_launches(program, 1);
+      expect_close(run_reference(module, in), out, 1e-5, "times " + std::to_string(scale));
+    }
 }
 
 // A product with the values that is written as a sum has its record, as a matrix product has.
