@@ -52,6 +52,9 @@ class Backward final : public PreparedKernel {
     padded_d_ = up_to(p_.d, simd_.lanes);
     padded_e_ = up_to(p_.e, simd_.lanes);
     cut();
+    // Leaves that multiply the scores would multiply what rounding leaves of a row's sum.
+    const bool multiplies = !tiles_.score_leaves().empty() && (!tiles_.is_linear() || tiles_.has_slope());
+    centered_ = all_keys() && multiplies && !tiles_.has_sink() && !has_dlse_;
   }
 
   int64_t workspace_bytes() const override {
@@ -378,6 +381,7 @@ class Backward final : public PreparedKernel {
     state.all_keys = all_keys();
     if (all_keys() && tiles_.has_sink()) state.others = share_of_sink(m, b);
     state.certain = m.dlse + first;
+    state.centered = centered_;
     if (direct && tiles_.score_leaves().empty()) state.scale = tiles_.scale(false);
     simd_.gradient(plan.ranges, b.rows, keys, tiles_.scale(exact), tiles_.bias(b, key, exact), {p, m.s_row},
                    {m.dp, m.s_row}, state);
@@ -483,7 +487,8 @@ class Backward final : public PreparedKernel {
   View rest_, dlse_;
   bool has_dlse_ = false;
   bool only_key_ = false;  // no sink either
-  bool as_rows_ = false;   // scores come of K as it is
+  bool centered_ = false;
+  bool as_rows_ = false;  // scores come of K as it is
   GradientsOut out_;
   const ScoreTiles<T> tiles_;
   const simd::AttentionKernels<T>& simd_;

@@ -216,7 +216,7 @@ struct GradientRow {
   T* product = nullptr;               // p dp, or null
   T rest = 0, term = 0, certain = 0;  // of GradientRows
   T others = 0, scale = 1;
-  bool nan_is_zero = false;
+  bool nan_is_zero = false, centered = false;
 };
 
 // One vector of the gradient. kPlain: no factor, no guard, and nothing certain but 0.
@@ -280,13 +280,23 @@ HWY_INLINE T gradient_of_whole_row(D d, const Row& x, const GradientRow<T>& row)
   const T term = own + row.term;
   const auto mean = hn::Set(d, term), scale = hn::Set(d, row.scale);
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  for (int64_t i = x.begin / lanes * lanes; i < x.end; i += lanes) {
+  const int64_t first = x.begin / lanes * lanes;
+  for (int64_t i = first; i < x.end; i += lanes) {
     const auto p = hn::LoadU(d, row.p + i);
     const auto ds = hn::Mul(hn::Mul(p, hn::Sub(hn::LoadU(d, row.ds + i), mean)), scale);
     hn::StoreU(hn::IfThenZeroElse(hn::Eq(p, zero), ds), d, row.ds + i);
-    if constexpr (!kPlain) {
-      if (row.factor == nullptr) continue;
-      const auto f = hn::LoadU(d, row.factor + i);
+  }
+  if (row.centered) {
+    auto left = zero;
+    for (int64_t i = first; i < x.end; i += lanes) left = hn::Add(left, hn::LoadU(d, row.ds + i));
+    const double rounding = static_cast<double>(sum_lanes(d, left)) / total;
+    const auto share = hn::Set(d, static_cast<T>(std::isfinite(rounding) ? rounding : 0));
+    for (int64_t i = first; i < x.end; i += lanes)
+      hn::StoreU(hn::NegMulAdd(hn::LoadU(d, row.p + i), share, hn::LoadU(d, row.ds + i)), d, row.ds + i);
+  }
+  if constexpr (!kPlain) {
+    for (int64_t i = first; row.factor != nullptr && i < x.end; i += lanes) {
+      const auto p = hn::LoadU(d, row.p + i), f = hn::LoadU(d, row.factor + i);
       const auto absent = hn::Or(hn::Eq(p, zero), hn::Eq(f, zero));
       hn::StoreU(hn::IfThenZeroElse(absent, hn::Mul(p, f)), d, row.p + i);
     }
@@ -311,6 +321,7 @@ void gradient_rows(KeyRanges ranges, int64_t rows, int64_t keys, T scale, const 
     g.term = state.row_term[r];
     g.nan_is_zero = state.nan_is_zero;
     g.scale = state.scale;
+    g.centered = state.centered;
     if (state.others != nullptr) g.others = state.others[r];
     g.certain = state.certain == nullptr ? T(0) : state.certain[r];
     const auto rest = hn::Set(d, g.rest), term = hn::Set(d, g.term);

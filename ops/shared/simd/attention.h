@@ -61,6 +61,8 @@ struct GradientRows {
   /// one product then, summed in another order and rounded at other places: it leaves nothing but noise.
   /// Null: 0.
   const T* certain = nullptr;
+  /// With all_keys: what rounding leaves of the sum of a row's gradients, which is 0, is taken off them.
+  bool centered = false;
   T scale = 1;  ///< of the scores: the gradient is that of what was scaled
 };
 

@@ -220,6 +220,40 @@ TEST(AttentionFuzz2, FillsOfBothKindsStayEqual) {
     }
 }
 
+double square_error(const Array& got, const Array& exact) {
+  double sum = 0;
+  for (int64_t i = 0; i < got.size(); ++i) sum += std::pow(got.get_flat(i) - exact.get_flat(i), 2);
+  return std::sqrt(sum / static_cast<double>(got.size()));
+}
+
+// A learned number that multiplies large scores multiplies what rounding leaves of the sum of a row's
+// gradients, too: 0 in exact arithmetic, and when the gradient passes through the maximum.
+TEST(AttentionFuzz2, AGradientOfALearnedScaleIsAsExactAsItsOperations) {
+  for (const int64_t keys : {2, 3, 40}) {
+    Sizes sizes;
+    sizes.b = 16, sizes.h = 4, sizes.q = 4, sizes.k = keys, sizes.d = 2;
+    const auto module = with_gradients(trace(
+        [](const Ts& x) {
+          const Tensor s = exp(x[3] + 2.5) * scores_of(x), e = exp(s - top(s));
+          return Ts{matmul(e / total(e), x[2])};
+        },
+        qkv_and([](const Sizes& s) {
+          return Specs{{DType::f64, {s.b, s.h, 1, 1}}};
+        })(sizes)));
+    const std::vector<Array> in =
+        cast_all(cast_all(random_inputs(*module, {}, 3), DType::f64, DType::f32), DType::f32, DType::f64);
+    const std::vector<Array> exact = run_reference(module, in);
+    const auto narrow = narrowed(module);
+    CompileOptions untouched;
+    untouched.optimise = false;
+    Program fused(narrow, "main"), plain(narrow, "main", untouched);
+    const double mine = square_error(fused.run(cast_all(in, DType::f64, DType::f32)).back(), exact.back());
+    const double theirs = square_error(plain.run(cast_all(in, DType::f64, DType::f32)).back(), exact.back());
+    expect_launches(fused, 1);
+    EXPECT_LE(mine, 1.5 * theirs) << keys << " keys";
+  }
+}
+
 // A product with the values that is written as a sum has its record, as a matrix product has.
 TEST(AttentionFuzz2, ASumOfWeightedValuesIsExplained) {
   const auto form = [](bool summed) {
