@@ -147,11 +147,15 @@ bool Expressions::constant_branches(int32_t e) const {
   return at(e).code == Code::select && is_constant(at(e).b) && is_constant(at(e).c);
 }
 
+bool Expressions::is_fill(int32_t e) const {
+  return is_constant(e) && at(e).kind == Kind::real && std::isfinite(at(e).number) &&
+         std::fabs(at(e).number) > kLowFill;
+}
+
 // True where the product is rounded, and must be as it was written.
 bool Expressions::rounds_fill(int32_t fill, int32_t by) const {
   int exponent = 0;
-  return keeps_fills && is_constant(fill) && is_constant(by) && at(fill).kind == Kind::real &&
-         std::fabs(at(fill).number) > kLowFill && std::isfinite(at(fill).number) &&
+  return keeps_fills && is_fill(fill) && is_constant(by) &&
          std::fabs(std::frexp(at(by).number, &exponent)) != 0.5;
 }
 

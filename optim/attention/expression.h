@@ -75,13 +75,15 @@ class Expressions {
   const Expr& at(int32_t e) const { return code_[static_cast<size_t>(e)]; }
   bool is_constant(int32_t e) const { return at(e).code == Code::constant; }
   bool is_number(int32_t e, double number) const;
+  /// True for a finite constant that stands for masked scores.
+  bool is_fill(int32_t e) const;
   /// `root` with `what` replaced by `with`.
   int32_t replaced(int32_t root, int32_t what, int32_t with);
   /// Values that e reads, in order of their making.
   std::vector<int32_t> reachable(const std::vector<int32_t>& from) const;
 
-  /// Fills are multiplied where they were: not in another type, or with other numbers first, beside tensors
-  /// of fills, to which they have to stay equal.
+  /// Fills are multiplied with the scores beside them, not by themselves in double: others that are added to
+  /// scores have to stay equal to them.
   bool keeps_fills = false;
 
   std::vector<Leaf> leaves;

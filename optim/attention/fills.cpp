@@ -8,39 +8,11 @@
 namespace fovea::match {
 namespace {
 
-constexpr size_t kMostRead = 64;
-constexpr int64_t kMostElements = 1 << 16;
-
-// What lies behind a tensor that is added, as far as numbers go: the largest one.
-double largest_number(const View& view, Value v) {
-  double largest = 0;
-  std::vector<Value> open{v};
-  for (size_t steps = 0; !open.empty() && steps < kMostRead; ++steps) {
-    const Value at = open.back();
-    open.pop_back();
-    const Node& n = view.node(at);
-    if (const auto number = view.number(at)) {
-      if (std::isfinite(*number)) largest = std::max(largest, std::fabs(*number));
-    } else if (n.op->is_pointwise() || n.inputs.size() == 1) {
-      open.insert(open.end(), n.inputs.begin(), n.inputs.end());
-    } else if (view.role(at) == Role::constant) {
-      const Array& a = view.module.constants[static_cast<size_t>(n.attrs.integer("index"))];
-      for (int64_t i = 0; i < std::min(a.size(), kMostElements); ++i)
-        if (const double x = a.get_flat(i); std::isfinite(x)) largest = std::max(largest, std::fabs(x));
-    }
-  }
-  return largest;
-}
-bool is_fill(const Expressions& e, int32_t x) {
-  const Expr& at = e.at(x);
-  return e.is_constant(x) && at.kind == Kind::real && std::isfinite(at.number) &&
-         std::fabs(at.number) > kLowFill;
-}
 // For tensors that are added to the scores.
 double size_of_leaf(const View& view, const Expressions& e, const Expr& at) {
   if (at.code != Code::input || at.kind != Kind::real || at.has_product) return 0;
   const Leaf& leaf = e.leaves[static_cast<size_t>(at.index)];
-  return leaf.what == Leaf::What::value ? largest_number(view, leaf.ref.value) : 0;
+  return leaf.what == Leaf::What::value ? view.largest_number(leaf.ref.value) : 0;
 }
 
 // True where numbers within the score, sums of fills among them, are multiplied to more than `most`.
@@ -68,14 +40,11 @@ bool grows_beyond(const View& view, const Expressions& e, int32_t score, double 
 }  // namespace
 
 bool may_fall_low(const Expressions& e, const LabelTable& table, int32_t score, const Labels& keys) {
-  const auto low = [&](int32_t x) {  // or high, where it is subtracted
-    return e.is_constant(x) && std::isfinite(e.at(x).number) && std::fabs(e.at(x).number) > kLowFill;
-  };
   const std::vector<int32_t> all = e.reachable({score});
   return std::any_of(all.begin(), all.end(), [&](int32_t x) {
     const Expr& at = e.at(x);
-    if (at.code == Code::select) return low(at.b) || low(at.c);
-    if (at.code == Code::mul && low(at.b)) return e.at(at.a).code == Code::to_real;
+    if (at.code == Code::select) return e.is_fill(at.b) || e.is_fill(at.c);
+    if (at.code == Code::mul && e.is_fill(at.b)) return e.at(at.a).code == Code::to_real;
     if (at.code != Code::input || at.kind != Kind::real || at.has_product) return false;
     const Leaf& leaf = e.leaves[static_cast<size_t>(at.index)];
     return leaf.what == Leaf::What::value &&
@@ -86,7 +55,7 @@ bool may_fall_low(const Expressions& e, const LabelTable& table, int32_t score, 
 bool holds_fill(const View& view, const Expressions& e, int32_t x) {
   const std::vector<int32_t> all = e.reachable({x});
   return std::any_of(all.begin(), all.end(),
-                     [&](int32_t y) { return is_fill(e, y) || size_of_leaf(view, e, e.at(y)) > kLowFill; });
+                     [&](int32_t y) { return e.is_fill(y) || size_of_leaf(view, e, e.at(y)) > kLowFill; });
 }
 
 bool mixes_fills(const View& view, const Expressions& e, int32_t score) {
@@ -94,8 +63,8 @@ bool mixes_fills(const View& view, const Expressions& e, int32_t score) {
   for (int32_t x : e.reachable({score})) {
     const Expr& at = e.at(x);
     added = added || size_of_leaf(view, e, at) > kLowFill;
-    if (at.code == Code::mul && is_fill(e, at.b) && !e.at(at.a).has_product) added = true;
-    if (at.code == Code::select && (is_fill(e, at.b) || is_fill(e, at.c)))
+    if (at.code == Code::mul && e.is_fill(at.b) && !e.at(at.a).has_product) added = true;
+    if (at.code == Code::select && (e.is_fill(at.b) || e.is_fill(at.c)))
       (at.has_product ? chosen : added) = true;
   }
   return chosen && added;

@@ -98,8 +98,9 @@ class Matcher {
       const int64_t before = table_.changes();
       f = read_terms(reader);
       if (f < 0) return refuse_type(p_.terms.empty() ? p_.node : p_.terms[0].ref.value.node);
-      if (table_.changes() == before && (e_.keeps_fills || !mixes_fills(view_, e_, f))) break;
-      e_.keeps_fills = e_.keeps_fills || mixes_fills(view_, e_, f);
+      const bool mixed = !e_.keeps_fills && mixes_fills(view_, e_, f);
+      if (table_.changes() == before && !mixed) break;
+      e_.keeps_fills = e_.keeps_fills || mixed;
       reader.forget();
     }
     // Weights are read to the end: a mask must be seen as one.

@@ -1,6 +1,7 @@
 #include "optim/attention/view.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <numeric>
 #include <tuple>
@@ -286,6 +287,32 @@ std::optional<double> View::number(Value v) const {
     found = Array::full(DType::f64, {}, x).cast(type).item();
   }
   return found;
+}
+
+double View::largest_number(Value v) const {
+  constexpr size_t kMostRead = 64;
+  constexpr int64_t kMostElements = 1 << 16;
+  const auto [known, fresh] = largest_.try_emplace(v.node, 0);
+  double& largest = known->second;
+  const auto meet = [&largest](double x) {
+    if (std::isfinite(x)) largest = std::max(largest, std::fabs(x));
+  };
+  std::vector<Value> open;
+  if (fresh) open.push_back(v);
+  for (size_t steps = 0; !open.empty() && steps < kMostRead; ++steps) {
+    const Value at = open.back();
+    open.pop_back();
+    const Node& n = node(at);
+    if (const auto one = number(at)) {
+      meet(*one);
+    } else if (n.op->is_pointwise() || n.inputs.size() == 1) {
+      open.insert(open.end(), n.inputs.begin(), n.inputs.end());
+    } else if (role(at) == Role::constant) {
+      const Array& a = module.constants[static_cast<size_t>(n.attrs.integer("index"))];
+      for (int64_t i = 0; i < std::min(a.size(), kMostElements); ++i) meet(a.get_flat(i));
+    }
+  }
+  return largest;
 }
 
 bool View::depends(const std::vector<Value>& on, NodeId target) const {

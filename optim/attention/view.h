@@ -95,6 +95,9 @@ class View {
   const std::vector<NodeId>& uses(NodeId id) const { return uses_[id]; }
   /// The value of a constant whose elements are all equal (through views, casts, neg and reciprocal).
   std::optional<double> number(Value v) const;
+  /// The largest finite number, by size, among the constants behind `v`, as far as elementwise operations and
+  /// such of one operand lead; 0: none.
+  double largest_number(Value v) const;
   /// True where `node` can influence `v`.
   bool depends(const std::vector<Value>& on, NodeId node) const;
 
@@ -107,6 +110,7 @@ class View {
   std::vector<bool> tainted_, weighted_, shifted_;
   std::vector<std::vector<NodeId>> uses_;
   mutable std::unordered_map<int64_t, std::optional<double>> numbers_;
+  mutable std::unordered_map<NodeId, double> largest_;
   bool has_exponential_ = false;
 };
 

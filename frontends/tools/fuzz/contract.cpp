@@ -200,26 +200,26 @@ std::string Contract::broken(const std::vector<Array>& got, size_t i) {
       cancelled = std::max(cancelled, 4 * errors_of(other, other, other).largest);
   const double unit = coarsest_unit(fuzz_.module->function("main"));
   Errors theirs;
+  const auto allow = [&](const Errors& e) {
+    theirs.most = std::max(theirs.most, e.most);
+    theirs.square = std::max(theirs.square, e.square);
+    return within(mine, theirs, cancelled, unit);
+  };
   for (size_t n = 0; n < kSamples; ++n) {
     const Run& r = sample(n);
     if (i >= r.untouched.size() || i >= r.exact.size()) continue;
-    const Errors e = errors_of(r.untouched[i], r.exact[i], r.untouched[i]);
-    theirs.most = std::max(theirs.most, e.most);
-    theirs.square = std::max(theirs.square, e.square);
-    if (within(mine, theirs, cancelled, unit)) return "";
+    if (allow(errors_of(r.untouched[i], r.exact[i], r.untouched[i]))) return "";
   }
   // What the rounding of the arguments changes as much is no error: a gradient at a kink, such as that of
   // leaky_relu where a score is 0 but for rounding.
   Random random(kSamples);
+  const auto wide = widened(*fuzz_.module);
   for (size_t n = 0; n < kSamples; ++n) {
     std::vector<Array> in;
     for (const Array& a : fuzz_.arguments) in.push_back(nudged(a, random));
-    const std::vector<Array> exact = run(widened(*fuzz_.module), function_, in, "reference", false).out;
+    const std::vector<Array> exact = run(wide, function_, in, "reference", false).out;
     if (i >= exact.size()) break;
-    const Errors e = errors_of(exact[i], own.exact[i], own.untouched[i]);
-    theirs.most = std::max(theirs.most, e.most);
-    theirs.square = std::max(theirs.square, e.square);
-    if (within(mine, theirs, cancelled, unit)) return "";
+    if (allow(errors_of(exact[i], own.exact[i], own.untouched[i]))) return "";
   }
   if (overflows() || (gradient && mends_results(got))) return "";
   // Masks that were disturbed into scores of 1e9 leave the untouched operations no digit.

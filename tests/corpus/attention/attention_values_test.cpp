@@ -164,13 +164,23 @@ TEST(AttentionValues, AMaskOfHeadsHidesRowsWithoutKeysFromGates) {
   expect_close_where_finite(run_reference(wide, in), run_reference(with_gradients(after), in));
 }
 
+std::vector<Spec> in_f32(std::vector<Spec> arguments) {
+  for (Spec& x : arguments)
+    if (x.type.dtype == DType::f64) x.type.dtype = DType::f32;
+  return arguments;
+}
+FusionRecord only_record(const std::shared_ptr<Module>& module) {
+  std::vector<FusionRecord> records;
+  recognised(module, &records);
+  EXPECT_EQ(records.size(), 1U);
+  return records.at(0);
+}
+
 // Two fills, one of them taken away, that a multiple would make infinite before the maximum is subtracted. A
 // change of base in a narrow type is no such multiple.
 TEST(AttentionValues, FillsTakenAwayThenMultiplied) {
   constexpr double kLowest = std::numeric_limits<float>::lowest();
-  std::vector<Spec> arguments = qkv_and(row_specs)(Sizes{});
-  for (Spec& x : arguments)
-    if (x.type.dtype == DType::f64) x.type.dtype = DType::f32;
+  const std::vector<Spec> arguments = in_f32(qkv_and(row_specs)(Sizes{}));
   const auto record_of = [&](double multiple) {
     const auto before = trace(
         [&](const Ts& x) {
@@ -180,9 +190,7 @@ TEST(AttentionValues, FillsTakenAwayThenMultiplied) {
           return Ts{matmul(e / total(e), x[2])};
         },
         arguments);
-    std::vector<FusionRecord> records;
-    recognised(before, &records);
-    return records.at(0);
+    return only_record(before);
   };
   EXPECT_EQ(code_of(record_of(2)), "EMPTY_ROW");
   EXPECT_TRUE(record_of(1.0018).fused);
@@ -191,11 +199,9 @@ TEST(AttentionValues, FillsTakenAwayThenMultiplied) {
 // A fill that a multiple makes infinite, beside another one that stands in a tensor.
 TEST(AttentionValues, AFillMultipliedBesideATensorOfFills) {
   constexpr double kLowest = std::numeric_limits<float>::lowest();
-  std::vector<Spec> arguments = qkv_and([](const Sizes& s) {
+  const std::vector<Spec> arguments = in_f32(qkv_and([](const Sizes& s) {
     return Specs{{DType::boolean, {s.b, 1, s.q, s.k}}, {DType::boolean, {s.b, 1, 1, s.k}}};
-  })(Sizes{});
-  for (Spec& x : arguments)
-    if (x.type.dtype == DType::f64) x.type.dtype = DType::f32;
+  })(Sizes{}));
   const auto record_of = [&](double fill) {
     const auto before = trace(
         [&](const Ts& x) {
@@ -203,9 +209,7 @@ TEST(AttentionValues, AFillMultipliedBesideATensorOfFills) {
           return Ts{matmul(softmax(s - cast(x[4], DType::f32) * -fill, -1), x[2])};
         },
         arguments);
-    std::vector<FusionRecord> records;
-    recognised(before, &records);
-    return records.at(0);
+    return only_record(before);
   };
   EXPECT_EQ(code_of(record_of(kLowest)), "EMPTY_ROW");
   EXPECT_TRUE(record_of(-1e30).fused);
